@@ -1,0 +1,270 @@
+"""What a learner sees: the exercises of a lesson, and a verdict on each that reads without a traceback.
+
+A check is a generator of claims. Every claim that holds is printed with a ✓; the first that does not ends the check
+with what was expected, what came back, how the function was called, and a hint.
+"""
+
+import linecache
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import wraps
+from importlib import import_module
+from inspect import isclass
+from types import TracebackType
+from typing import Any
+
+from vla_course import progress
+from vla_course.checks.claims import Claim, show
+
+Check = Callable[[Any], Iterator[Claim]]
+
+
+class Feedback(AssertionError):
+    """Shown by Jupyter as its message alone; pytest, nbval and plain Python still see an error."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
+
+
+class Unfinished(Feedback):
+    """The exercise still holds its stub."""
+
+
+class CheckFailed(Feedback):
+    """A claim that does not hold for the learner's code."""
+
+
+class CodeFailed(Feedback):
+    """The learner's code stopped with an error while a claim was checked."""
+
+
+@dataclass(frozen=True)
+class WorkedCase:
+    """One case worked by hand: the call, the steps as (what, value) rows, and the answer it must give.
+
+    `call` is Python over the exercise's function, with `np`; a test evaluates it and compares it with `answer`.
+    """
+
+    call: str
+    steps: tuple[tuple[str, str], ...]
+    answer: Any
+    tolerance: float = 1e-3
+
+    def __str__(self) -> str:
+        width = max(len(what) for what, _ in self.steps)
+        rows = [f"    {what:<{width}}   {value}" for what, value in self.steps]
+        return "\n".join([self.call, *rows, f"    → {show(self.answer)}"])
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What the course knows about one exercise; the notebook's header and the checks are written from it."""
+
+    number: str
+    library: str
+    minutes: int
+    difficulty: int
+    hints: tuple[str, str, str]
+    case: WorkedCase
+
+    @property
+    def module(self) -> str:
+        """The library module that holds the answer."""
+        return self.library.split(":")[0]
+
+    @property
+    def name(self) -> str:
+        """`gae`, or `LoRALinear.forward` for one method of a class."""
+        return self.library.split(":")[1]
+
+    @property
+    def answer(self) -> Any:
+        """The library's own function or method."""
+        found: Any = import_module(self.module)
+        for part in self.name.split("."):
+            found = getattr(found, part)
+        return found
+
+    @property
+    def way_out(self) -> str:
+        """One line of code that takes the library's answer, so that nobody is stuck."""
+        if "." in self.name:
+            return f'checks.borrow("{self.name}")'
+        return f"from {self.module} import {self.name}"
+
+
+@dataclass
+class Lesson:
+    """The exercises of one day, in order. `checks/dayNN.py` makes one and hangs its checks on it."""
+
+    day: str
+    exercises: dict[str, Exercise] = field(default_factory=dict)
+    checks: dict[str, Callable[[Any], None]] = field(default_factory=dict)
+
+    def exercise(
+        self,
+        number: str,
+        *,
+        library: str,
+        minutes: int,
+        difficulty: int,
+        hints: tuple[str, str, str],
+        case: WorkedCase,
+    ) -> Callable[[Check], Callable[[Any], None]]:
+        """Turn a generator of claims into the check of one exercise."""
+        task = Exercise(number, library, minutes, difficulty, hints, case)
+        self.exercises[task.name] = task
+
+        def decorate(check: Check) -> Callable[[Any], None]:
+            @wraps(check)
+            def run(attempt: Any) -> None:
+                status: progress.Status = "done"
+                message = ""
+                try:
+                    _report_claims(task, check, attempt)
+                    if _is_borrowed(task, attempt):
+                        status = "borrowed"
+                        print(
+                            f"  (borrowed from the library: exercise {task.number} counts as borrowed, not as done)"
+                        )
+                except Feedback as feedback:
+                    status, message = _STATUS[type(feedback)], str(feedback)
+                    raise
+                finally:
+                    progress.record(self.day, task.number, task.name, status, message)
+
+            self.checks[task.name] = run
+            return run
+
+        return decorate
+
+    def show_case(self, name: str) -> None:
+        """Print the case worked by hand for one exercise."""
+        print(self._find(name).case)
+
+    def borrow(self, name: str) -> None:
+        """Put the library's answer in place of yours in the running notebook, and mark the exercise borrowed."""
+        task = self._find(name)
+        notebook = vars(sys.modules["__main__"])
+        owner, _, method = task.name.rpartition(".")
+        if not owner:
+            notebook[method] = task.answer
+        elif owner not in notebook:
+            raise CodeFailed(f"run the cell that defines {owner} first, then borrow {name} again") from None
+        else:
+            setattr(notebook[owner], method, task.answer)
+        progress.record(self.day, task.number, task.name, "borrowed", "")
+        print(
+            f"{task.name} is now the library's, from {task.module}; exercise {task.number} counts as borrowed."
+        )
+
+    def _find(self, name: str) -> Exercise:
+        if name not in self.exercises:
+            raise ValueError(
+                f"{self.day} has no exercise {name!r}; it has {', '.join(self.exercises)}"
+            ) from None
+        return self.exercises[name]
+
+
+_STATUS: dict[type[Feedback], progress.Status] = {
+    Unfinished: "not finished",
+    CheckFailed: "wrong",
+    CodeFailed: "error",
+}
+
+
+class _Watched:
+    """The learner's function, remembering how it was called last and what it gave back."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.function, self.name, self.call = function, name, ""
+        wraps(function)(self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        shown = [_short(value) for value in args] + [
+            f"{key}={_short(value)}" for key, value in kwargs.items()
+        ]
+        self.call = f"{self.name}({', '.join(shown)})"
+        return self.function(*args, **kwargs)
+
+
+def _short(value: Any) -> str:
+    text = " ".join(show(value).split())
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _report_claims(task: Exercise, check: Check, attempt: Any) -> None:
+    if not callable(attempt):
+        raise CodeFailed(f"✗ {task.name} is {_short(attempt)}: it should be the function that you wrote")
+    watched = attempt if isclass(attempt) else _Watched(attempt, task.name)
+    claims = check(watched)
+    while True:
+        try:
+            claim = next(claims)
+        except StopIteration:
+            return
+        except NotImplementedError:
+            raise Unfinished(_unfinished(task)) from None
+        except Exception as error:
+            raise CodeFailed(_code_failed(task, attempt, watched, error)) from None
+        if claim.problem is not None:
+            raise CheckFailed(_claim_failed(claim, watched)) from None
+        print(f"✓ {claim.text}")
+
+
+def _unfinished(task: Exercise) -> str:
+    return (
+        f"… exercise {task.number}, {task.name}, is not finished yet.\n"
+        f"  Replace `raise NotImplementedError` in the cell above; the three hints there open one by one,\n"
+        f'  and checks.show_case("{task.name}") prints a case worked by hand.\n'
+        f"  To go on with the library's answer: {task.way_out}"
+    )
+
+
+def _claim_failed(claim: Claim, watched: Any) -> str:
+    call = getattr(watched, "call", "")
+    return "\n".join(
+        [
+            f"✗ {claim.text}",
+            *([f"    call:     {call}"] if call else []),
+            f"    expected: {show(claim.expected)}",
+            f"    got:      {show(claim.got)}",
+            f"    hint:     {claim.problem}",
+        ]
+    )
+
+
+def _code_failed(task: Exercise, attempt: Any, watched: Any, error: Exception) -> str:
+    call = getattr(watched, "call", "")
+    line = _line_of(attempt, error.__traceback__)
+    where = (
+        f"    in your line {line[0]}: {line[1]}"
+        if line
+        else "    none of your lines: check what it takes and what it returns"
+    )
+    return "\n".join(
+        [
+            f"✗ your {task.name} stopped with an error",
+            *([f"    call:     {call}"] if call else []),
+            f"    error:    {type(error).__name__}: {error}",
+            where,
+        ]
+    )
+
+
+def _line_of(attempt: Any, trace: TracebackType | None) -> tuple[int, str] | None:
+    """The innermost line of the traceback that stands in the learner's own code."""
+    functions = vars(attempt).values() if isclass(attempt) else [attempt]
+    files = {f.__code__.co_filename for f in functions if hasattr(f, "__code__")}
+    for frame, number in reversed(list(traceback.walk_tb(trace))):
+        if frame.f_code.co_filename in files:
+            return number, linecache.getline(frame.f_code.co_filename, number).strip()
+    return None
+
+
+def _is_borrowed(task: Exercise, attempt: Any) -> bool:
+    method = task.name.rpartition(".")[2]
+    mine = getattr(attempt, method, None) if isclass(attempt) else attempt
+    return mine is task.answer
