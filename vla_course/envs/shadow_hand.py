@@ -149,10 +149,10 @@ class _HandBuilder:
         joint: str,
         axis: Point,
         *,
-        torque_nm: float = 2.0,
-        stiffness: float = 2.0,
-        armature: float = 1e-3,
-        damping: float = 0.02,
+        torque_nm: float = 1.0,
+        stiffness: float = 1.0,
+        armature: float = 5e-4,
+        damping: float = 0.01,
     ) -> None:
         add_position_joint(
             self.spec,
@@ -207,10 +207,10 @@ class _HandBuilder:
             quat=axis_angle((0, 1, 0), sign * math.pi / 4),
             gravcomp=1,
         )
-        self.add_joint(base, "THJ5", (0, 0, -sign), torque_nm=3, stiffness=3)
+        self.add_joint(base, "THJ5", (0, 0, -sign), torque_nm=2, stiffness=1.5)
         add_sphere(base, (0, 0, 0), 0.0135, paint=Paint.STEEL, mass_kg=0.01)
         proximal = base.add_body(name=f"{prefix}TH_proximal", gravcomp=1)
-        self.add_joint(proximal, "THJ4", (1, 0, 0), torque_nm=3, stiffness=3)
+        self.add_joint(proximal, "THJ4", (1, 0, 0), torque_nm=2, stiffness=1.5)
         add_capsule(
             proximal, (0, 0, 0), (0, 0, 0.038), 0.0105, paint=Paint.GRAPHITE, mass_kg=0.04, bits=self.bits
         )
