@@ -1,7 +1,9 @@
 """The course's robot: two UR10e arms with 24-joint hands, 60 position-controlled joints, left arm first.
 
 World frame: origin on the table's surface at its centre, x away from the robots, y to the left, z up. Metres and radians.
-The two arms are the same product and not mirror images of each other; the hands are a left and a right one.
+Both arms are the same product, but the left one is mounted turned by 180 degrees and works with its shoulder flipped, so
+that the two move as mirror images: `mirrored_arm` says which joint angles belong together. The hands are a left and a right
+one, and equal angles mirror each other.
 """
 
 import functools
@@ -12,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vla_course.envs.collisions import ROBOT_COLLISION
+from vla_course.envs.primitives import Point
 from vla_course.envs.shadow_hand import HAND_JOINTS, OPEN_HAND, Side, add_shadow_hand
 from vla_course.envs.ur10e import ARM_JOINTS, add_ur10e
 
@@ -29,21 +32,26 @@ ACTION_SCALE: Float[np.ndarray, "60"] = np.array(
 )
 ACTION_SCALE.flags.writeable = False
 
-BASE_POSITION_M: dict[Side, tuple[float, float, float]] = {
+BASE_POSITION_M: dict[Side, Point] = {
     "left": (-0.62, 0.42, 0.0),
     "right": (-0.62, -0.42, 0.0),
 }
 
-# Elbow up, hand pointing straight down in front of the arm, palm away from the robot.
-HOME_ARM_RAD = dict(zip(ARM_JOINTS, (0.0, -1.75, 2.1, -1.92, -1.57, 0.0), strict=True))
+BASE_YAW_RAD: dict[Side, float] = {"left": 0.0, "right": math.pi}
+
+_MIRROR_OFFSET_RAD = np.array([0.0, -math.pi, 0.0, -math.pi, 0.0, 0.0])
+
+# The right arm at reset: elbow up, hand pointing straight down before the arm, palm looking away from the robot.
+_HOME_RIGHT_ARM_RAD = (0.0, -1.75, 2.1, -1.92, -1.57, 0.0)
 
 
 def add_arm_with_hand(
-    spec: mujoco.MjSpec, *, prefix: str, position_m: tuple[float, float, float], side: Side
+    spec: mujoco.MjSpec, *, prefix: str, position_m: Point, yaw_rad: float, side: Side
 ) -> None:
     """Adds one arm with its hand: bodies, 30 joints, and 30 position actuators named like their joints.
 
-    `side` chooses a left or right hand and the collision group, `prefix` starts every name. What other code may rely on:
+    `side` chooses a left or right hand and the collision group, `prefix` starts every name, `yaw_rad` turns the base about
+    the vertical. What other code may rely on:
     body `<prefix>palm`, sites `<prefix>grasp` and `<prefix>FF_tip` ... `<prefix>TH_tip`, camera `<prefix>wrist`. Gravity
     is compensated on every link, as the controller of a real arm does.
 
@@ -54,7 +62,7 @@ def add_arm_with_hand(
     if spec.compiler.degree:
         raise ValueError("the robot's joint limits are in radians: set spec.compiler.degree = False first")
     bits = ROBOT_COLLISION[side]
-    flange = add_ur10e(spec, prefix=prefix, position_m=position_m, yaw_rad=math.pi, bits=bits)
+    flange = add_ur10e(spec, prefix=prefix, position_m=position_m, yaw_rad=yaw_rad, bits=bits)
     add_shadow_hand(spec, flange, prefix=prefix, side=side, bits=bits)
 
 
@@ -64,13 +72,29 @@ def add_two_arms(spec: mujoco.MjSpec) -> None:
     Call it before anything else adds actuators, so that actuator i is joint i of JOINT_NAMES.
     """
     for side in SIDES:
-        add_arm_with_hand(spec, prefix=f"{side}_", position_m=BASE_POSITION_M[side], side=side)
+        add_arm_with_hand(
+            spec,
+            prefix=f"{side}_",
+            position_m=BASE_POSITION_M[side],
+            yaw_rad=BASE_YAW_RAD[side],
+            side=side,
+        )
+
+
+def mirrored_arm(joint_position: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6"]:
+    """The six angles at which one arm is the mirror image (in the plane y = 0) of the other, in rad.
+
+    All signs change, and shoulder_lift and wrist_1, which count from the horizontal, also change sides: -pi - q.
+    """
+    mirrored: Float[np.ndarray, "6"] = _MIRROR_OFFSET_RAD - joint_position
+    return mirrored
 
 
 def home_position() -> Float[np.ndarray, "60"]:
-    """The joint angles an episode starts from, in rad: arms raised before the table, hands open and pointing down."""
-    one_side = HOME_ARM_RAD | OPEN_HAND
-    return np.array([one_side[joint] for _ in SIDES for joint in (*ARM_JOINTS, *HAND_JOINTS)])
+    """The joint angles an episode starts from, in rad: hands open, above the table's near half, pointing down."""
+    right_arm = np.array(_HOME_RIGHT_ARM_RAD)
+    hand = np.array([OPEN_HAND[joint] for joint in HAND_JOINTS])
+    return np.concatenate([mirrored_arm(right_arm), hand, right_arm, hand])
 
 
 @functools.lru_cache(maxsize=1)

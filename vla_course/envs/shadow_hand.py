@@ -19,7 +19,7 @@ from vla_course.envs.primitives import (
 Side = Literal["left", "right"]
 
 # Joint limits in degrees, in the order of the actuators.
-_LIMIT_DEG: dict[str, tuple[float, float]] = {
+_LIMIT_DEG: dict[str, tuple[int, int]] = {
     "WRJ2": (-30, 10),
     "WRJ1": (-40, 28),
     **{
@@ -106,10 +106,10 @@ def add_shadow_hand(
     add_cylinder(forearm, (0, 0, 0.0), (0, 0, 0.012), 0.046, paint=Paint.DARK)
     add_capsule(forearm, (0, 0, 0.03), (0, 0, 0.075), 0.037, paint=Paint.GRAPHITE, mass_kg=0.8, bits=bits)
     wrist = forearm.add_body(name=f"{prefix}wrist", pos=(0, 0, 0.11), gravcomp=1)
-    hand.add_joint(wrist, "WRJ2", (0, sign, 0), torque_nm=10, stiffness=20, armature=0.005, damping=0.1)
+    hand.add_joint(wrist, "WRJ2", (0, sign, 0), torque_nm=10.0, stiffness=20.0, armature=0.005, damping=0.1)
     add_capsule(wrist, (-0.016, 0, 0.0), (0.016, 0, 0.0), 0.018, paint=Paint.STEEL, mass_kg=0.1)
     palm = wrist.add_body(name=f"{prefix}palm", pos=(0, 0, 0.034), gravcomp=1)
-    hand.add_joint(palm, "WRJ1", (1, 0, 0), torque_nm=10, stiffness=20, armature=0.005, damping=0.1)
+    hand.add_joint(palm, "WRJ1", (1, 0, 0), torque_nm=10.0, stiffness=20.0, armature=0.005, damping=0.1)
     hand.add_palm_geoms(palm)
 
     hand.add_finger(palm, "FF", (0.033 * sign, 0, 0.095), spread_axis=(0, -sign, 0))
@@ -207,10 +207,10 @@ class _HandBuilder:
             quat=axis_angle((0, 1, 0), sign * math.pi / 4),
             gravcomp=1,
         )
-        self.add_joint(base, "THJ5", (0, 0, -sign), torque_nm=2, stiffness=1.5)
+        self.add_joint(base, "THJ5", (0, 0, -sign), torque_nm=2.0, stiffness=1.5)
         add_sphere(base, (0, 0, 0), 0.0135, paint=Paint.STEEL, mass_kg=0.01)
         proximal = base.add_body(name=f"{prefix}TH_proximal", gravcomp=1)
-        self.add_joint(proximal, "THJ4", (1, 0, 0), torque_nm=2, stiffness=1.5)
+        self.add_joint(proximal, "THJ4", (1, 0, 0), torque_nm=2.0, stiffness=1.5)
         add_capsule(
             proximal, (0, 0, 0), (0, 0, 0.038), 0.0105, paint=Paint.GRAPHITE, mass_kg=0.04, bits=self.bits
         )

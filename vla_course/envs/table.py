@@ -68,9 +68,9 @@ def add_table_and_sky(spec: mujoco.MjSpec) -> None:
         contype=0,
         conaffinity=0,
     )
-    _add_camera(world, "front", (1.05, 0.0, 0.86), (-0.02, 0.0, 0.06), fovy=46)
-    _add_camera(world, "top", (0.02, 0.0, 1.12), (0.02, 0.0, 0.0), fovy=42, up=(1, 0, 0))
-    _add_camera(world, "side", (0.62, -0.86, 0.62), (-0.05, 0.02, 0.08), fovy=50)
+    _add_camera(world, "front", (1.05, 0.0, 0.86), (-0.02, 0.0, 0.06), fovy=46.0)
+    _add_camera(world, "top", (0.02, 0.0, 1.12), (0.02, 0.0, 0.0), fovy=42.0, up=(1, 0, 0))
+    _add_camera(world, "side", (0.62, -0.86, 0.62), (-0.05, 0.02, 0.08), fovy=50.0)
 
 
 def _add_lights(spec: mujoco.MjSpec) -> None:
@@ -128,7 +128,11 @@ def _add_materials(spec: mujoco.MjSpec) -> None:
 
 
 def _add_material(
-    spec: mujoco.MjSpec, name: str, image: UInt8[np.ndarray, "H W 3"], *, repeat: tuple[float, float]
+    spec: mujoco.MjSpec,
+    name: str,
+    image: UInt8[np.ndarray, "H W 3"],
+    *,
+    repeat: tuple[float | int, float | int],
 ) -> None:
     height, width, _ = image.shape
     texture = spec.add_texture(
@@ -170,7 +174,8 @@ def _tiles(light: Point, dark: Point, size: int = 64) -> UInt8[np.ndarray, "H W 
 
 def _blend(light: Point, dark: Point, mix: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
     color = np.array(light) * (1 - mix[..., None]) + np.array(dark) * mix[..., None]
-    return (255 * np.clip(color, 0, 1)).astype(np.uint8)
+    image: UInt8[np.ndarray, "H W 3"] = (255 * np.clip(color, 0, 1)).astype(np.uint8)
+    return image
 
 
 def _add_box(world: mujoco.MjsBody, name: str, center_m: Point, half_size_m: Point, *, material: str) -> None:

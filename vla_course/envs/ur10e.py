@@ -5,7 +5,7 @@ import math
 import mujoco
 
 from vla_course.envs.collisions import CollisionBits
-from vla_course.envs.primitives import Paint, add_capsule, add_cylinder, add_position_joint, axis_angle
+from vla_course.envs.primitives import Paint, Point, add_capsule, add_cylinder, add_position_joint, axis_angle
 
 ARM_JOINTS = ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")
 
@@ -30,7 +30,7 @@ def add_ur10e(
     spec: mujoco.MjSpec,
     *,
     prefix: str,
-    position_m: tuple[float, float, float],
+    position_m: Point,
     yaw_rad: float,
     bits: CollisionBits,
 ) -> mujoco.MjsBody:
