@@ -120,10 +120,11 @@ class Lesson:
         def decorate(check: Check) -> Callable[[Any], None]:
             @wraps(check)
             def run(attempt: Any) -> None:
-                status: progress.Status = "done"
-                message = ""
+                status: progress.Status = "error"
+                message = f"the check of exercise {number} was interrupted"
                 try:
                     _report_claims(task, check, attempt)
+                    status, message = "done", ""
                     if _is_borrowed(task, attempt):
                         status = "borrowed"
                         print(
