@@ -1,0 +1,449 @@
+"""The garment-folding environment: two arms, sixty joints, one garment on a table."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, SupportsFloat
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float
+
+from vla_course.envs.folding.cloth import RADIUS_M, Layers
+from vla_course.envs.folding.config import TIME_LIMIT_QUARTER_STEPS, TIME_LIMIT_STEPS, FoldingConfig
+from vla_course.envs.folding.garments import Garment, turned_towel
+from vla_course.envs.folding.goal import Goal
+from vla_course.envs.folding.grasp import OPEN_BELOW, Grasp
+from vla_course.envs.folding.rewards import Potentials, reward_terms
+from vla_course.envs.folding.scene import Scene, compiled_scene
+from vla_course.envs.folding.sensors import (
+    HISTORY,
+    MAX_POINTS,
+    check_known,
+    observation_space,
+    state_sensors,
+    surface_points,
+)
+from vla_course.envs.folding.start import Start, draw_start
+from vla_course.envs.rendering import SceneCameras
+from vla_course.envs.robot import ACTION_SCALE, home_position
+from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
+from vla_course.envs.table import TABLE_MATERIALS
+
+CAMERAS = (*FIXED_CAMERAS, "left_wrist", "right_wrist")
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that decides how an episode goes on: take it with `save`, go back to it with `restore`."""
+
+    physics: Float[np.ndarray, " S"]
+    start: Start
+    layer_heights: Float[np.ndarray, " V"]
+    held: tuple[tuple[int, ...], tuple[int, ...]]
+    joint_target: Float[np.ndarray, "60"]
+    previous_actions: Float[np.ndarray, "5 61"]
+    stage: int
+    steps: int
+    ended: bool
+    potentials: Potentials
+    rng: dict[str, Any]
+
+
+class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+    """Fold a garment with two UR10e arms and two 24-joint hands.
+
+    ## Description
+
+    A towel, a T-shirt or a pair of trousers lies flat on a table in front of two arms. Fold it, fold after fold, and let go.
+    The course counts 60 independent joints: a real Shadow hand couples the last two joints of four fingers and has 20
+    actuators, so this is a convention of the simulated task. Hands hold cloth by a grasp assist, as is usual in cloth
+    simulation: fingers that close near it tie the layers between them to the palm. Control runs at 20 Hz, physics at 120 Hz.
+    Positions are in metres in the world frame: origin on the table's surface at its centre, x away from the robots, y to their
+    left, z up. Angles are in radians.
+
+    ## Action Space
+
+    `Box(-1, 1, (61,), float32)`. Values outside are clipped. Numbers 0 to 59 move the joint targets, by the given angle at ±1.
+
+    | Num   | Action                                         | Min | Max | Unit at ±1 |
+    |-------|------------------------------------------------|-----|-----|------------|
+    | 0-5   | left arm, shoulder_pan to wrist_3              | -1  | 1   | 0.10 rad   |
+    | 6-29  | left hand, WRJ2 WRJ1 FFJ4-1 MFJ4-1 RFJ4-1 LFJ5-1 THJ5-1 | -1 | 1 | 0.25 rad |
+    | 30-35 | right arm, shoulder_pan to wrist_3             | -1  | 1   | 0.10 rad   |
+    | 36-59 | right hand, WRJ2 WRJ1 FFJ4-1 MFJ4-1 RFJ4-1 LFJ5-1 THJ5-1 | -1 | 1 | 0.25 rad |
+    | 60    | above 0.5: ask for the next stage              | -1  | 1   | 1          |
+
+    ## Observation Space
+
+    A `Dict` of the keys named in `observations`, all `Box` of float32, and one image for each camera.
+
+    | Key                 | Shape     | Min  | Max | Unit | Meaning                                                     |
+    |---------------------|-----------|------|-----|------|-------------------------------------------------------------|
+    | joint_position      | (60,)     | -inf | inf | rad  | angles, in the order of the actions                         |
+    | joint_target        | (60,)     | -inf | inf | rad  | what the joints are told to go to                           |
+    | hand_position       | (2, 3)    | -inf | inf | m    | grasp sites, left first                                     |
+    | held                | (2,)      | 0    | 1   | 1    | 1 while a hand holds cloth                                  |
+    | keypoints           | (K, 3)    | -inf | inf | m    | the garment's named points, in the order of `keypoint_names` |
+    | garment_point_cloud | (256, 3)  | -inf | inf | m    | points on the cloth, the same ones for a whole episode      |
+    | stage               | (3,)      | 0    | 1   | 1    | one-hot of the fold being made; zeros once all are accepted |
+    | time_left           | (1,)      | 0    | 1   | 1    | share of the time limit that is left                        |
+    | previous_actions    | (5, 61)   | -1   | 1   | 1    | newest last, zeros after reset                              |
+    | image_<camera>      | (H, W, 3) | 0    | 255 | 1    | uint8, one key for each name in `cameras`                   |
+
+    ## Rewards
+
+    The sum of `info["reward_terms"]`: `reach`, `grasp` and `fold` are discounted differences of potentials (nothing to be had
+    by waiting or by going up and down), `stage` and `success` are bonuses, `early_advance` and `smoothness` small prices.
+
+    ## Starting State
+
+    Garment flat, position within ±5 cm, any yaw for the towel and ±25° for the others, one of a pool of sizes, a colour, a table,
+    joint and camera noise: each with a range in `StartConfig`. `reset(options={...})` pins any of `position`, `yaw`, `size`,
+    `color`, `table`, `joint_noise`, `camera_jitter`.
+
+    ## Episode End
+
+    *Terminated* on strict success, the only thing that "success" means in this course: all folds accepted, both hands open and
+    empty, cloth at rest (fastest vertex below 0.05 m/s), moved vertices on average within 25 mm (towel) or 30 mm of their ideal
+    place, and silhouette IoU with the ideal fold of at least 0.85. *Truncated* after 160 (towel), 400 (T-shirt), 320 (trousers)
+    steps. `info["box_success"]` is DexGarmentLab's looser rule, for comparison; a crumpled pile can satisfy it.
+    `info["fold_iou"]` is measured once all folds are accepted and when the episode ends, and is NaN before.
+
+    ## Arguments
+
+    | Parameter      | Default         | Meaning                                                              |
+    |----------------|-----------------|----------------------------------------------------------------------|
+    | `garment`      | "tshirt"        | "towel", "tshirt" or "trousers"                                      |
+    | `quarter`      | False           | fold the towel twice                                                 |
+    | `observations` | all state keys  | which keys of the table an observation has                           |
+    | `cameras`      | ()              | "front", "top", "side", "left_wrist", "right_wrist"                  |
+    | `image_size`   | (224, 224)      | height and width of camera images                                    |
+    | `num_points`   | 256             | points in the cloud, up to 2048                                      |
+    | `config`       | FoldingConfig() | rates, limits, randomisation, reward                                 |
+    | `render_mode`  | None            | "rgb_array" for `render()`                                           |
+    | `render_camera`| "front"         | the camera that `render()` uses                                      |
+    | `render_size`  | (480, 640)      | height and width of what `render()` returns                          |
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(
+        self,
+        garment: str = "tshirt",
+        *,
+        quarter: bool = False,
+        observations: tuple[str, ...] | None = None,
+        cameras: tuple[str, ...] = (),
+        image_size: tuple[int, int] = (224, 224),
+        num_points: int = 256,
+        config: FoldingConfig | None = None,
+        render_mode: str | None = None,
+        render_camera: str = "front",
+        render_size: tuple[int, int] = (480, 640),
+    ) -> None:
+        """Compile the pool of sizes and prepare the spaces. Nothing is rendered, and no GL needed, unless asked for.
+
+        Raises: ValueError for an unknown garment, observation key, camera or render mode, naming the known ones.
+        """
+        check_known("camera", (*cameras, render_camera), CAMERAS)
+        if render_mode is not None:
+            check_known("render_mode", [render_mode], self.metadata["render_modes"])
+        if not 1 <= num_points <= MAX_POINTS:
+            raise ValueError(f"num_points is from 1 to {MAX_POINTS}, not {num_points}")
+        self.config = config or FoldingConfig()
+        self.render_mode = render_mode
+        self._bodies = [
+            _Body(compiled_scene(garment, quarter, size, self.config.timestep_s).copy())
+            for size in self.config.start.sizes
+        ]
+        self._body = self._bodies[0]
+        flat = self._body.scene.garment
+        self.garment_name, self.instruction = flat.name, flat.instruction
+        self.keypoint_names = tuple(flat.keypoints)
+        self.num_stages = len(flat.folds)
+        default_limit = TIME_LIMIT_QUARTER_STEPS if quarter else TIME_LIMIT_STEPS[garment]
+        self.time_limit_steps = self.config.time_limit_steps or default_limit
+        self._low, self._high = self.model.actuator_ctrlrange.T
+        self._cloud_vertices, self._cloud_weights = surface_points(flat, num_points)
+        self._image_size, self._render_camera, self._render_size = image_size, render_camera, render_size
+        self._cameras = SceneCameras()
+        self.action_space = spaces.Box(-1.0, 1.0, (61,), np.float32)
+        self.observation_space = observation_space(
+            observations,
+            num_keypoints=len(self.keypoint_names),
+            num_points=num_points,
+            cameras=cameras,
+            image_size=image_size,
+        )
+        self._sensors = state_sensors(self)
+        for camera in cameras:
+            self._sensors[f"image_{camera}"] = lambda camera=camera: self.picture(camera, image_size)
+        self._ended = True
+
+    # What an episode is made of
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The MuJoCo model of the garment size in use."""
+        return self._body.scene.model
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """The MuJoCo data of the garment size in use."""
+        return self._body.data
+
+    @property
+    def control_hz(self) -> int:
+        """Control steps a second."""
+        return self.config.control_hz
+
+    @property
+    def garment(self) -> Garment:
+        """The garment of this episode: keypoints, folds, flat outline."""
+        return self.goal.garment
+
+    @property
+    def previous_actions(self) -> Float[np.ndarray, "5 61"]:
+        """The last five actions, clipped, newest last."""
+        return self._previous_actions
+
+    @property
+    def stage(self) -> int:
+        """How many folds have been accepted so far."""
+        return self._stage
+
+    @property
+    def elapsed_steps(self) -> int:
+        """Control steps since reset."""
+        return self._steps
+
+    @property
+    def vertices(self) -> Float[np.ndarray, "V 3"]:
+        """World position of every cloth vertex, metres."""
+        return self._vertices
+
+    @property
+    def held(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The vertices that the left and the right hand hold."""
+        return self._body.grasp.held[0], self._body.grasp.held[1]
+
+    @property
+    def joint_position(self) -> Float[np.ndarray, "60"]:
+        """Joint angles, rad."""
+        position: Float[np.ndarray, "60"] = self.data.qpos[self._body.scene.joint_qpos]
+        return position
+
+    @property
+    def hand_position(self) -> Float[np.ndarray, "2 3"]:
+        """World position of the two grasp sites, metres."""
+        position: Float[np.ndarray, "2 3"] = self.data.site_xpos[list(self._body.scene.grasp_site)]
+        return position
+
+    def hand_closure(self) -> Float[np.ndarray, "2"]:
+        """How far each hand is closed: 0 open, 1 closed."""
+        return self._body.grasp.closure()
+
+    def points_on_cloth(self) -> Float[np.ndarray, "P 3"]:
+        """World position of the point cloud's points, metres."""
+        points: Float[np.ndarray, "P 3"] = np.einsum(
+            "pk,pkc->pc", self._cloud_weights, self._vertices[self._cloud_vertices]
+        )
+        return points
+
+    def stage_fold_good(self) -> bool:
+        """Whether the current fold is good enough for the next stage."""
+        return self.goal.stage_error_m(self._vertices, self._stage) <= self.garment.fold_tolerance_m
+
+    # Gymnasium
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Lay a garment on the table. The same seed and options give the same episode, bit for bit.
+
+        Raises: ValueError for an option that is not known or does not fit.
+        """
+        super().reset(seed=seed)
+        start = draw_start(
+            self.np_random,
+            self.config.start,
+            garment=self.garment_name,
+            num_tables=len(TABLE_MATERIALS),
+            num_cameras=self.model.ncam,
+            options=options,
+        )
+        self._lay_out(start)
+        self.joint_target = np.clip(home_position() + start.joint_noise, self._low, self._high)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[self._body.scene.joint_qpos] = self.joint_target
+        self.data.ctrl[:] = self.joint_target
+        flat = np.insert(self.goal.ideal[0], 2, RADIUS_M, axis=1)
+        self.data.qpos[self._body.scene.vertex_qpos] = flat - self._body.scene.vertex_origin
+        self._body.layers.reset()
+        self._body.grasp.reset()
+        mujoco.mj_forward(self.model, self.data)
+        self._previous_actions = np.zeros((HISTORY, 61), np.float32)
+        self._stage, self._steps, self._ended = 0, 0, False
+        self._look_at_cloth()
+        self._potentials = self._progress()
+        return self._observation(), self._info(success=False, iou=float("nan"))
+
+    def step(
+        self, action: Float[np.ndarray, "61"]
+    ) -> tuple[dict[str, Any], SupportsFloat, bool, bool, dict[str, Any]]:
+        """One control step of 1/20 s.
+
+        Raises: ValueError for an action of the wrong shape, or with NaN or inf; RuntimeError before `reset` or after the end.
+        """
+        clipped = self._checked(action)
+        self.joint_target = np.clip(self.joint_target + ACTION_SCALE * clipped[:60], self._low, self._high)
+        self.data.ctrl[:] = self.joint_target
+        self._body.grasp.update(self._vertices)
+        self._body.layers.update(self._vertices)
+        mujoco.mj_step(self.model, self.data, nstep=self.config.substeps)
+        mujoco.mj_kinematics(self.model, self.data)  # mj_step leaves body positions one physics step old
+        self._look_at_cloth()
+        self._steps += 1
+
+        asked = bool(clipped[60] > 0.5) and self._stage < self.num_stages
+        advanced = asked and self.stage_fold_good()
+        self._stage += advanced
+        finished = self._stage == self.num_stages and self._at_rest()
+        iou = self.goal.iou(self._vertices) if finished else float("nan")
+        terminated = iou >= self.config.min_iou and self._error_m() <= self.garment.fold_tolerance_m
+        truncated = not terminated and self._steps >= self.time_limit_steps
+        self._ended = terminated or truncated
+        if self._ended and np.isnan(iou):
+            iou = self.goal.iou(self._vertices)
+
+        before, self._potentials = self._potentials, self._progress()
+        terms = reward_terms(
+            before,
+            self._potentials,
+            terminated=terminated,
+            advanced=advanced,
+            asked_early=asked and not advanced,
+            action_change=float(np.square(clipped - self._previous_actions[-1]).sum()),
+            config=self.config.reward,
+        )
+        self._previous_actions = np.concatenate([self._previous_actions[1:], clipped[None]])
+        info = self._info(success=terminated, iou=iou) | {"reward_terms": terms}
+        return self._observation(), sum(terms.values()), terminated, truncated, info
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """The scene as an RGB picture (H, W, 3), uint8; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        return self.picture(self._render_camera, self._render_size, pretty=True)
+
+    def picture(self, camera: str, size: tuple[int, int], *, pretty: bool = False) -> np.ndarray:
+        """What a camera sees now: RGB, uint8. `pretty` adds shadows and smooth edges, for people.
+
+        Raises: ValueError for an unknown camera; RuntimeError with the cure where the machine cannot render.
+        """
+        check_known("camera", [camera], CAMERAS)
+        return self._cameras.picture(self.model, self.data, camera, size, pretty=pretty)
+
+    def close(self) -> None:
+        """Free the renderers."""
+        self._cameras.close()
+
+    # Going back
+
+    def save(self) -> Snapshot:
+        """All that decides how the episode goes on."""
+        physics = np.empty(mujoco.mj_stateSize(self.model, STATE))
+        mujoco.mj_getState(self.model, self.data, physics, STATE)
+        return Snapshot(
+            physics=physics,
+            start=self._start,
+            layer_heights=self._body.layers.heights,
+            held=self.held,
+            joint_target=self.joint_target.copy(),
+            previous_actions=self._previous_actions.copy(),
+            stage=self._stage,
+            steps=self._steps,
+            ended=self._ended,
+            potentials=self._potentials,
+            rng=self.np_random.bit_generator.state,
+        )
+
+    def restore(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Go back to a snapshot of this or an equal environment, and observe. What follows is the same, bit for bit."""
+        self._lay_out(snapshot.start)
+        mujoco.mj_setState(self.model, self.data, snapshot.physics, STATE)
+        self._body.layers.set_heights(snapshot.layer_heights)
+        self._body.grasp.held = list(snapshot.held)
+        mujoco.mj_kinematics(self.model, self.data)
+        self.joint_target = snapshot.joint_target.copy()
+        self._previous_actions = snapshot.previous_actions.copy()
+        self._stage, self._steps, self._ended = snapshot.stage, snapshot.steps, snapshot.ended
+        self._potentials = snapshot.potentials
+        self.np_random.bit_generator.state = snapshot.rng
+        self._look_at_cloth()
+        return self._observation()
+
+    # Inside
+
+    def _lay_out(self, start: Start) -> None:
+        """All that the start decides and physics does not change: size, colours, cameras, the folds to be made."""
+        self._start = start
+        self._body = self._bodies[start.size]
+        flat = self._body.scene.garment
+        # A square towel looks the same at every quarter turn: name its corners so that "far" is far from the robots.
+        turns = round(-start.yaw / (np.pi / 2)) % 4 if flat.name == "towel" else 0
+        garment = turned_towel(flat, turns) if turns else flat
+        self.goal = Goal(garment, start.position, start.yaw + flat.yaw_rad)
+        self._body.scene.dress(color=start.color, table=start.table, camera_jitter=start.camera_jitter)
+
+    def _look_at_cloth(self) -> None:
+        self._vertices = self._body.scene.vertex_origin + self.data.qpos[self._body.scene.vertex_qpos]
+
+    def _at_rest(self) -> bool:
+        """Whether both hands are open and empty, and no vertex moves."""
+        is_open = not any(self.held) and bool((self.hand_closure() < OPEN_BELOW).all())
+        speed = np.linalg.norm(self.data.qvel[self._body.scene.vertex_dof], axis=1).max()
+        return is_open and bool(speed < self.config.rest_speed_m_s)
+
+    def _progress(self) -> Potentials:
+        return self.goal.potentials(self._vertices, self._stage, self.hand_position, self.held)
+
+    def _error_m(self) -> float:
+        return self.goal.error_m(self._vertices)
+
+    def _checked(self, action: Float[np.ndarray, "61"]) -> Float[np.ndarray, "61"]:
+        if self._ended:
+            raise RuntimeError("the episode is over or has not begun: call reset() before step()")
+        values = np.asarray(action, dtype=np.float32)
+        if values.shape != (61,):
+            raise ValueError(f"an action has shape (61,), 60 joint residuals and the stage signal; this has {values.shape}")
+        if not np.isfinite(values).all():
+            index = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise ValueError(f"action[{index}] is {values[index]}: actions must be finite (and are clipped to [-1, 1])")
+        return np.clip(values, -1.0, 1.0)
+
+    def _info(self, *, success: bool, iou: float) -> dict[str, Any]:
+        return {
+            "instruction": self.instruction,
+            "stage": self._stage,
+            "is_success": success,
+            "fold_error_m": self._error_m(),
+            "fold_iou": iou,
+            "box_success": self.goal.box_success(self._vertices),
+        }
+
+    def _observation(self) -> dict[str, Any]:
+        space = self.observation_space.spaces  # type: ignore[attr-defined]
+        return {key: np.array(self._sensors[key](), dtype=box.dtype) for key, box in space.items()}
+
+
+class _Body:
+    """One size of the garment under the robots, with all that MuJoCo keeps of it."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.data = mujoco.MjData(scene.model)
+        self.layers = Layers(scene.model, scene.garment, scene.vertex_geom)
+        self.grasp = Grasp(scene, self.data)

@@ -1,0 +1,87 @@
+"""What the robot senses: the observation space of the folding task and the reading of each of its keys."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float, Int
+
+from vla_course.envs.folding.garments import Garment
+
+if TYPE_CHECKING:
+    from vla_course.envs.folding.env import FoldingEnv
+
+HISTORY = 5
+MAX_STAGES = 3
+MAX_POINTS = 2048
+
+
+def observation_space(
+    keys: tuple[str, ...] | None,
+    *,
+    num_keypoints: int,
+    num_points: int,
+    cameras: tuple[str, ...],
+    image_size: tuple[int, int],
+) -> spaces.Dict:
+    """The space of an observation with these state keys (None: all) and cameras.
+
+    Raises: ValueError for a key that is not known.
+    """
+    inf = np.inf
+    everything = {
+        "joint_position": spaces.Box(-inf, inf, (60,), np.float32),
+        "joint_target": spaces.Box(-inf, inf, (60,), np.float32),
+        "hand_position": spaces.Box(-inf, inf, (2, 3), np.float32),
+        "held": spaces.Box(0, 1, (2,), np.float32),
+        "keypoints": spaces.Box(-inf, inf, (num_keypoints, 3), np.float32),
+        "garment_point_cloud": spaces.Box(-inf, inf, (num_points, 3), np.float32),
+        "stage": spaces.Box(0, 1, (MAX_STAGES,), np.float32),
+        "time_left": spaces.Box(0, 1, (1,), np.float32),
+        "previous_actions": spaces.Box(-1, 1, (HISTORY, 61), np.float32),
+    }
+    if keys is not None:
+        check_known("observation key", keys, everything)
+    chosen: dict[str, spaces.Space[Any]] = {key: everything[key] for key in (everything if keys is None else keys)}
+    for camera in cameras:
+        chosen[f"image_{camera}"] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
+    return spaces.Dict(chosen)
+
+
+def state_sensors(env: "FoldingEnv") -> dict[str, Callable[[], Any]]:
+    """For each state key a function that reads its present value."""
+    return {
+        "joint_position": lambda: env.joint_position,
+        "joint_target": lambda: env.joint_target,
+        "hand_position": lambda: env.hand_position,
+        "held": lambda: [float(bool(vertices)) for vertices in env.held],
+        "keypoints": lambda: env.vertices[list(env.garment.keypoints.values())],
+        "garment_point_cloud": lambda: env.points_on_cloth(),
+        "stage": lambda: np.arange(MAX_STAGES) == (env.stage if env.stage < env.num_stages else -1),
+        "time_left": lambda: [1 - env.elapsed_steps / env.time_limit_steps],
+        "previous_actions": lambda: env.previous_actions,
+    }
+
+
+def surface_points(garment: Garment, count: int) -> tuple[Int[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
+    """Points spread evenly at random over the cloth: the three vertices around each, and their weights.
+
+    Always the same ones for a garment, so that a point of the cloud is the same bit of cloth in every observation.
+    """
+    rng = np.random.default_rng(0)
+    corners = garment.vertices[garment.triangles]
+    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+    triangle = rng.choice(len(area), size=count, p=area / area.sum())
+    root, along = np.sqrt(rng.random(count)), rng.random(count)
+    weights = np.column_stack([1 - root, root * (1 - along), root * along])
+    return garment.triangles[triangle], weights
+
+
+def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises: ValueError naming the first unknown name and all known ones."""
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}: the known ones are {', '.join(known)}")
