@@ -20,9 +20,9 @@ def home() -> Path:
     return Path(os.environ.get("VLA_COURSE_HOME") or platformdirs.user_data_dir("vla_course"))
 
 
-def read(name: str) -> dict[str, Any]:
+def read(name: str, folder: Path | None = None) -> dict[str, Any]:
     """One record file as a dictionary; an unreadable one counts as empty and is kept aside."""
-    path = home() / f"{name}.json"
+    path = (folder or home()) / f"{name}.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def record(day: str, number: str, name: str, status: Status, message: str) -> No
     write("progress", everything)
 
 
-def exercises(day: str) -> dict[str, dict[str, str]]:
-    """The latest verdict on each exercise of one day, by its number."""
-    found: dict[str, dict[str, str]] = read("progress").get(day, {})
+def exercises(day: str, folder: Path | None = None) -> dict[str, dict[str, str]]:
+    """The latest verdict on each exercise of one day, by its number; `folder` stands in for `home()`."""
+    found: dict[str, dict[str, str]] = read("progress", folder).get(day, {})
     return found
