@@ -95,7 +95,9 @@ def _edge(a: int, b: int) -> tuple[int, int]:
     return (a, b) if a < b else (b, a)
 
 
-def _edges(triangles: Int[np.ndarray, "F 3"]) -> tuple[list[tuple[int, int]], dict[tuple[int, int], list[int]]]:
+def _edges(
+    triangles: Int[np.ndarray, "F 3"],
+) -> tuple[list[tuple[int, int]], dict[tuple[int, int], list[int]]]:
     """All edges, and for each the vertices opposite to it: one on the outline, two inside."""
     opposite: dict[tuple[int, int], list[int]] = {}
     for a, b, c in triangles.tolist():
@@ -137,9 +139,13 @@ def add_cloth_skin(
     _add_skin(spec, FRONT, vertex_bodies, bind, weights, faces, texcoord=texcoord)
     _add_skin(spec, BACK, vertex_bodies, bind, weights, faces[:, ::-1])
     if garment == "tshirt":
-        shape, shape_faces = star(np.array([(low[0] + high[0]) / 2, high[1] - 0.16]), 0.055)
+        height = high[1] - low[1]
+        chest = np.array([(low[0] + high[0]) / 2, high[1] - 0.36 * height])
+        shape, shape_faces = star(chest, 0.12 * height)
         emblem_weights = locate(shape, flat, faces) @ weights
-        _add_skin(spec, EMBLEM, vertex_bodies, bind, emblem_weights, shape_faces, inflate_m=_THICKNESS_M + 6e-4)
+        _add_skin(
+            spec, EMBLEM, vertex_bodies, bind, emblem_weights, shape_faces, inflate_m=_THICKNESS_M + 6e-4
+        )
 
 
 def paint_cloth(model: mujoco.MjModel, color: Float[np.ndarray, "3"]) -> None:

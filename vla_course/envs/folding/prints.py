@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 _RESOLUTION = 256
+_HEIGHT_M = {"towel": 0.36, "tshirt": 0.448, "trousers": 0.576}
 _CLOTH, _SHADE, _LIGHT = 0.86, 0.62, 1.0
 
 
@@ -12,8 +13,10 @@ def garment_print(
 ) -> UInt8[np.ndarray, "R R 3"]:
     """A grey picture of the garment's front, stretched over its bounding box; MuJoCo multiplies it with the colour.
 
-    Row 0 is the lower edge (the hem), column 0 the left one. `outline` lists the edges of the border as vertex pairs.
+    Row 0 is the lower edge (the hem), column 0 the left one. `outline` lists the edges of the border as vertex pairs. The
+    lengths below are in metres on the garment's middle size: a larger garment has a larger print, the same picture.
     """
+    vertices = vertices * (_HEIGHT_M[name] / np.ptp(vertices[:, 1]))
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     x, y = np.meshgrid(*(np.linspace(low[k], high[k], _RESOLUTION) for k in (0, 1)))
     border = _distance(np.stack([x, y], axis=-1), vertices, outline)
