@@ -5,7 +5,7 @@ import tempfile
 
 from jaxtyping import install_import_hook
 
-install_import_hook("vla_course", "beartype.beartype")
+install_import_hook("vla_course", "numeric_beartype.checker")
 
 # Tests never touch the learner's own progress, and one thread each keeps two workers from fighting.
 os.environ["VLA_COURSE_HOME"] = tempfile.mkdtemp(prefix="vla_course_tests_")
