@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from vla_course.envs.folding.garments import Garment
 from vla_course.envs.collisions import CLOTH_COLLISION
+from vla_course.envs.folding.garments import Garment
 
 RADIUS_M = 0.004
 DENSITY_KG_M2 = 0.35
@@ -63,7 +63,9 @@ class Layers:
         self._geoms = sphere_geoms
         self._triangles = garment.triangles
         self._far = far_apart(garment)
-        reach = garment.vertices[garment.triangles] - garment.vertices[garment.triangles].mean(axis=1, keepdims=True)
+        reach = garment.vertices[garment.triangles] - garment.vertices[garment.triangles].mean(
+            axis=1, keepdims=True
+        )
         # Cloth does not stretch, so no vertex above a triangle is further from its middle than its own corners.
         self._reach_m = 1.1 * float(np.linalg.norm(reach, axis=2).max())
 

@@ -25,7 +25,7 @@ from vla_course.envs.folding.sensors import (
     surface_points,
 )
 from vla_course.envs.folding.start import Start, draw_start
-from vla_course.envs.rendering import SceneCameras
+from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
 from vla_course.envs.robot import ACTION_SCALE, home_position
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
 from vla_course.envs.table import TABLE_MATERIALS
@@ -42,6 +42,7 @@ class Snapshot:
     start: Start
     layer_heights: Float[np.ndarray, " V"]
     held: tuple[tuple[int, ...], tuple[int, ...]]
+    held_at: Float[np.ndarray, "2 V 3"]
     joint_target: Float[np.ndarray, "60"]
     previous_actions: Float[np.ndarray, "5 61"]
     stage: int
@@ -168,7 +169,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._low, self._high = self.model.actuator_ctrlrange.T
         self._cloud_vertices, self._cloud_weights = surface_points(flat, num_points)
         self._image_size, self._render_camera, self._render_size = image_size, render_camera, render_size
-        self._cameras = SceneCameras()
+        self._renderers: dict[tuple[int, int, bool], CameraRenderer] = {}
         self.action_space = spaces.Box(-1.0, 1.0, (61,), np.float32)
         self.observation_space = observation_space(
             observations,
@@ -344,11 +345,16 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         Raises: ValueError for an unknown camera; RuntimeError with the cure where the machine cannot render.
         """
         check_known("camera", [camera], CAMERAS)
-        return self._cameras.picture(self.model, self.data, camera, size, pretty=pretty)
+        key = (*size, pretty)
+        if key not in self._renderers:
+            self._renderers[key] = CameraRenderer(self.model, *size, VIDEO if pretty else OBSERVATION)
+        return self._renderers[key].render(self.data, camera, model=self.model)
 
     def close(self) -> None:
         """Free the renderers."""
-        self._cameras.close()
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
 
     # Going back
 
@@ -361,6 +367,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             start=self._start,
             layer_heights=self._body.layers.heights,
             held=self.held,
+            held_at=self._body.grasp.anchors,
             joint_target=self.joint_target.copy(),
             previous_actions=self._previous_actions.copy(),
             stage=self._stage,
@@ -375,7 +382,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._lay_out(snapshot.start)
         mujoco.mj_setState(self.model, self.data, snapshot.physics, STATE)
         self._body.layers.set_heights(snapshot.layer_heights)
-        self._body.grasp.held = list(snapshot.held)
+        self._body.grasp.restore(snapshot.held, snapshot.held_at)
         mujoco.mj_kinematics(self.model, self.data)
         self.joint_target = snapshot.joint_target.copy()
         self._previous_actions = snapshot.previous_actions.copy()
@@ -418,10 +425,14 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             raise RuntimeError("the episode is over or has not begun: call reset() before step()")
         values = np.asarray(action, dtype=np.float32)
         if values.shape != (61,):
-            raise ValueError(f"an action has shape (61,), 60 joint residuals and the stage signal; this has {values.shape}")
+            raise ValueError(
+                f"an action has shape (61,), 60 joint residuals and the stage signal; this has {values.shape}"
+            )
         if not np.isfinite(values).all():
             index = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise ValueError(f"action[{index}] is {values[index]}: actions must be finite (and are clipped to [-1, 1])")
+            raise ValueError(
+                f"action[{index}] is {values[index]}: actions must be finite (and are clipped to [-1, 1])"
+            )
         return np.clip(values, -1.0, 1.0)
 
     def _info(self, *, success: bool, iou: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from vla_course.control.actions import encode_residual
 from vla_course.control.grip import grip_closure, grip_pose
 from vla_course.control.inverse_kinematics import InverseKinematics
+from vla_course.control.rotations import rotation_error
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.robot import ACTION_SCALE, home_position
 
@@ -18,10 +19,21 @@ RELEASE_HEIGHT_M = 0.034
 PRESHAPE = 0.5  # closed this far, the fingers are ready to pinch and do not hold yet
 ARC_HEIGHT_M, ARC_HEIGHT_PER_RADIUS = 0.13, 0.75
 TRAVEL_SPEED_M_S, CARRY_SPEED_M_S = 0.60, 0.35
+ALIGNED_RAD = 0.1
+EASY_YAW_RAD = (-0.5, 0.5)
 CROWDED_M = 0.20
 PARK_X_M, PARK_Y_M, PARK_Z_M = -0.18, 0.55, 0.25
 CLOSURE_PER_STEP = 0.34
 NEAR_M, THERE_M, BEHIND_M = 0.02, 0.006, 0.04
+
+
+def downward(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
+    """The orientation of a hand whose fingers point down and whose palm faces this way."""
+    cosine, sine = np.cos(yaw_rad), np.sin(yaw_rad)
+    return np.array([[sine, -cosine, 0.0], [-cosine, -sine, 0.0], [0.0, 0.0, -1.0]])
+
+
+DOWNWARD = downward(0.0)
 
 
 class Phase(Enum):
@@ -55,29 +67,39 @@ class FoldingExpert:
         self._env = folding
         self._ik = ik or InverseKinematics()
         self._home, _ = self._ik.forward(home_position())
-        self._rotation = np.broadcast_to(DOWNWARD, (2, 3, 3))
-        self._phase, self._steps, self._stage = Phase.HOVER, 0, 0
+        self._rotation = np.stack([DOWNWARD, DOWNWARD])
+        self._phase, self._steps, self._stage = Phase.HOVER, 0, -1
 
     def act(self, observation: object = None) -> Float[np.ndarray, "61"]:
         """The expert's action in the environment's present state. The observation is not used: the expert sees the truth."""
         env = self._env
-        if env.elapsed_steps == 0 or env.stage != self._stage:
-            self._enter(Phase.HOVER)
-        self._stage = env.stage
-        self._steps += 1
         action = np.zeros(61, np.float32)
         if env.stage == env.num_stages:
             return action
-        here, _ = self._ik.forward(env.joint_target)
+        if env.elapsed_steps == 0 or env.stage != self._stage:
+            self._enter(Phase.HOVER)
+            self._stage = env.stage
+            self._rotation = self._facing()
+        self._steps += 1
+        here, facing = self._ik.forward(env.joint_target)
+        self._turned_rad = np.linalg.norm(
+            [rotation_error(*pair) for pair in zip(facing, self._rotation, strict=True)], axis=1
+        )
         self._enter_next(here)
         goal, closure = self._goal(here)
         if self._phase is Phase.CARRY and np.linalg.norm(goal - here, axis=1).max() < BEHIND_M:
             self._progress = min(1.0, self._progress + 1 / self._carry_steps())
-        target = goal if self._phase is Phase.CARRY else here + _limited(goal - here, TRAVEL_SPEED_M_S / env.control_hz)
+        target = (
+            goal
+            if self._phase is Phase.CARRY
+            else here + _limited(goal - here, TRAVEL_SPEED_M_S / env.control_hz)
+        )
         joints = self._ik.solve(env.joint_target, target, self._rotation)
         for hand, fingers in enumerate(HAND_SLICES):
             now = grip_closure(env.joint_target[fingers])
-            joints[fingers] = grip_pose(now + np.clip(closure[hand] - now, -CLOSURE_PER_STEP, CLOSURE_PER_STEP))
+            joints[fingers] = grip_pose(
+                now + np.clip(closure[hand] - now, -CLOSURE_PER_STEP, CLOSURE_PER_STEP)
+            )
         action[:60] = encode_residual(joints, env.joint_target, ACTION_SCALE)
         action[60] = float(self._phase is Phase.ADVANCE)
         return action
@@ -93,8 +115,21 @@ class FoldingExpert:
     def _carry_steps(self) -> float:
         """How many control steps the longest arc of this fold takes at the carrying speed."""
         ideal = self._env.goal.ideal[self._env.stage + 1]
-        reach = max(float(np.linalg.norm(ideal[vertex] - self._start[hand][:2])) for hand, vertex in self._takes())
+        reach = max(
+            float(np.linalg.norm(ideal[vertex] - self._start[hand][:2])) for hand, vertex in self._takes()
+        )
         return 1.4 * reach / CARRY_SPEED_M_S * self._env.control_hz + 6
+
+    def _facing(self) -> Float[np.ndarray, "2 3 3"]:
+        """Hands across the fold: the line of the fingers along the fold line, so that they take hold along an edge."""
+        rotation = np.stack([DOWNWARD, DOWNWARD])
+        fold = self._env.garment.folds[self._env.stage]
+        across = self._env.goal.yaw_rad + fold.axis * np.pi / 2
+        for hand, _ in self._takes():
+            # Either side of the palm would do: take the one for which the wrist turns less.
+            turn = (across - EASY_YAW_RAD[hand] + np.pi / 2) % np.pi - np.pi / 2
+            rotation[hand] = downward(EASY_YAW_RAD[hand] + turn)
+        return rotation
 
     def _takes(self) -> list[tuple[int, int]]:
         """The hands of the current fold, and the vertex each takes."""
@@ -105,29 +140,40 @@ class FoldingExpert:
         env, takes = self._env, self._takes()
         holding = all(env.held[hand] for hand, _ in takes)
         arrived = float(np.linalg.norm(self._goal(here)[0] - here, axis=1).max())
-        if self._phase is Phase.HOVER and arrived < NEAR_M and not any(env.held):
+        if (
+            self._phase is Phase.HOVER
+            and arrived < NEAR_M
+            and self._turned_rad.max() < ALIGNED_RAD
+            and not any(env.held)
+        ):
             self._enter(Phase.DESCEND)
         elif self._phase is Phase.DESCEND and arrived < THERE_M:
             self._enter(Phase.CLOSE)
         elif self._phase is Phase.CLOSE and holding and self._steps >= 5:
             self._start = {hand: here[hand].copy() for hand, _ in takes}
             self._enter(Phase.CARRY)
-        elif self._phase is Phase.CLOSE and self._steps > 12:
-            self._enter(Phase.HOVER)
-        elif self._phase in (Phase.CARRY, Phase.PRESS) and not holding:
+        elif (self._phase is Phase.CLOSE and self._steps > 12) or (
+            self._phase in (Phase.CARRY, Phase.PRESS) and not holding
+        ):
             self._enter(Phase.HOVER)
         elif self._phase is Phase.CARRY and self._progress >= 1 and arrived < THERE_M:
             self._enter(Phase.PRESS)
-        elif self._phase is Phase.PRESS and self._steps >= 3:
+        elif (
+            self._phase is Phase.PRESS
+            and self._steps >= 3
+            and (self._misplaced_m() < THERE_M or self._steps >= 12)
+        ):
             self._enter(Phase.OPEN)
         elif self._phase is Phase.OPEN and self._steps >= 4 and not any(env.held):
             self._enter(Phase.RISE)
         elif self._phase is Phase.RISE and arrived < NEAR_M:
-            self._enter(Phase.ADVANCE if env.stage_fold_good() else Phase.HOVER)
+            self._enter(Phase.ADVANCE if self._good() else Phase.HOVER)
         elif self._phase is Phase.ADVANCE and self._steps > 3:
             self._enter(Phase.HOVER)
 
-    def _goal(self, here: Float[np.ndarray, "2 3"]) -> tuple[Float[np.ndarray, "2 3"], Float[np.ndarray, "2"]]:
+    def _goal(
+        self, here: Float[np.ndarray, "2 3"]
+    ) -> tuple[Float[np.ndarray, "2 3"], Float[np.ndarray, "2"]]:
         """Where the hands should go in this phase, and how far they should be closed. A hand without work gives way."""
         env = self._env
         position, closure = self._out_of_the_way(), np.zeros(2)
@@ -141,14 +187,32 @@ class FoldingExpert:
                 case Phase.DESCEND | Phase.CLOSE:
                     position[hand] = take[0], take[1], clear
                     closure[hand] = 1.0 if self._phase is Phase.CLOSE else PRESHAPE
-                case Phase.CARRY | Phase.PRESS:
+                case Phase.CARRY:
                     position[hand] = self._on_arc(self._start[hand], place)
+                    closure[hand] = 1.0
+                case Phase.PRESS:
+                    # Cloth under tension trails the hand that holds it: what has to be in place is the cloth.
+                    position[hand] = np.append(
+                        here[hand][:2] + 0.5 * (place[:2] - take[:2]), RELEASE_HEIGHT_M
+                    )
                     closure[hand] = 1.0
                 case Phase.OPEN:
                     position[hand] = here[hand][0], here[hand][1], max(here[hand][2], clear)
                 case Phase.RISE | Phase.ADVANCE:
                     position[hand] = here[hand][0], here[hand][1], RISE_M
         return position, closure
+
+    def _good(self) -> bool:
+        """Whether the fold may be called done: for the last one the silhouette counts as well."""
+        env = self._env
+        last = env.stage + 1 == env.num_stages
+        return env.stage_fold_good() and (not last or env.goal.iou(env.vertices) >= env.config.min_iou)
+
+    def _misplaced_m(self) -> float:
+        """How far the vertex that is furthest from its place still is."""
+        ideal = self._env.goal.ideal[self._env.stage + 1]
+        takes = [vertex for _, vertex in self._takes()]
+        return float(np.linalg.norm(self._env.vertices[takes, :2] - ideal[takes], axis=1).max())
 
     def _out_of_the_way(self) -> Float[np.ndarray, "2 3"]:
         """Where each hand waits: at home, or further back and out where the other hand is going to put cloth at its home."""
@@ -161,7 +225,7 @@ class FoldingExpert:
 
     def _on_arc(self, start: Float[np.ndarray, "3"], place: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
         """A point of the half ellipse from where cloth was taken to where it belongs, eased at both ends."""
-        along = self._progress**2 * (3 - 2 * self._progress) if self._phase is Phase.CARRY else 1.0
+        along = self._progress**2 * (3 - 2 * self._progress)
         radius = float(np.linalg.norm(place[:2] - start[:2])) / 2
         height = min(ARC_HEIGHT_M, ARC_HEIGHT_PER_RADIUS * radius) * np.sin(np.pi * along)
         across = (start[:2] + place[:2]) / 2 + (start[:2] - place[:2]) / 2 * np.cos(np.pi * along)
@@ -182,12 +246,3 @@ def _limited(step: Float[np.ndarray, "2 3"], longest: float) -> Float[np.ndarray
     allowed = np.minimum(longest, 0.4 * length + 0.002)
     limited: Float[np.ndarray, "2 3"] = step * np.minimum(1.0, allowed / np.maximum(length, 1e-9))
     return limited
-
-
-def downward(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
-    """The orientation of a hand whose fingers point down and whose palm faces this way."""
-    cosine, sine = np.cos(yaw_rad), np.sin(yaw_rad)
-    return np.array([[sine, -cosine, 0.0], [-cosine, -sine, 0.0], [0.0, 0.0, -1.0]])
-
-
-DOWNWARD = downward(0.0)

@@ -82,7 +82,9 @@ def make_garment(name: str, *, quarter: bool = False) -> Garment:
     if name not in makers:
         raise ValueError(f"unknown garment {name!r}: choose one of {', '.join(GARMENTS)}")
     if quarter and name != "towel":
-        raise ValueError(f"quarter=True folds the towel twice; the {name} has its own folds: leave quarter out")
+        raise ValueError(
+            f"quarter=True folds the towel twice; the {name} has its own folds: leave quarter out"
+        )
     return _towel(quarter=quarter) if name == "towel" else makers[name]()
 
 
@@ -103,7 +105,9 @@ def turned_towel(towel: Garment, quarter_turns: int) -> Garment:
     return replace(towel, keypoints=keypoints, folds=tuple(folds))
 
 
-def _sheet(points: Float[np.ndarray, "R C 2"], kept: Bool[np.ndarray, "R C"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sheet(
+    points: Float[np.ndarray, "R C 2"], kept: Bool[np.ndarray, "R C"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices, grid coordinates (column, row) and triangles of the part of a grid that is cloth."""
     rows, columns = np.nonzero(kept)
     number = np.full(kept.shape, -1)
@@ -135,7 +139,12 @@ def _towel(*, quarter: bool = False) -> Garment:
     at = _finder(grid)
     last, middle = size - 1, size // 2
     # At yaw 0 the garment's frame is the world's: +x is away from the robots, +y to their left.
-    corners = {"far_left": at(last, last), "far_right": at(last, 0), "near_left": at(0, last), "near_right": at(0, 0)}
+    corners = {
+        "far_left": at(last, last),
+        "far_right": at(last, 0),
+        "near_left": at(0, last),
+        "near_right": at(0, 0),
+    }
     middles = {"fold_left": at(middle, last), "fold_right": at(middle, 0)}
     folds = [Fold("half", 0, 0.0, 1, ((LEFT, corners["far_left"]), (RIGHT, corners["far_right"])))]
     if quarter:
@@ -167,7 +176,9 @@ def _tshirt() -> Garment:
         height = points[armpit:, column, 1]
         middle = height.mean()
         # Sleeves hang: sheared down 0.45 cell a column, and narrower towards the end.
-        points[armpit:, column, 1] = middle + (height - middle) * (1 - 0.04 * outwards) - 0.45 * CELL_M * outwards
+        points[armpit:, column, 1] = (
+            middle + (height - middle) * (1 - 0.04 * outwards) - 0.45 * CELL_M * outwards
+        )
         # The neckline is a shallow scoop that the three rows under it share.
         scoop = max(0.0, 1 - ((column - centre) / 2.0) ** 2)
         points[rows - 3 :, column, 1] -= CELL_M * scoop * np.array([0.2, 0.5, 1.0])
@@ -193,7 +204,13 @@ def _tshirt() -> Garment:
         folds=(
             Fold("left sleeve in", 0, line[0], -1, ((LEFT, keypoints["left_sleeve"]),)),
             Fold("right sleeve in", 0, line[1], 1, ((RIGHT, keypoints["right_sleeve"]),)),
-            Fold("bottom up", 1, vertices[at(sleeve, 7), 1], -1, ((LEFT, keypoints["left_hem"]), (RIGHT, keypoints["right_hem"]))),
+            Fold(
+                "bottom up",
+                1,
+                vertices[at(sleeve, 7), 1],
+                -1,
+                ((LEFT, keypoints["left_hem"]), (RIGHT, keypoints["right_hem"])),
+            ),
         ),
         yaw_rad=-np.pi / 2,
         fold_tolerance_m=0.030,

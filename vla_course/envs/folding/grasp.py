@@ -1,20 +1,23 @@
 """The grasp assist: closed fingers near cloth hold it, open fingers let go.
 
 Fingertip friction on cloth is beyond a simulation that should run at hundreds of steps a second, so, as is usual in cloth
-simulation, a grasp ties cloth to the palm. It holds a pinch through *all* layers between the fingers: with one vertex alone the
-upper trouser leg stays behind. It slips when the cloth it holds is stretched.
+simulation, a grasp ties cloth to the palm. It holds what lies between four fingers and the thumb, as wide as the fingers are and
+through *all* layers: held by one vertex, cloth hangs in a bunch and the upper trouser leg stays behind. It slips when the cloth
+it holds is stretched.
 """
 
 import mujoco
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from vla_course.envs.folding.scene import HANDS, Scene
 from vla_course.envs.shadow_hand import CLOSED_HAND, OPEN_HAND
 
 CLOSE_ABOVE, OPEN_BELOW = 0.75, 0.60
 REACH_M = 0.04
-PINCH_RADIUS_M, PINCH_HEIGHT_M, MAX_PINCHED = 0.02, 0.04, 4
+FINGERS_HALF_WIDTH_M = 0.036
+PINCH_DEPTH_M, PINCH_HEIGHT_M = 0.018, 0.04
+ACROSS_FINGERS, AHEAD_OF_PALM = np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0])
 SLIP_STRETCH = 1.3
 PINCHING_JOINTS = ("FFJ3", "FFJ2", "MFJ3", "MFJ2")
 
@@ -32,6 +35,8 @@ class Grasp:
         self._closed = float(np.mean([CLOSED_HAND[name] for name in PINCHING_JOINTS]))
         self._edges = model.flex_edge
         self._edge_length = model.flexedge_length0
+        self._at_site = [model.site_pos[site].copy() for site in scene.grasp_site]
+        self._anchors = model.eq_data[scene.pinch, 3:6].copy()
         self.held: list[tuple[int, ...]] = [(), ()]
 
     def reset(self) -> None:
@@ -53,38 +58,55 @@ class Grasp:
                 if closure[hand] < OPEN_BELOW or self._stretch(self.held[hand], vertices) > SLIP_STRETCH:
                     self.release(hand)
             elif closure[hand] > CLOSE_ABOVE:
-                self.hold(hand, self._within_reach(hand, vertices))
+                self.hold(hand, *self._within_reach(hand, vertices))
 
-    def hold(self, hand: int, vertices: tuple[int, ...]) -> None:
-        """Tie these vertices to a hand's grasp site."""
+    def hold(self, hand: int, vertices: tuple[int, ...], offset_m: Float[np.ndarray, " P"]) -> None:
+        """Tie these vertices to the line between a hand's fingertips, each so far beside the grasp site."""
         self.held[hand] = vertices
-        self._data.eq_active[self._scene.pinch[hand, list(vertices)]] = 1
+        chosen = self._scene.pinch[hand, list(vertices)]
+        self._anchors[hand, list(vertices)] = self._at_site[hand] + offset_m[:, None] * ACROSS_FINGERS
+        self._scene.model.eq_data[chosen, 3:6] = self._anchors[hand, list(vertices)]
+        self._data.eq_active[chosen] = 1
 
     def release(self, hand: int) -> None:
         """Let go of all a hand holds."""
         self.held[hand] = ()
         self._data.eq_active[self._scene.pinch[hand]] = 0
 
-    def _within_reach(self, hand: int, vertices: Float[np.ndarray, "V 3"]) -> tuple[int, ...]:
-        """The vertex nearest to the grasp site, if near enough, with the layers above and below it."""
-        distance = np.linalg.norm(vertices - self._data.site_xpos[self._scene.grasp_site[hand]], axis=1)
-        distance[list(self.held[1 - hand])] = np.inf
+    @property
+    def anchors(self) -> Float[np.ndarray, "2 V 3"]:
+        """Where in the palm's frame each vertex is, or was last, held. Lives in the model, outside MuJoCo's state."""
+        return self._anchors.copy()
+
+    def restore(
+        self, held: tuple[tuple[int, ...], tuple[int, ...]], anchors: Float[np.ndarray, "2 V 3"]
+    ) -> None:
+        """Go back to what was held; MuJoCo's own state says which constraints are active."""
+        self.held = list(held)
+        self._anchors[:] = anchors
+        self._scene.model.eq_data[self._scene.pinch, 3:6] = anchors
+
+    def _within_reach(
+        self, hand: int, vertices: Float[np.ndarray, "V 3"]
+    ) -> tuple[tuple[int, ...], Float[np.ndarray, " P"]]:
+        """The vertices between the fingers, of all layers, and how far each is beside the grasp site; none if none is near."""
+        site = self._scene.grasp_site[hand]
+        frame = self._data.site_xmat[site].reshape(3, 3)
+        free = np.ones(len(vertices), bool)
+        free[list(self.held[1 - hand])] = False
+        offset = vertices - self._data.site_xpos[site]
+        distance = np.where(free, np.linalg.norm(offset, axis=1), np.inf)
         nearest = int(distance.argmin())
         if distance[nearest] > REACH_M:
-            return ()
-        return self._all_layers(nearest, vertices, taken=self.held[1 - hand])
-
-    def _all_layers(self, nearest: int, vertices: Float[np.ndarray, "V 3"], taken: tuple[int, ...]) -> tuple[int, ...]:
-        grid: Int[np.ndarray, "V 2"] = self._scene.garment.grid
-        beside = np.linalg.norm(vertices[:, :2] - vertices[nearest, :2], axis=1)
-        stacked = (beside < PINCH_RADIUS_M) & (np.abs(vertices[:, 2] - vertices[nearest, 2]) < PINCH_HEIGHT_M)
-        pinched = [nearest]
-        for vertex in np.flatnonzero(stacked)[np.argsort(beside[stacked], kind="stable")].tolist():
-            # Neighbours in the same sheet are not another layer: three grid cells tell the two apart.
-            another_layer = np.abs(grid[pinched] - grid[vertex]).max(axis=1).min() >= 3
-            if another_layer and vertex not in taken and len(pinched) < MAX_PINCHED:
-                pinched.append(vertex)
-        return tuple(pinched)
+            return (), np.zeros(0)
+        across = offset @ frame @ ACROSS_FINGERS
+        ahead = (offset - offset[nearest]) @ frame @ AHEAD_OF_PALM
+        above = offset[:, 2] - offset[nearest, 2]
+        pinched = free & (np.abs(across) < FINGERS_HALF_WIDTH_M)
+        pinched &= (np.abs(ahead) < PINCH_DEPTH_M) & (np.abs(above) < PINCH_HEIGHT_M)
+        pinched[nearest] = True
+        chosen = np.flatnonzero(pinched)
+        return tuple(chosen.tolist()), across[chosen]
 
     def _stretch(self, held: tuple[int, ...], vertices: Float[np.ndarray, "V 3"]) -> float:
         """Largest length of an edge at the held vertices, as a multiple of its length at rest."""

@@ -35,7 +35,10 @@ def silhouette_iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> fl
 
 
 def share_in_box(
-    vertices: Float[np.ndarray, "V _"], ideal: Float[np.ndarray, "V _"], position: Float[np.ndarray, "2"], yaw_rad: float
+    vertices: Float[np.ndarray, "V _"],
+    ideal: Float[np.ndarray, "V _"],
+    position: Float[np.ndarray, "2"],
+    yaw_rad: float,
 ) -> float:
     """Share of the garment's vertices inside DexGarmentLab's target box.
 

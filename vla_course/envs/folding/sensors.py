@@ -43,7 +43,9 @@ def observation_space(
     }
     if keys is not None:
         check_known("observation key", keys, everything)
-    chosen: dict[str, spaces.Space[Any]] = {key: everything[key] for key in (everything if keys is None else keys)}
+    chosen: dict[str, spaces.Space[Any]] = {
+        key: everything[key] for key in (everything if keys is None else keys)
+    }
     for camera in cameras:
         chosen[f"image_{camera}"] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
     return spaces.Dict(chosen)

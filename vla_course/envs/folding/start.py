@@ -72,7 +72,9 @@ def draw_start(
 def _fitting(name: str, value: Any, like: Any, *, num_sizes: int, num_tables: int) -> Any:
     if name == "color" and isinstance(value, str):
         if value not in GARMENT_COLORS:
-            raise ValueError(f"unknown color {value!r}: choose one of {', '.join(GARMENT_COLORS)}, or give three numbers")
+            raise ValueError(
+                f"unknown color {value!r}: choose one of {', '.join(GARMENT_COLORS)}, or give three numbers"
+            )
         return np.array(GARMENT_COLORS[value])
     if name in ("size", "table"):
         count = num_sizes if name == "size" else num_tables
@@ -82,7 +84,9 @@ def _fitting(name: str, value: Any, like: Any, *, num_sizes: int, num_tables: in
     try:
         array = np.array(np.broadcast_to(np.asarray(value, dtype=float), np.shape(like)))
     except (TypeError, ValueError):
-        raise ValueError(f"reset option {name!r} wants numbers of shape {np.shape(like)}, not {value!r}") from None
+        raise ValueError(
+            f"reset option {name!r} wants numbers of shape {np.shape(like)}, not {value!r}"
+        ) from None
     if not np.isfinite(array).all():
         raise ValueError(f"reset option {name!r} holds {value!r}: give finite numbers")
     return float(array) if name == "yaw" else array
