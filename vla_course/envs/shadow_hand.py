@@ -130,7 +130,8 @@ def add_shadow_hand(
     palm.add_camera(name=f"{prefix}wrist", pos=(0, -0.075, -0.03), quat=_WRIST_CAMERA_QUAT, fovy=70)
 
 
-# A camera looks along its own -z with +y up. This one looks along the palm's +z, tilted 12 degrees away from the palm, with the back of the hand up.
+# A camera looks along its own -z with +y up. This one looks along the fingers, the palm's +z, with the back of the hand
+# down in the picture.
 _WRIST_CAMERA_QUAT = axis_angle((1, 0, 0), math.pi)
 
 
