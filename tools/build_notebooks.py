@@ -186,7 +186,8 @@ def furnish(lesson: nbformat.NotebookNode, path: Path, folder: str, root: Path) 
     install = (
         "import sys\n\n"
         'if "google.colab" in sys.modules:  # on Colab, install the course; anywhere else this cell does nothing\n'
-        f'    %pip install -q "vla-course @ git+{repository}"'
+        f'    %pip install -q "vla-course @ git+{repository}"\n'
+        "    !vla-course doctor --install-gl"
     )
     cells = [notebook.cells[0], nbformat.v4.new_code_cell(install, id="colab-install")]
     for cell in notebook.cells[1:]:

@@ -77,8 +77,23 @@ def manifest() -> dict[str, str]:
 
 
 def _download(name: str, digest: str, target: Path) -> None:
+    """Fetch one file from this version's tag, or from the main branch while the version is not tagged yet."""
     raw = address().replace("https://github.com", "https://raw.githubusercontent.com", 1)
-    url = f"{raw}/v{version()}/{name}"
+    problems = []
+    for reference in (f"v{version()}", "main"):
+        url = f"{raw}/{reference}/{name}"
+        try:
+            _download_from(url, digest, target)
+            return
+        except OSError as error:
+            problems.append(f"{url}: {error}")
+    raise OSError(
+        f"could not download {'; '.join(problems)}. Check the network, or put the file under a folder of your own as "
+        f"{name} and name that folder in VLA_COURSE_ASSETS."
+    )
+
+
+def _download_from(url: str, digest: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(dir=target.parent)
     try:
@@ -88,9 +103,5 @@ def _download(name: str, digest: str, target: Path) -> None:
         if sha256(Path(partial)) != digest:
             raise OSError("what arrived has another sha256 than this version expects")
         os.replace(partial, target)
-    except OSError as error:
+    finally:
         Path(partial).unlink(missing_ok=True)
-        raise OSError(
-            f"could not download {url}: {error}. Check the network, or put the file under a folder of your own as "
-            f"{name} and name that folder in VLA_COURSE_ASSETS."
-        ) from error
