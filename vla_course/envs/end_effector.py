@@ -1,0 +1,205 @@
+"""Steps of the hands instead of steps of sixty joints."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+from jaxtyping import Float
+
+from vla_course.control.actions import encode_residual, end_effector_delta
+from vla_course.control.grip import grip_closure, grip_pose
+from vla_course.control.inverse_kinematics import InverseKinematics
+from vla_course.control.rotations import matrix_from_rpy, rotation_error
+from vla_course.envs.robot import ACTION_SCALE, SIDES
+from vla_course.envs.wrappers import StepResult, execute, slowed
+
+FINGERS = (slice(6, 30), slice(36, 60))
+NUM_ACTIONS = 61
+
+Observation = dict[str, Any]
+
+
+class EndEffectorAction(
+    gymnasium.Wrapper[Observation, np.ndarray, Observation, np.ndarray], RecordConstructorArgs
+):
+    """Moves two hands instead of sixty joints: 14 numbers in [-1, 1], seven for each hand, left first.
+
+    | Num  | Action               | Min | Max | At ±1, 20 Hz  | At ±1, 5 Hz   |
+    |------|----------------------|-----|-----|---------------|---------------|
+    | 0-2  | left Δx Δy Δz        | -1  | 1   | 0.03 m        | 0.12 m        |
+    | 3-5  | left Δroll Δpitch Δyaw | -1 | 1  | 0.10 rad      | 0.40 rad      |
+    | 6    | left grip            | -1  | 1   | open / closed | open / closed |
+    | 7-13 | the same, right hand | -1  | 1   | as left       | as left       |
+
+    The convention is that of BridgeData and OpenVLA (`control.actions.end_effector_delta`): steps along the axes of the world,
+    and a rotation that is *one* turn, roll, pitch, yaw about the world's axes, applied to the orientation the hand has. The
+    grip is a place, not a step: +1 open, -1 closed (OpenVLA's 1 = open and 0 = closed, stretched to [-1, 1]), 0 half closed,
+    which does not hold cloth yet. Values outside [-1, 1] are clipped.
+
+    The step starts from the *commanded* pose, where the joint targets would put the hand, not from the measured one: arms that
+    lag or sag under a load would otherwise sink a little with every action. What inverse kinematics cannot reach is dropped.
+
+    At 5 Hz an action is carried out in four control steps, each a quarter of the way and of the turn. Rewards and reward terms
+    are plain sums over those steps: with a discount γ below 1 inside the environment they are no longer an exact potential
+    difference of the longer step. The episode may end within an action; the rest is then not carried out.
+
+    The next stage is asked for as soon as the fold is good and no hand holds cloth any more. With `stage_signal=True` one more number (the last) asks for it when
+    it is above 0.5, once, with the last control step of the action.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Observation, np.ndarray],
+        *,
+        arms: Sequence[str] = SIDES,
+        rate_hz: int = 20,
+        stage_signal: bool = False,
+        max_speed_m_s: float = 0.6,
+        max_turn_rad_s: float = 2.0,
+        ik: InverseKinematics | None = None,
+    ) -> None:
+        """`arms` are moved, others hold still; the speeds say how far an action of 1 goes in 1 / rate_hz; `ik` moves the joints.
+
+        Raises: TypeError if `env` takes something else than 61 numbers; ValueError for an unknown arm, a rate that does not divide
+        the control rate, or a speed that is not positive.
+        """
+        RecordConstructorArgs.__init__(
+            self,
+            _disable_deepcopy=True,
+            arms=arms,
+            rate_hz=rate_hz,
+            stage_signal=stage_signal,
+            max_speed_m_s=max_speed_m_s,
+            max_turn_rad_s=max_turn_rad_s,
+            ik=ik,
+        )
+        gymnasium.Wrapper.__init__(self, env)
+        if env.action_space.shape != (NUM_ACTIONS,):
+            raise TypeError(
+                f"hand steps replace the {NUM_ACTIONS} numbers of a folding environment, not {env.action_space}"
+            )
+        for arm in arms:
+            if arm not in SIDES:
+                raise ValueError(f"unknown arm {arm!r}: the known ones are {', '.join(SIDES)}")
+        control_hz = self.get_wrapper_attr("control_hz")
+        if rate_hz not in range(1, control_hz + 1) or control_hz % rate_hz:
+            rates = [rate for rate in range(1, control_hz + 1) if control_hz % rate == 0]
+            raise ValueError(
+                f"rate_hz must divide the control rate of {control_hz} Hz: one of {rates}, not {rate_hz}"
+            )
+        if not (max_speed_m_s > 0 and max_turn_rad_s > 0):
+            raise ValueError(f"want positive speeds, not {max_speed_m_s=} and {max_turn_rad_s=}")
+        self.rate_hz, self.stage_signal = rate_hz, stage_signal
+        self.hands = tuple(hand for hand, side in enumerate(SIDES) if side in arms)
+        self.translation_m, self.rotation_rad = max_speed_m_s / rate_hz, max_turn_rad_s / rate_hz
+        self.ik = ik or InverseKinematics()
+        self._control_steps = control_hz // rate_hz
+        self.action_space = spaces.Box(-1.0, 1.0, (7 * len(self.hands) + stage_signal,), np.float32)
+        self.metadata = slowed(env.metadata, self._control_steps)
+
+    def step(self, action: np.ndarray) -> StepResult:
+        """Carry the hands one step on.
+
+        Raises: ValueError for an action of the wrong shape, or with NaN or inf.
+        """
+        values = _checked(action, 7 * len(self.hands) + self.stage_signal)
+        return execute(self.env, self._control_actions(values))
+
+    def encode(
+        self, joint_target: Float[np.ndarray, "60"], *, advance: bool = False
+    ) -> Float[np.ndarray, " A"]:
+        """The action that takes the hands to where these joint targets would put them, as far as one action goes.
+
+        This is how demonstrations in joints become demonstrations in hand steps. `advance` sets the stage signal, if there is one.
+        """
+        here, there = self.ik.forward(self.get_wrapper_attr("joint_target")), self.ik.forward(joint_target)
+        scale = np.repeat([self.translation_m, self.rotation_rad], 3)
+        numbers: list[float] = []
+        for hand in self.hands:
+            numbers += (
+                end_effector_delta(here[0][hand], here[1][hand], there[0][hand], there[1][hand]) / scale
+            ).tolist()
+            numbers.append(1 - 2 * grip_closure(joint_target[FINGERS[hand]]))
+        if self.stage_signal:
+            numbers.append(float(advance))
+        return np.clip(numbers, -1.0, 1.0).astype(np.float32)
+
+    def _control_actions(self, values: Float[np.ndarray, " A"]) -> Iterable[Float[np.ndarray, "61"]]:
+        """The control steps of one action, each worked out when it is its turn, from the joint targets of that moment."""
+        per_hand = values[: 7 * len(self.hands)].reshape(-1, 7)
+        start_position, start_rotation = self.ik.forward(self.get_wrapper_attr("joint_target"))
+        turns = [rotation_error(np.eye(3), matrix_from_rpy(self.rotation_rad * row[3:6])) for row in per_hand]
+        for done in range(1, self._control_steps + 1):
+            share = done / self._control_steps
+            position, rotation = start_position.copy(), start_rotation.copy()
+            for hand, row, turn in zip(self.hands, per_hand, turns, strict=True):
+                position[hand] += share * self.translation_m * row[:3]
+                rotation[hand] = matrix_from_rotation_vector(share * turn) @ rotation[hand]
+            now = self.get_wrapper_attr("joint_target")
+            joints = self.ik.solve(now, position, rotation, active=[hand in self.hands for hand in range(2)])
+            for hand, row in zip(self.hands, per_hand, strict=True):
+                joints[FINGERS[hand]] = grip_pose((1 - row[6]) / 2)
+            residual = encode_residual(joints, now, ACTION_SCALE)
+            yield np.append(residual, self._stage_request(values, last=done == self._control_steps)).astype(
+                np.float32
+            )
+
+    def _stage_request(self, values: Float[np.ndarray, " A"], *, last: bool) -> float:
+        if self.stage_signal:
+            return float(values[-1]) if last else 0.0
+        folds_left = self.get_wrapper_attr("stage") < self.get_wrapper_attr("num_stages")
+        let_go = not any(self.get_wrapper_attr("held"))
+        return float(folds_left and let_go and self.get_wrapper_attr("stage_fold_good")())
+
+
+class SingleArmAction(EndEffectorAction):
+    """Moves one hand, as OpenVLA does: Δx Δy Δz Δroll Δpitch Δyaw grip, seven numbers in [-1, 1]. The other arm holds still.
+
+    Units, signs, rates, rewards and stages are those of `EndEffectorAction`; 5 Hz is BridgeData's rate. An action that OpenVLA
+    says in metres, radians and grip (1 open, 0 closed) becomes ours by dividing by `translation_m` and `rotation_rad`, and
+    2 grip - 1.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Observation, np.ndarray],
+        arm: str = "right",
+        *,
+        rate_hz: int = 5,
+        **options: Any,
+    ) -> None:
+        """`arm` is "left" or "right"; `options` are those of `EndEffectorAction`.
+
+        Raises: as there.
+        """
+        RecordConstructorArgs.__init__(self, _disable_deepcopy=True, arm=arm, rate_hz=rate_hz, **options)
+        super().__init__(env, arms=(arm,), rate_hz=rate_hz, **options)
+        self.arm = arm
+
+
+def matrix_from_rotation_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation about this axis by its length in radians (Rodrigues' formula); undoes `rotation_error(np.eye(3), ...)`."""
+    angle = float(np.sqrt(vector @ vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    rotation: Float[np.ndarray, "3 3"] = (
+        np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    )
+    return rotation
+
+
+def _checked(action: np.ndarray, count: int) -> Float[np.ndarray, " A"]:
+    values = np.asarray(action, dtype=np.float64)
+    if values.shape != (count,):
+        raise ValueError(f"an action has shape ({count},), seven numbers a hand; this has {values.shape}")
+    if not np.isfinite(values).all():
+        index = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(
+            f"action[{index}] is {values[index]}: actions must be finite (and are clipped to [-1, 1])"
+        )
+    return np.clip(values, -1.0, 1.0)

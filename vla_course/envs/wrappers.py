@@ -1,0 +1,110 @@
+"""Whole chunks of actions, and an instruction in words."""
+
+import string
+from collections.abc import Iterable
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+
+TEXT_LENGTH = 128
+TEXT_CHARACTERS = string.ascii_letters + string.digits + " .,;:!?'\"()-/"
+
+Observation = dict[str, Any]
+StepResult = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
+
+
+class ActionChunk(gymnasium.Wrapper[Any, np.ndarray, Any, np.ndarray], RecordConstructorArgs):
+    """Carries out whole chunks: an action is now (K, A), K actions of the environment inside, one after the other.
+
+    The reward is the plain sum, as are the reward terms; `info` is that of the last step, and tells besides
+    `executed_steps`, below K where the episode ended within the chunk, and `step_rewards` (K,), zeros for what was not executed.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, np.ndarray], length: int) -> None:
+        """`length` is K.
+
+        Raises: ValueError for a length below 1; TypeError if the actions of `env` are no Box.
+        """
+        RecordConstructorArgs.__init__(self, length=length)
+        gymnasium.Wrapper.__init__(self, env)
+        if length < 1:
+            raise ValueError(f"a chunk holds at least one action, not {length}")
+        box = env.action_space
+        if not isinstance(box, spaces.Box):
+            raise TypeError(f"action chunks stack actions of a Box, not of {box}")
+        self.length = length
+        self.action_space = spaces.Box(
+            np.stack([box.low] * length), np.stack([box.high] * length), dtype=box.dtype.type
+        )
+        self.metadata = slowed(env.metadata, length)
+
+    def step(self, action_chunk: np.ndarray) -> StepResult:
+        """Carry out the chunk, or as much of it as the episode lasts.
+
+        Raises: ValueError for a chunk of another shape than (K, A).
+        """
+        chunk = np.asarray(action_chunk)
+        if chunk.shape != self.action_space.shape:
+            raise ValueError(f"an action chunk has shape {self.action_space.shape}, this has {chunk.shape}")
+        observation, reward, terminated, truncated, info = execute(self.env, chunk)
+        rewards = info["step_rewards"]
+        info["step_rewards"] = np.pad(rewards, (0, self.length - len(rewards)))
+        return observation, reward, terminated, truncated, info
+
+
+class InstructionText(
+    gymnasium.ObservationWrapper[Observation, np.ndarray, Observation], RecordConstructorArgs
+):
+    """Adds the instruction, in words, to what the policy observes, under the key `instruction`.
+
+    A Text space through the shared memory of Gymnasium 1.4's AsyncVectorEnv arrives corrupted: make vector environments with
+    `envs.vector.make_vector_env`, which turns shared memory off where there is text.
+    """
+
+    def __init__(self, env: gymnasium.Env[Observation, np.ndarray]) -> None:
+        """Raises: ValueError if the instruction is too long or has letters that the space does not know."""
+        RecordConstructorArgs.__init__(self)
+        gymnasium.ObservationWrapper.__init__(self, env)
+        self._instruction: str = self.get_wrapper_attr("instruction")
+        text = spaces.Text(TEXT_LENGTH, charset=TEXT_CHARACTERS)
+        if self._instruction not in text:
+            raise ValueError(
+                f"an instruction has at most {TEXT_LENGTH} letters of {TEXT_CHARACTERS!r}: {self._instruction!r}"
+            )
+        assert isinstance(env.observation_space, spaces.Dict)
+        self.observation_space = spaces.Dict({**env.observation_space.spaces, "instruction": text})
+
+    def observation(self, observation: Observation) -> Observation:
+        """The observation with the instruction in it."""
+        return {**observation, "instruction": self._instruction}
+
+
+def execute(env: gymnasium.Env[Any, np.ndarray], actions: Iterable[np.ndarray]) -> StepResult:
+    """Step through the actions until they, or the episode, are over: the last observation, the sum of the rewards.
+
+    `info` is the last one; its `reward_terms` are sums, `executed_steps` and `step_rewards` tell what was carried out.
+    """
+    rewards: list[float] = []
+    terms: dict[str, float] = {}
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action)
+        rewards.append(float(reward))
+        for name, term in info.get("reward_terms", {}).items():
+            terms[name] = terms.get(name, 0.0) + term
+        if terminated or truncated:
+            break
+    info = {**info, "executed_steps": len(rewards), "step_rewards": np.array(rewards)}
+    if terms:
+        info["reward_terms"] = terms
+    return observation, sum(rewards), terminated, truncated, info
+
+
+def slowed(metadata: dict[str, Any], factor: int) -> dict[str, Any]:
+    """The metadata of an environment whose steps last `factor` times longer, so that videos of it play at true speed."""
+    fps = metadata.get("render_fps")
+    if fps is None:
+        return metadata
+    return {**metadata, "render_fps": fps // factor if fps % factor == 0 else fps / factor}
