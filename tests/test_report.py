@@ -152,6 +152,13 @@ def test_a_damaged_progress_file_is_put_aside(monkeypatch, tmp_path):
     assert (tmp_path / "progress.damaged.json").exists()
 
 
+def test_a_check_works_where_nothing_can_be_kept(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VLA_COURSE_HOME", str(tmp_path / "file" / "home"))
+    check_add(lambda a, b: a + b)
+    assert "could not be kept" in capsys.readouterr().out
+
+
 def test_the_check_machinery_stays_light():
     code = "import sys, vla_course, vla_course.checks.report; print('torch' in sys.modules, 'mujoco' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

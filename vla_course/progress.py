@@ -25,9 +25,9 @@ def read(name: str, folder: Path | None = None) -> dict[str, Any]:
     path = (folder or home()) / f"{name}.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except OSError:
         return {}
-    except (ValueError, OSError):
+    except ValueError:
         found = None
     if isinstance(found, dict):
         return found
@@ -44,7 +44,7 @@ def write(name: str, record: dict[str, Any]) -> None:
 
 
 def record(day: str, number: str, name: str, status: Status, message: str) -> None:
-    """Note how the latest check of one exercise ended."""
+    """Note how the latest check of one exercise ended; a full or read-only disk does not spoil the check."""
     everything = read("progress")
     everything.setdefault(day, {})[number] = {
         "name": name,
@@ -52,7 +52,10 @@ def record(day: str, number: str, name: str, status: Status, message: str) -> No
         "message": message,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write("progress", everything)
+    try:
+        write("progress", everything)
+    except OSError as error:
+        print(f"(your progress could not be kept: {error})")
 
 
 def exercises(day: str, folder: Path | None = None) -> dict[str, dict[str, str]]:

@@ -4,6 +4,7 @@ Cells tagged `demo` are left out. A cell that fails does not stop the later ones
 all of it ends within a time limit.
 """
 
+import math
 import os
 import re
 import tempfile
@@ -108,6 +109,7 @@ class _Run:
             interrupt_on_timeout=True,
             error_on_timeout={"ename": "TimeoutError", "evalue": "", "traceback": []},
             shutdown_kernel="immediate",
+            extra_arguments=["--IPKernelApp.log_level=40"],  # a learner has no use for the kernel's own warnings
             resources={"metadata": {"path": str(self.folder.resolve())}},
         )
         client.log.disabled = True
@@ -119,7 +121,7 @@ class _Run:
                 if left <= 0:
                     self.ended = f"the time limit of {self.timeout_s:g} s was over before its check ran"
                     return
-                client.timeout = max(1, round(min(left, CELL_LIMIT_S)))
+                client.timeout = math.ceil(min(left, CELL_LIMIT_S))
                 began = time.monotonic()
                 try:
                     client.execute_cell(cell, index)
