@@ -16,7 +16,9 @@ RADIUS_M = 0.004
 DENSITY_KG_M2 = 0.35
 FRICTION = 0.9
 VERTEX_DAMPING_PER_KG = 2.0
+HIDDEN_GROUP = 4
 MAX_LAYER_HEIGHT_M = 0.05
+SHRINK_M = 0.0015
 CLOTH = "cloth"
 
 
@@ -43,7 +45,7 @@ def add_vertex_spheres(spec: mujoco.MjSpec, vertex_bodies: list[str]) -> None:
             type=mujoco.mjtGeom.mjGEOM_SPHERE,
             size=[RADIUS_M, 0, 0],
             mass=0,
-            group=4,
+            group=HIDDEN_GROUP,
             contype=CLOTH_COLLISION.contype,
             conaffinity=CLOTH_COLLISION.conaffinity,
             condim=3,
@@ -86,8 +88,12 @@ class Layers:
         self.set_heights(np.full(len(self._geoms), RADIUS_M))
 
     def update(self, vertices: Float[np.ndarray, "V 3"]) -> None:
-        """Set every sphere to rest two radii above the highest sheet that passes under its vertex."""
-        self.set_heights(np.clip(self._support(vertices) + 2 * RADIUS_M, RADIUS_M, MAX_LAYER_HEIGHT_M))
+        """Set every sphere to rest two radii above the highest sheet that passes under its vertex.
+
+        Spheres grow at once and shrink slowly: at the rim of the sheet below, support comes and goes with every tremor.
+        """
+        heights = np.clip(self._support(vertices) + 2 * RADIUS_M, RADIUS_M, MAX_LAYER_HEIGHT_M)
+        self.set_heights(np.maximum(heights, self.heights - SHRINK_M))
 
     def _support(self, vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, " V"]:
         """Height of the highest sheet below each vertex; minus infinity where only the table is."""

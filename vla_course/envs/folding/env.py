@@ -243,8 +243,8 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return position
 
     def hand_closure(self) -> Float[np.ndarray, "2"]:
-        """How far each hand is closed: 0 open, 1 closed."""
-        return self._body.grasp.closure()
+        """How far each hand is told to close: 0 open, 1 closed."""
+        return self._body.grasp.commanded_closure()
 
     def points_on_cloth(self) -> Float[np.ndarray, "P 3"]:
         """World position of the point cloud's points, metres."""

@@ -24,7 +24,8 @@ EASY_YAW_RAD = (-0.5, 0.5)
 CROWDED_M = 0.20
 PARK_X_M, PARK_Y_M, PARK_Z_M = -0.18, 0.55, 0.25
 CLOSURE_PER_STEP = 0.34
-NEAR_M, THERE_M, BEHIND_M = 0.02, 0.006, 0.04
+AROUND_M = 0.15
+NEAR_M, THERE_M, BEHIND_M, CLEAR_M = 0.02, 0.006, 0.04, 0.10
 
 
 def downward(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
@@ -46,6 +47,7 @@ class Phase(Enum):
     PRESS = auto()
     OPEN = auto()
     RISE = auto()
+    WITHDRAW = auto()
     ADVANCE = auto()
 
 
@@ -167,7 +169,10 @@ class FoldingExpert:
         elif self._phase is Phase.OPEN and self._steps >= 4 and not any(env.held):
             self._enter(Phase.RISE)
         elif self._phase is Phase.RISE and arrived < NEAR_M:
-            self._enter(Phase.ADVANCE if self._good() else Phase.HOVER)
+            last = env.stage + 1 == env.num_stages
+            self._enter((Phase.WITHDRAW if last else Phase.ADVANCE) if self._good() else Phase.HOVER)
+        elif self._phase is Phase.WITHDRAW and arrived < CLEAR_M:
+            self._enter(Phase.ADVANCE)
         elif self._phase is Phase.ADVANCE and self._steps > 3:
             self._enter(Phase.HOVER)
 
@@ -198,8 +203,10 @@ class FoldingExpert:
                     closure[hand] = 1.0
                 case Phase.OPEN:
                     position[hand] = here[hand][0], here[hand][1], max(here[hand][2], clear)
-                case Phase.RISE | Phase.ADVANCE:
+                case Phase.RISE:
                     position[hand] = here[hand][0], here[hand][1], RISE_M
+                case Phase.WITHDRAW | Phase.ADVANCE:
+                    pass
         return position, closure
 
     def _good(self) -> bool:
@@ -208,11 +215,17 @@ class FoldingExpert:
         last = env.stage + 1 == env.num_stages
         return env.stage_fold_good() and (not last or env.goal.iou(env.vertices) >= env.config.min_iou)
 
+    def _missing_m(self, vertex: int) -> Float[np.ndarray, "2"]:
+        """How far the cloth around a held vertex still has to go to lie in its place, on average."""
+        env, goal = self._env, self._env.goal
+        moved = goal.moved[env.stage]
+        near = np.exp(-np.linalg.norm(goal.ideal[0][moved] - goal.ideal[0][vertex], axis=1) / AROUND_M)
+        missing = goal.ideal[env.stage + 1][moved] - env.vertices[moved, :2]
+        return np.average(missing, axis=0, weights=near)
+
     def _misplaced_m(self) -> float:
-        """How far the vertex that is furthest from its place still is."""
-        ideal = self._env.goal.ideal[self._env.stage + 1]
-        takes = [vertex for _, vertex in self._takes()]
-        return float(np.linalg.norm(self._env.vertices[takes, :2] - ideal[takes], axis=1).max())
+        """The same as a distance, for the hand that has further to go."""
+        return max(float(np.linalg.norm(self._missing_m(vertex))) for _, vertex in self._takes())
 
     def _out_of_the_way(self) -> Float[np.ndarray, "2 3"]:
         """Where each hand waits: at home, or further back and out where the other hand is going to put cloth at its home."""

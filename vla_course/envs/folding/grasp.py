@@ -28,9 +28,9 @@ class Grasp:
     def __init__(self, scene: Scene, data: mujoco.MjData) -> None:
         self._scene, self._data = scene, data
         model = scene.model
-        self._fingers = np.array(
-            [[model.joint(prefix + name).qposadr[0] for name in PINCHING_JOINTS] for prefix in HANDS]
-        )
+        names = [[prefix + name for name in PINCHING_JOINTS] for prefix in HANDS]
+        self._joints = np.array([[model.joint(name).qposadr[0] for name in hand] for hand in names])
+        self._actuators = np.array([[model.actuator(name).id for name in hand] for hand in names])
         self._open = float(np.mean([OPEN_HAND[name] for name in PINCHING_JOINTS]))
         self._closed = float(np.mean([CLOSED_HAND[name] for name in PINCHING_JOINTS]))
         self._edges = model.flex_edge
@@ -44,21 +44,29 @@ class Grasp:
         for hand in range(2):
             self.release(hand)
 
-    def closure(self) -> Float[np.ndarray, "2"]:
-        """How far each hand's pinching fingers are closed: 0 open, 1 closed."""
-        angle = self._data.qpos[self._fingers].mean(axis=1)
-        closure: Float[np.ndarray, "2"] = (angle - self._open) / (self._closed - self._open)
-        return closure
+    def commanded_closure(self) -> Float[np.ndarray, "2"]:
+        """How far each hand is told to close its pinching fingers: 0 open, 1 closed."""
+        return self._closure(self._data.ctrl[self._actuators])
+
+    def measured_closure(self) -> Float[np.ndarray, "2"]:
+        """How far they are closed."""
+        return self._closure(self._data.qpos[self._joints])
 
     def update(self, vertices: Float[np.ndarray, "V 3"]) -> None:
         """Take, keep or release cloth, by what the fingers do now."""
-        closure = self.closure()
+        commanded = self.commanded_closure()
+        # Open fingers pressed on the table bend as if they closed: to take hold, a hand must also mean to.
+        closed = np.minimum(commanded, self.measured_closure())
         for hand in range(2):
             if self.held[hand]:
-                if closure[hand] < OPEN_BELOW or self._stretch(self.held[hand], vertices) > SLIP_STRETCH:
+                if commanded[hand] < OPEN_BELOW or self._stretch(self.held[hand], vertices) > SLIP_STRETCH:
                     self.release(hand)
-            elif closure[hand] > CLOSE_ABOVE:
+            elif closed[hand] > CLOSE_ABOVE:
                 self.hold(hand, *self._within_reach(hand, vertices))
+
+    def _closure(self, angles: Float[np.ndarray, "2 fingers"]) -> Float[np.ndarray, "2"]:
+        closure: Float[np.ndarray, "2"] = (angles.mean(axis=1) - self._open) / (self._closed - self._open)
+        return closure
 
     def hold(self, hand: int, vertices: tuple[int, ...], offset_m: Float[np.ndarray, " P"]) -> None:
         """Tie these vertices to the line between a hand's fingertips, each so far beside the grasp site."""

@@ -8,7 +8,14 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-from vla_course.envs.folding.cloth import VERTEX_DAMPING_PER_KG, add_vertex_spheres, cloth_xml
+from vla_course.envs.folding.cloth import (
+    HIDDEN_GROUP,
+    RADIUS_M,
+    VERTEX_DAMPING_PER_KG,
+    add_vertex_spheres,
+    cloth_xml,
+)
+from vla_course.envs.folding.cloth_skin import add_cloth_skin, paint_cloth
 from vla_course.envs.folding.garments import Garment, make_garment
 from vla_course.envs.robot import JOINT_NAMES, add_two_arms
 from vla_course.envs.table import TABLE_MATERIALS, TABLE_TOP, add_table_and_sky
@@ -42,7 +49,7 @@ class Scene:
         self, *, color: Float[np.ndarray, "3"], table: int, camera_jitter: Float[np.ndarray, "C 3"]
     ) -> None:
         """Paint the garment, choose the table's material, and move the cameras off their places by so many metres."""
-        self.model.flex_rgba[0, :3] = color
+        paint_cloth(self.model, color)
         self.model.geom(TABLE_TOP).matid = self.model.material(TABLE_MATERIALS[table]).id
         self.model.cam_pos[:] = self.camera_home + camera_jitter
 
@@ -69,6 +76,10 @@ def build_scene(garment: Garment, timestep_s: float) -> Scene:
     draft = spec.compile()
     vertex_bodies = [draft.body(body).name for body in draft.flex_vertbodyid]
     add_vertex_spheres(spec, vertex_bodies)
+    add_cloth_skin(
+        spec, vertex_bodies, garment.vertices, garment.triangles, height_m=RADIUS_M, garment=garment.name
+    )
+    spec.flexes[0].group = HIDDEN_GROUP
     for prefix in HANDS:
         for vertex, body in enumerate(vertex_bodies):
             pinch = spec.add_equality(name=f"{prefix}pinch_{vertex}", type=mujoco.mjtEq.mjEQ_CONNECT)
