@@ -7,8 +7,8 @@ import numpy as np
 
 from vla_course.envs.collisions import NO_COLLISION, CollisionBits
 
-Point = tuple[float | int, float | int, float | int]
-"""x, y, z in metres (or an axis, or a colour). Whole numbers may be written without a dot."""
+Point = tuple[float, float, float]
+"""x, y, z in metres; also an axis or a colour."""
 
 
 class Paint(enum.Enum):

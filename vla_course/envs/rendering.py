@@ -15,7 +15,7 @@ import warnings
 import weakref
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -103,7 +103,7 @@ class CameraRenderer:
             self._open.close()
             self._open = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "CameraRenderer":
         return self
 
     def __exit__(

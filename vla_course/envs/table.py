@@ -125,7 +125,7 @@ def _add_material(
     name: str,
     image: UInt8[np.ndarray, "H W 3"],
     *,
-    repeat: tuple[float | int, float | int],
+    repeat: tuple[float, float],
 ) -> None:
     height, width, _ = image.shape
     texture = spec.add_texture(

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int, UInt8
 
 _RESOLUTION = 256
 _HEIGHT_M = {"towel": 0.36, "tshirt": 0.448, "trousers": 0.576}
+_REACH_M = 0.03  # nothing below is further from the border
 _CLOTH, _SHADE, _LIGHT = 0.86, 0.62, 1.0
 
 
@@ -18,8 +19,9 @@ def garment_print(
     """
     vertices = vertices * (_HEIGHT_M[name] / np.ptp(vertices[:, 1]))
     low, high = vertices.min(axis=0), vertices.max(axis=0)
-    x, y = np.meshgrid(*(np.linspace(low[k], high[k], _RESOLUTION) for k in (0, 1)))
-    border = _distance(np.stack([x, y], axis=-1), vertices, outline)
+    columns, rows = (np.linspace(low[k], high[k], _RESOLUTION) for k in (0, 1))
+    border = _distance_to_border(columns, rows, vertices, outline)
+    x, y = np.meshgrid(columns, rows)
     tone = np.full(x.shape, _CLOTH)
     tone += 0.02 * np.random.default_rng(3).standard_normal(tone.shape)
     if name == "towel":
@@ -65,14 +67,22 @@ def star(
     return flat + center, inverse.reshape(-1, 3)
 
 
-def _distance(
-    points: Float[np.ndarray, "R R 2"], vertices: Float[np.ndarray, "V 2"], outline: list[tuple[int, int]]
-) -> Float[np.ndarray, "R R"]:
-    """How far each point is from the border, in metres."""
-    nearest = np.full(points.shape[:2], np.inf)
+def _distance_to_border(
+    columns: Float[np.ndarray, " C"],
+    rows: Float[np.ndarray, " R"],
+    vertices: Float[np.ndarray, "V 2"],
+    outline: list[tuple[int, int]],
+) -> Float[np.ndarray, "R C"]:
+    """How far each point of a grid is from the border, in metres; infinity beyond _REACH_M."""
+    nearest = np.full((len(rows), len(columns)), np.inf)
     for start, end in outline:
         a, along = vertices[start], vertices[end] - vertices[start]
-        offset = points - a
-        share = np.clip(offset @ along / (along @ along), 0, 1)
-        nearest = np.minimum(nearest, np.linalg.norm(offset - share[..., None] * along, axis=-1))
+        low, high = np.minimum(a, a + along) - _REACH_M, np.maximum(a, a + along) + _REACH_M
+        window = tuple(
+            slice(*np.searchsorted(axis, (low[k], high[k]))) for k, axis in ((1, rows), (0, columns))
+        )
+        x, y = np.meshgrid(columns[window[1]] - a[0], rows[window[0]] - a[1])
+        share = np.clip((x * along[0] + y * along[1]) / (along @ along), 0, 1)
+        distance = np.hypot(x - share * along[0], y - share * along[1])
+        nearest[window] = np.minimum(nearest[window], np.where(distance < _REACH_M, distance, np.inf))
     return nearest
