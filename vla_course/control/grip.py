@@ -11,7 +11,8 @@ _TRAVEL = np.array([CLOSED_HAND[joint] for joint in HAND_JOINTS]) - _OPEN
 
 def grip_pose(closure: float) -> Float[np.ndarray, "24"]:
     """Joint angles of a hand that is this far closed: 0 open, 1 closed around cloth. Radians."""
-    return _OPEN + float(np.clip(closure, 0.0, 1.0)) * _TRAVEL
+    pose: np.ndarray = _OPEN + float(np.clip(closure, 0.0, 1.0)) * _TRAVEL
+    return pose
 
 
 def grip_closure(hand_position: Float[np.ndarray, "24"]) -> float:

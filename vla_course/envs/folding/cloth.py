@@ -65,6 +65,7 @@ class Layers:
         self._geoms = sphere_geoms
         self._triangles = garment.triangles
         self._far = far_apart(garment)
+        self._gap = np.empty(self._far.shape, np.float32)
         reach = garment.vertices[garment.triangles] - garment.vertices[garment.triangles].mean(
             axis=1, keepdims=True
         )
@@ -98,11 +99,7 @@ class Layers:
     def _support(self, vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, " V"]:
         """Height of the highest sheet below each vertex; minus infinity where only the table is."""
         corners = vertices[self._triangles]
-        middle = corners[:, :, :2].mean(axis=1)
-        near = np.abs(vertices[:, None, 0] - middle[None, :, 0]) < self._reach_m
-        near &= np.abs(vertices[:, None, 1] - middle[None, :, 1]) < self._reach_m
-        near &= self._far
-        vertex, triangle = np.nonzero(near)
+        vertex, triangle = np.divmod(np.flatnonzero(self._near(vertices, corners)), len(self._triangles))
         support = np.full(len(vertices), -np.inf)
         if len(vertex) == 0:
             return support
@@ -119,6 +116,19 @@ class Layers:
         below = inside & (height < point[:, 2] - 0.5 * RADIUS_M)
         np.maximum.at(support, vertex[below], height[below])
         return support
+
+    def _near(
+        self, vertices: Float[np.ndarray, "V 3"], corners: Float[np.ndarray, "F 3 3"]
+    ) -> Bool[np.ndarray, "V F"]:
+        """Which vertices might be over or under which triangles. Sorts out nearly all pairs, so it has to be quick."""
+        middle = (corners.sum(axis=1) / 3).astype(np.float32)
+        points = vertices.astype(np.float32)
+        near = self._far
+        for axis in (0, 1):
+            np.subtract.outer(points[:, axis], middle[:, axis], out=self._gap)
+            np.abs(self._gap, out=self._gap)
+            near = near & (self._gap < self._reach_m)
+        return near
 
 
 def far_apart(garment: Garment) -> Bool[np.ndarray, "V F"]:

@@ -1,7 +1,8 @@
 """The garment-folding environment: two arms, sixty joints, one garment on a table."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, SupportsFloat
+from functools import partial
+from typing import Any, SupportsFloat
 
 import gymnasium
 import mujoco
@@ -128,7 +129,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     | `render_size`  | (480, 640)      | height and width of what `render()` returns                          |
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (as in gymnasium.Env)
 
     def __init__(
         self,
@@ -153,6 +154,9 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             check_known("render_mode", [render_mode], self.metadata["render_modes"])
         if not 1 <= num_points <= MAX_POINTS:
             raise ValueError(f"num_points is from 1 to {MAX_POINTS}, not {num_points}")
+        for name, size in (("image_size", image_size), ("render_size", render_size)):
+            if len(size) != 2 or min(size) < 1:
+                raise ValueError(f"{name} is a height and a width in pixels, not {size}")
         self.config = config or FoldingConfig()
         self.render_mode = render_mode
         self._bodies = [
@@ -168,10 +172,10 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.time_limit_steps = self.config.time_limit_steps or default_limit
         self._low, self._high = self.model.actuator_ctrlrange.T
         self._cloud_vertices, self._cloud_weights = surface_points(flat, num_points)
-        self._image_size, self._render_camera, self._render_size = image_size, render_camera, render_size
+        self._render_camera, self._render_size = render_camera, render_size
         self._renderers: dict[tuple[int, int, bool], CameraRenderer] = {}
         self.action_space = spaces.Box(-1.0, 1.0, (61,), np.float32)
-        self.observation_space = observation_space(
+        self.observation_space = self._space = observation_space(
             observations,
             num_keypoints=len(self.keypoint_names),
             num_points=num_points,
@@ -180,7 +184,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         )
         self._sensors = state_sensors(self)
         for camera in cameras:
-            self._sensors[f"image_{camera}"] = lambda camera=camera: self.picture(camera, image_size)
+            self._sensors[f"image_{camera}"] = partial(self.picture, camera, image_size)
         self._ended = True
 
     # What an episode is made of
@@ -223,7 +227,8 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     @property
     def vertices(self) -> Float[np.ndarray, "V 3"]:
         """World position of every cloth vertex, metres."""
-        return self._vertices
+        vertices: Float[np.ndarray, "V 3"] = self._vertices
+        return vertices
 
     @property
     def held(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -333,7 +338,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         info = self._info(success=terminated, iou=iou) | {"reward_terms": terms}
         return self._observation(), sum(terms.values()), terminated, truncated, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """The scene as an RGB picture (H, W, 3), uint8; None without a render mode."""
         if self.render_mode is None:
             return None
@@ -374,7 +379,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             steps=self._steps,
             ended=self._ended,
             potentials=self._potentials,
-            rng=self.np_random.bit_generator.state,
+            rng=dict(self.np_random.bit_generator.state),
         )
 
     def restore(self, snapshot: Snapshot) -> dict[str, Any]:
@@ -446,8 +451,9 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         }
 
     def _observation(self) -> dict[str, Any]:
-        space = self.observation_space.spaces  # type: ignore[attr-defined]
-        return {key: np.array(self._sensors[key](), dtype=box.dtype) for key, box in space.items()}
+        return {
+            key: np.array(self._sensors[key](), dtype=box.dtype) for key, box in self._space.spaces.items()
+        }
 
 
 class _Body:

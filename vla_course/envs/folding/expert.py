@@ -70,7 +70,7 @@ class FoldingExpert:
         self._ik = ik or InverseKinematics()
         self._home, _ = self._ik.forward(home_position())
         self._rotation = np.stack([DOWNWARD, DOWNWARD])
-        self._phase, self._steps, self._stage = Phase.HOVER, 0, -1
+        self._phase, self._steps, self._progress, self._stage = Phase.HOVER, 0, 0.0, -1
 
     def act(self, observation: object = None) -> Float[np.ndarray, "61"]:
         """The expert's action in the environment's present state. The observation is not used: the expert sees the truth."""

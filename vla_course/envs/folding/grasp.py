@@ -84,7 +84,8 @@ class Grasp:
     @property
     def anchors(self) -> Float[np.ndarray, "2 V 3"]:
         """Where in the palm's frame each vertex is, or was last, held. Lives in the model, outside MuJoCo's state."""
-        return self._anchors.copy()
+        anchors: Float[np.ndarray, "2 V 3"] = self._anchors.copy()
+        return anchors
 
     def restore(
         self, held: tuple[tuple[int, ...], tuple[int, ...]], anchors: Float[np.ndarray, "2 V 3"]

@@ -12,7 +12,8 @@ def fold_error_m(
     vertices: Float[np.ndarray, "V _"], ideal: Float[np.ndarray, "V _"], moved: Bool[np.ndarray, " V"]
 ) -> float:
     """Mean horizontal distance of the moved vertices from their ideal place, metres."""
-    return float(np.linalg.norm(vertices[moved, :2] - ideal[moved, :2], axis=1).mean())
+    offset = vertices[moved, :2] - ideal[moved, :2]
+    return float(np.hypot(offset[:, 0], offset[:, 1]).mean())
 
 
 def silhouette(
