@@ -65,7 +65,6 @@ class Layers:
         self._geoms = sphere_geoms
         self._triangles = garment.triangles
         self._far = far_apart(garment)
-        self._gap = np.empty(self._far.shape, np.float32)
         reach = garment.vertices[garment.triangles] - garment.vertices[garment.triangles].mean(
             axis=1, keepdims=True
         )
@@ -98,37 +97,36 @@ class Layers:
 
     def _support(self, vertices: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, " V"]:
         """Height of the highest sheet below each vertex; minus infinity where only the table is."""
-        corners = vertices[self._triangles]
-        vertex, triangle = np.divmod(np.flatnonzero(self._near(vertices, corners)), len(self._triangles))
         support = np.full(len(vertices), -np.inf)
-        if len(vertex) == 0:
-            return support
-        point = vertices[vertex]
-        a, b, c = corners[triangle].swapaxes(0, 1)
-        u, v = b - a, c - a
-        area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+        # Under a vertex as low as the lowest there is no cloth, and while nothing is folded that is true of all.
+        lifted = np.flatnonzero(vertices[:, 2] > vertices[:, 2].min() + 0.25 * RADIUS_M)
+        a, b, c = (vertices[self._triangles[:, corner]] for corner in range(3))
+        row, triangle = self._close_pairs(vertices[lifted], (a + b + c) / 3, self._far[lifted])
+        x, y, z = vertices[lifted[row]].T
+        ax, ay, az = a[triangle].T
+        ux, uy, uz = (b - a)[triangle].T
+        vx, vy, vz = (c - a)[triangle].T
+        area = ux * vy - uy * vx
         area = np.where(np.abs(area) < 1e-9, 1e-9, area)  # a triangle seen edge-on carries nothing
-        offset = point - a
-        weight_b = (offset[:, 0] * v[:, 1] - offset[:, 1] * v[:, 0]) / area
-        weight_c = (u[:, 0] * offset[:, 1] - u[:, 1] * offset[:, 0]) / area
-        height = a[:, 2] + weight_b * u[:, 2] + weight_c * v[:, 2]
+        weight_b = ((x - ax) * vy - (y - ay) * vx) / area
+        weight_c = (ux * (y - ay) - uy * (x - ax)) / area
+        height = az + weight_b * uz + weight_c * vz
         inside = (weight_b > -0.02) & (weight_c > -0.02) & (weight_b + weight_c < 1.02)
-        below = inside & (height < point[:, 2] - 0.5 * RADIUS_M)
-        np.maximum.at(support, vertex[below], height[below])
+        below = inside & (height < z - 0.5 * RADIUS_M)
+        np.maximum.at(support, lifted[row[below]], height[below])
         return support
 
-    def _near(
-        self, vertices: Float[np.ndarray, "V 3"], corners: Float[np.ndarray, "F 3 3"]
-    ) -> Bool[np.ndarray, "V F"]:
-        """Which vertices might be over or under which triangles. Sorts out nearly all pairs, so it has to be quick."""
-        middle = (corners.sum(axis=1) / 3).astype(np.float32)
-        points = vertices.astype(np.float32)
-        near = self._far
-        for axis in (0, 1):
-            np.subtract.outer(points[:, axis], middle[:, axis], out=self._gap)
-            np.abs(self._gap, out=self._gap)
-            near = near & (self._gap < self._reach_m)
-        return near
+    def _close_pairs(
+        self,
+        points: Float[np.ndarray, "P 3"],
+        middles: Float[np.ndarray, "F 3"],
+        far: Bool[np.ndarray, "P F"],
+    ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+        """Points and triangles that may lie over each other, as two lists of indices."""
+        near = np.abs(np.subtract.outer(points[:, 0], middles[:, 0])) < self._reach_m
+        near &= np.abs(np.subtract.outer(points[:, 1], middles[:, 1])) < self._reach_m
+        near &= far
+        return np.divmod(np.flatnonzero(near), len(middles))
 
 
 def far_apart(garment: Garment) -> Bool[np.ndarray, "V F"]:

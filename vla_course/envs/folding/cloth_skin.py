@@ -151,7 +151,7 @@ def add_cloth_skin(
 def paint_cloth(model: mujoco.MjModel, color: Float[np.ndarray, "3"]) -> None:
     """Gives the garment a colour, RGB in [0, 1]: the back darker, the emblem pale."""
     pale = 0.85 + 0.15 * color
-    for name, tint in ((FRONT, color), (BACK, 0.62 * color), (EMBLEM, pale)):
+    for name, tint in ((FRONT, color), (BACK, 0.05 + 0.65 * color), (EMBLEM, pale)):
         skin = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SKIN, name)
         if skin >= 0:
             model.skin_rgba[skin, :3] = tint

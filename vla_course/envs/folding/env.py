@@ -83,12 +83,12 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     | Key                 | Shape     | Min  | Max | Unit | Meaning                                                     |
     |---------------------|-----------|------|-----|------|-------------------------------------------------------------|
-    | joint_position      | (60,)     | -inf | inf | rad  | angles, in the order of the actions                         |
-    | joint_target        | (60,)     | -inf | inf | rad  | what the joints are told to go to                           |
-    | hand_position       | (2, 3)    | -inf | inf | m    | grasp sites, left first                                     |
+    | joint_position      | (60,)     | -10  | 10  | rad  | angles, in the order of the actions                         |
+    | joint_target        | (60,)     | -10  | 10  | rad  | what the joints are told to go to                           |
+    | hand_position       | (2, 3)    | -10  | 10  | m    | grasp sites, left first                                     |
     | held                | (2,)      | 0    | 1   | 1    | 1 while a hand holds cloth                                  |
-    | keypoints           | (K, 3)    | -inf | inf | m    | the garment's named points, in the order of `keypoint_names` |
-    | garment_point_cloud | (256, 3)  | -inf | inf | m    | points on the cloth, the same ones for a whole episode      |
+    | keypoints           | (K, 3)    | -10  | 10  | m    | the garment's named points, in the order of `keypoint_names` |
+    | garment_point_cloud | (256, 3)  | -10  | 10  | m    | points on the cloth, the same ones for a whole episode      |
     | stage               | (3,)      | 0    | 1   | 1    | one-hot of the fold being made; zeros once all are accepted |
     | time_left           | (1,)      | 0    | 1   | 1    | share of the time limit that is left                        |
     | previous_actions    | (5, 61)   | -1   | 1   | 1    | newest last, zeros after reset                              |
@@ -111,7 +111,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     empty, cloth at rest (fastest vertex below 0.05 m/s), moved vertices on average within 25 mm (towel) or 30 mm of their ideal
     place, and silhouette IoU with the ideal fold of at least 0.85. *Truncated* after 160 (towel), 400 (T-shirt), 320 (trousers)
     steps. `info["box_success"]` is DexGarmentLab's looser rule, for comparison; a crumpled pile can satisfy it.
-    `info["fold_iou"]` is measured once all folds are accepted and when the episode ends, and is NaN before.
+    `info["fold_iou"]` is there once all folds are accepted and the cloth is at rest, and when the episode ends.
 
     ## Arguments
 
@@ -294,7 +294,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._stage, self._steps, self._ended = 0, 0, False
         self._look_at_cloth()
         self._potentials = self._progress()
-        return self._observation(), self._info(success=False, iou=float("nan"))
+        return self._observation(), self._info(success=False, iou=None)
 
     def step(
         self, action: Float[np.ndarray, "61"]
@@ -317,11 +317,15 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         advanced = asked and self.stage_fold_good()
         self._stage += advanced
         finished = self._stage == self.num_stages and self._at_rest()
-        iou = self.goal.iou(self._vertices) if finished else float("nan")
-        terminated = iou >= self.config.min_iou and self._error_m() <= self.garment.fold_tolerance_m
+        iou = self.goal.iou(self._vertices) if finished else None
+        terminated = (
+            iou is not None
+            and iou >= self.config.min_iou
+            and self._error_m() <= self.garment.fold_tolerance_m
+        )
         truncated = not terminated and self._steps >= self.time_limit_steps
         self._ended = terminated or truncated
-        if self._ended and np.isnan(iou):
+        if self._ended and iou is None:
             iou = self.goal.iou(self._vertices)
 
         before, self._potentials = self._potentials, self._progress()
@@ -440,15 +444,14 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             )
         return np.clip(values, -1.0, 1.0)
 
-    def _info(self, *, success: bool, iou: float) -> dict[str, Any]:
+    def _info(self, *, success: bool, iou: float | None) -> dict[str, Any]:
         return {
             "instruction": self.instruction,
             "stage": self._stage,
             "is_success": success,
             "fold_error_m": self._error_m(),
-            "fold_iou": iou,
             "box_success": self.goal.box_success(self._vertices),
-        }
+        } | ({} if iou is None else {"fold_iou": iou})
 
     def _observation(self) -> dict[str, Any]:
         return {

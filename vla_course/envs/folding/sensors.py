@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 HISTORY = 5
 MAX_STAGES = 3
 MAX_POINTS = 2048
+MAX_ANGLE_RAD, MAX_DISTANCE_M = 10.0, 10.0  # no joint turns, and nothing on the table gets, that far
 
 
 def observation_space(
@@ -29,14 +30,13 @@ def observation_space(
 
     Raises: ValueError for a key that is not known.
     """
-    inf = np.inf
     everything = {
-        "joint_position": spaces.Box(-inf, inf, (60,), np.float32),
-        "joint_target": spaces.Box(-inf, inf, (60,), np.float32),
-        "hand_position": spaces.Box(-inf, inf, (2, 3), np.float32),
+        "joint_position": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
+        "joint_target": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
+        "hand_position": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (2, 3), np.float32),
         "held": spaces.Box(0, 1, (2,), np.float32),
-        "keypoints": spaces.Box(-inf, inf, (num_keypoints, 3), np.float32),
-        "garment_point_cloud": spaces.Box(-inf, inf, (num_points, 3), np.float32),
+        "keypoints": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (num_keypoints, 3), np.float32),
+        "garment_point_cloud": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (num_points, 3), np.float32),
         "stage": spaces.Box(0, 1, (MAX_STAGES,), np.float32),
         "time_left": spaces.Box(0, 1, (1,), np.float32),
         "previous_actions": spaces.Box(-1, 1, (HISTORY, 61), np.float32),
