@@ -18,65 +18,50 @@ from vla_course.envs.primitives import (
 
 Side = Literal["left", "right"]
 
+_SPREAD, _BASE, _CURL = (-20, 20), (-15, 90), (0, 90)
 # Joint limits in degrees, in the order of the actuators.
 _LIMIT_DEG: dict[str, tuple[int, int]] = {
-    "WRJ2": (-30, 10),
-    "WRJ1": (-40, 28),
-    **{
-        f"{finger}J{k}": limit
-        for finger in ("FF", "MF", "RF")
-        for k, limit in ((4, (-20, 20)), (3, (-15, 90)), (2, (0, 90)), (1, (0, 90)))
-    },
-    "LFJ5": (0, 45),
-    "LFJ4": (-20, 20),
-    "LFJ3": (-15, 90),
-    "LFJ2": (0, 90),
-    "LFJ1": (0, 90),
-    "THJ5": (-60, 60),
-    "THJ4": (0, 70),
-    "THJ3": (-12, 12),
-    "THJ2": (-40, 40),
-    "THJ1": (-15, 90),
+    **{"WRJ2": (-30, 10), "WRJ1": (-40, 28)},
+    **{"FFJ4": _SPREAD, "FFJ3": _BASE, "FFJ2": _CURL, "FFJ1": _CURL},
+    **{"MFJ4": _SPREAD, "MFJ3": _BASE, "MFJ2": _CURL, "MFJ1": _CURL},
+    **{"RFJ4": _SPREAD, "RFJ3": _BASE, "RFJ2": _CURL, "RFJ1": _CURL},
+    **{"LFJ5": (0, 45), "LFJ4": _SPREAD, "LFJ3": _BASE, "LFJ2": _CURL, "LFJ1": _CURL},
+    **{"THJ5": (-60, 60), "THJ4": (0, 70), "THJ3": (-12, 12), "THJ2": (-40, 40), "THJ1": (-15, 90)},
 }
 HAND_JOINTS = tuple(_LIMIT_DEG)
 HAND_LIMIT_RAD = {joint: (math.radians(low), math.radians(high)) for joint, (low, high) in _LIMIT_DEG.items()}
 
 FINGERTIPS = ("FF_tip", "MF_tip", "RF_tip", "LF_tip", "TH_tip")
-PALM_OFFSET_M = (
-    0.144  # from the flange to the palm frame: a shortened forearm, the wrist's two axes, the palm
-)
 
 # Where the closed thumb and fingers meet, in the frame of a right palm.
 GRASP_POINT_M: Point = (0.024, -0.069, 0.124)
 
-OPEN_HAND: dict[str, float] = dict.fromkeys(HAND_JOINTS, 0.0) | {
-    **{
-        f"{finger}J{k}": angle
-        for finger in ("FF", "MF", "RF", "LF")
-        for k, angle in ((3, 0.15), (2, 0.3), (1, 0.1))
-    },
-    "RFJ3": 0.2,
-    "LFJ3": 0.25,
-    "THJ5": 0.6,
-    "THJ4": 0.5,
-}
-CLOSED_HAND: dict[str, float] = dict.fromkeys(HAND_JOINTS, 0.0) | {
-    "FFJ3": 0.60,
-    "FFJ2": 0.83,
-    "FFJ1": 0.43,
-    "MFJ3": 0.62,
-    "MFJ2": 0.86,
-    "MFJ1": 0.44,
-    "RFJ3": 0.75,
-    "RFJ2": 0.95,
-    "RFJ1": 0.50,
-    "LFJ3": 0.80,
-    "LFJ2": 1.00,
-    "LFJ1": 0.50,
-    "THJ5": 0.90,
-    "THJ4": 0.93,
-    "THJ2": 0.10,
-}
+
+def _pose(**angles_rad: tuple[float, ...]) -> dict[str, float]:
+    """A hand pose from each finger's last joints, J1 being the outermost; all other joints are straight."""
+    pose = dict.fromkeys(HAND_JOINTS, 0.0)
+    for finger, angles in angles_rad.items():
+        pose |= {f"{finger}J{len(angles) - k}": angle for k, angle in enumerate(angles)}
+    return pose
+
+
+OPEN_HAND = _pose(
+    FF=(0.15, 0.30, 0.10),
+    MF=(0.15, 0.30, 0.10),
+    RF=(0.20, 0.30, 0.10),
+    LF=(0.25, 0.30, 0.10),
+    TH=(0.60, 0.50, 0.0, 0.0, 0.0),
+)
+"""Joint angles in rad of a relaxed open hand."""
+
+CLOSED_HAND = _pose(
+    FF=(0.60, 0.83, 0.43),
+    MF=(0.62, 0.86, 0.44),
+    RF=(0.75, 0.95, 0.50),
+    LF=(0.80, 1.00, 0.50),
+    TH=(0.90, 0.93, 0.0, 0.10, 0.0),
+)
+"""Joint angles in rad of a pinch: thumb, first and middle finger meet at GRASP_POINT_M."""
 
 _FINGER_RADIUS_M = 0.0085
 _PHALANX_M = (0.045, 0.025, 0.026)
