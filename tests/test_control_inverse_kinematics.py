@@ -1,3 +1,5 @@
+import copy
+import pickle
 import time
 
 import jaxtyping
@@ -310,3 +312,11 @@ def test_is_fast_enough_for_every_control_step(as_learners_run):
         ik.solve(home_position(), position, rotation)
         times.append(time.perf_counter() - started)
     assert np.median(times) < 0.005  # about 0.2 ms on a quiet machine; a busy one must not fail the suite
+
+
+def test_a_copy_computes_what_the_original_does():
+    ik = InverseKinematics()
+    joints = home_position()
+    for twin in (copy.deepcopy(ik), pickle.loads(pickle.dumps(ik))):
+        moved, _ = twin.forward(joints + 0.1)
+        np.testing.assert_array_equal(moved, ik.forward(joints + 0.1)[0])

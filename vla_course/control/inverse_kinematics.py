@@ -88,9 +88,7 @@ class InverseKinematics:
         limited = self.model.jnt_limited.astype(bool)
         self.low = np.where(limited, self.model.jnt_range[:, 0], -np.inf)
         self.high = np.where(limited, self.model.jnt_range[:, 1], np.inf)
-        # Views into MjData and buffers for MuJoCo's Jacobian: nothing is allocated in the loop.
-        self._positions = [self.data.site(site).xpos for site in self.sites]
-        self._rotations = [self.data.site(site).xmat.reshape(3, 3) for site in self.sites]
+        # MuJoCo writes the Jacobian here; allocating it in the loop would cost as much as solving.
         self._jacobian = np.zeros((6, self.model.nv))
 
     def forward(
@@ -98,7 +96,7 @@ class InverseKinematics:
     ) -> tuple[Float[np.ndarray, "E 3"], Float[np.ndarray, "E 3 3"]]:
         """Position in metres and rotation matrix of every site, for these joint angles."""
         self._pose(self._checked("joint_position", joint_position, (self.model.nq,)))
-        return np.array(self._positions), np.array(self._rotations)
+        return self.data.site_xpos[self.sites], self.data.site_xmat[self.sites].reshape(-1, 3, 3)
 
     def jacobian(self, arm: int) -> Float[np.ndarray, "6 J"]:
         """How fast one site moves (three rows, m/rad) and turns (three rows, rad/rad) with each of its joints.
@@ -145,8 +143,8 @@ class InverseKinematics:
 
     def _joint_step(self, arm: int, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
         error = np.empty(6)
-        error[:3] = _shortened(position - self._positions[arm], LARGEST_POSITION_ERROR_M)
-        turn = self.orientation_error(self._rotations[arm], rotation)
+        error[:3] = _shortened(position - self.data.site_xpos[self.sites[arm]], LARGEST_POSITION_ERROR_M)
+        turn = self.orientation_error(self.data.site_xmat[self.sites[arm]].reshape(3, 3), rotation)
         error[3:] = METRES_PER_RADIAN * _shortened(turn, LARGEST_ROTATION_ERROR_RAD)
         jacobian = self.jacobian(arm)
         jacobian[3:] *= METRES_PER_RADIAN
