@@ -4,15 +4,7 @@ Nothing here touches OpenGL before the first picture is asked for, and the conte
 environment can be made, pickled or sent to a worker on a machine that cannot render at all.
 """
 
-import atexit
 import contextlib
-import importlib
-import os
-import platform
-import sys
-import threading
-import warnings
-import weakref
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -20,6 +12,8 @@ from typing import Any
 import mujoco
 import numpy as np
 from jaxtyping import Int32, UInt8
+
+from vla_course.envs.opengl import close_before_exit, opengl_context
 
 
 @dataclass(frozen=True)
@@ -44,14 +38,6 @@ VIDEO = RenderQuality(slices=20, stacks=10, quads=1, samples=4, shadow_size=2048
 """For people: soft edges, round shapes and shadows, at ten to thirty times the price."""
 
 _MAX_GEOMS = 2000
-_OFF = ("disable", "disabled", "off", "false", "0")
-_ADVICE = {
-    "Linux": "On Debian or Ubuntu install one of the two software renderers:\n"
-    "  sudo apt-get install -y libegl1 libgl1-mesa-dri    (then MUJOCO_GL=egl, the default)\n"
-    "  sudo apt-get install -y libosmesa6                 (then MUJOCO_GL=osmesa)",
-    "Darwin": "macOS brings OpenGL with it: run in a session that is logged in to the desktop, and leave MUJOCO_GL unset.",
-    "Windows": "Windows brings OpenGL with its display driver: install the driver, and leave MUJOCO_GL unset.",
-}
 
 
 class CameraRenderer:
@@ -131,7 +117,7 @@ class _OpenContext:
     """One model's textures and shapes in OpenGL's memory, a picture to draw into, and the scene that is drawn."""
 
     def __init__(self, model: mujoco.MjModel, height: int, width: int, quality: RenderQuality) -> None:
-        self._gl = _gl_context()
+        self._gl: Any = opengl_context()
         self._mjr = _make_render_context(model, height, width, quality)
         self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
         self._option = mujoco.MjvOption()
@@ -140,7 +126,7 @@ class _OpenContext:
         flags = self._scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality.shadow_size > 0
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        _OPEN.add(self)
+        close_before_exit(self)
 
     def draw(
         self, model: mujoco.MjModel, data: mujoco.MjData, camera: mujoco.MjvCamera, *, segmentation: bool
@@ -159,44 +145,10 @@ class _OpenContext:
         return np.ascontiguousarray(self._buffer[::-1]), scene  # OpenGL counts rows from the bottom
 
     def close(self) -> None:
-        if self in _OPEN:
-            _OPEN.discard(self)
+        if self._gl is not None:
             self._gl.make_current()
             self._mjr.free()
-
-
-# One OpenGL context for each thread that renders: it takes 0.1 s to make, and changing between contexts costs half a
-# millisecond a picture.
-_THREAD = threading.local()
-_CONTEXTS: list[tuple[int, Any]] = []
-_OPEN: weakref.WeakSet[_OpenContext] = weakref.WeakSet()
-
-
-def _gl_context() -> Any:
-    context: Any = getattr(_THREAD, "context", None)
-    if context is None:
-        context = _THREAD.context = _make_gl_context()
-        _CONTEXTS.append((os.getpid(), context))
-        # MuJoCo's EGL backend ends its display when the interpreter exits, and what we hold must be freed before that.
-        # atexit runs last what was registered first: MuJoCo registered when it made its first context, just before us.
-        atexit.unregister(_close_all)
-        atexit.register(_close_all)
-    if any(process != os.getpid() for process, _ in _CONTEXTS):
-        raise RuntimeError(
-            "This process was forked from one that had already rendered, and OpenGL does not survive a fork. Start worker "
-            "processes with multiprocessing's 'spawn' or 'forkserver' method, as vla_course.envs.vector does."
-        )
-    return context
-
-
-def _close_all() -> None:
-    """At the end of the process: frees pictures, then contexts."""
-    if any(process != os.getpid() for process, _ in _CONTEXTS):
-        return
-    for opened in list(_OPEN):
-        opened.close()
-    for _, context in _CONTEXTS:
-        context.free()
+            self._gl = None
 
 
 def _make_render_context(
@@ -235,66 +187,3 @@ def _fixed_camera(model: mujoco.MjModel, camera: str | int) -> mujoco.MjvCamera:
     view.type = mujoco.mjtCamera.mjCAMERA_FIXED
     view.fixedcamid = number
     return view
-
-
-def _make_gl_context() -> Any:
-    """An OpenGL context, current in this thread, from the first backend that works here.
-
-    The environment variable MUJOCO_GL names the one backend to use; without it: EGL, then OSMesa on Linux, the system's own
-    elsewhere.
-    """
-    chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
-    if chosen in _OFF:
-        raise RuntimeError(
-            f"Rendering is switched off by the environment variable MUJOCO_GL={chosen}: unset it to get images."
-        )
-    failures: list[str] = []
-    # Every backend fails in its own way: ImportError, AttributeError, GLError, FatalError ...
-    for backend in _backends(chosen):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # GLFW warns, and what matters of it is in the error
-                return _try_backend(backend)
-        except Exception as error:
-            failures.append(f"  {backend}: {_reason(backend, error, after=failures)}")
-            _forget(backend)
-    system = platform.system()
-    asked = f" (the environment variable MUJOCO_GL={chosen} asks for this one alone)" if chosen else ""
-    raise RuntimeError(
-        f"No OpenGL works on this machine, so there can be no images{asked}. Tried:\n"
-        + "\n".join(failures)
-        + f"\n{_ADVICE.get(system, _ADVICE['Linux'])}\n"
-        "Everything that uses the state alone works without: leave out cameras and render_mode."
-    )
-
-
-def _try_backend(backend: str) -> Any:
-    context = importlib.import_module(f"mujoco.{backend}").GLContext(64, 64)  # pictures have their own size
-    context.make_current()
-    # A context can be current and still have no driver behind it: MuJoCo finds out here.
-    mujoco.MjrContext(mujoco.MjSpec().compile(), mujoco.mjtFontScale.mjFONTSCALE_50.value).free()
-    return context
-
-
-def _reason(backend: str, error: Exception, *, after: list[str]) -> str:
-    if isinstance(error, ImportError | AttributeError) and f"mujoco.{backend}" not in sys.modules:
-        return "its library could not be loaded"
-    if backend == "osmesa" and after:
-        return "its library is here, but cannot follow a failed EGL: start Python again with MUJOCO_GL=osmesa"
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _backends(chosen: str) -> tuple[str, ...]:
-    native = {"Linux": ("egl", "osmesa"), "Darwin": ("cgl", "glfw")}.get(platform.system(), ("glfw",))
-    if chosen in ("", "enable", "enabled", "on", "true", "1"):
-        return native
-    return ("glfw",) if chosen in ("glx", "wgl") else (chosen,)
-
-
-def _forget(backend: str) -> None:
-    """Undoes a failed import: PyOpenGL binds itself to one platform, and would refuse the next backend."""
-    if os.environ.get("PYOPENGL_PLATFORM") == backend:
-        del os.environ["PYOPENGL_PLATFORM"]
-    for name in list(sys.modules):
-        if name.split(".")[0] == "OpenGL" or name.startswith(f"mujoco.{backend}"):
-            del sys.modules[name]
