@@ -70,9 +70,7 @@ def expert_episode(case: str) -> Played:
 def random_episode(case: str, steps: int = 60) -> Played:
     """Full-scale random actions, hands and stage signal included."""
     rng = np.random.default_rng(1)
-    return play(
-        folding_env(case), lambda *_: rng.uniform(-1, 1, 61).astype(np.float32), seed=1, limit=steps
-    )
+    return play(folding_env(case), lambda *_: rng.uniform(-1, 1, 61).astype(np.float32), seed=1, limit=steps)
 
 
 def same(a: Any, b: Any) -> bool:
