@@ -126,7 +126,7 @@ def test_observations_tell_what_happened():
 def test_held_says_which_hand_holds_cloth():
     played = expert_episode("trousers")
     for snapshot, observation in zip(played.snapshots, played.observations, strict=False):
-        np.testing.assert_array_equal(observation["held"], [float(bool(hand)) for hand in snapshot.held])
+        np.testing.assert_array_equal(observation["held"], [float(bool(hand)) for hand in snapshot.physics.held])
     assert {tuple(observation["held"]) for observation in played.observations} >= {(0, 0), (1, 1), (0, 1)}
 
 
@@ -341,8 +341,8 @@ def test_a_crumpled_pile_satisfies_the_box_rule_and_is_no_success():
 def moments(case: str) -> list[int]:
     """Steps of the expert's episode worth going back to: the start, while cloth is held, while it lies in layers, near the end."""
     played = expert_episode(case)
-    held = [step for step, snapshot in enumerate(played.snapshots) if any(snapshot.held)]
-    layered = [step for step, snapshot in enumerate(played.snapshots) if snapshot.layer_heights.max() > 0.006]
+    held = [step for step, snapshot in enumerate(played.snapshots) if any(snapshot.physics.held)]
+    layered = [step for step, snapshot in enumerate(played.snapshots) if snapshot.physics.layer_heights.max() > 0.006]
     assert held and layered
     return sorted({0, held[0], held[len(held) // 2], layered[len(layered) // 2], len(played.actions) - 6})
 
@@ -363,7 +363,7 @@ def test_a_snapshot_works_in_another_environment():
     other = FoldingEnv("trousers")
     other.reset(seed=99, options={"size": (played.snapshots[0].start.size + 1) % 3})
     moment = moments("trousers")[2]
-    assert any(played.snapshots[moment].held)
+    assert any(played.snapshots[moment].physics.held)
     other.restore(played.snapshots[moment])
     for step in range(moment, moment + 12):
         observation, *_ = other.step(played.actions[step])

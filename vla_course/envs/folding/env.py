@@ -1,5 +1,6 @@
 """The garment-folding environment: two arms, sixty joints, one garment on a table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, SupportsFloat
@@ -10,19 +11,18 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
 
-from vla_course.envs.folding.cloth import RADIUS_M, Layers
 from vla_course.envs.folding.config import TIME_LIMIT_QUARTER_STEPS, TIME_LIMIT_STEPS, FoldingConfig
 from vla_course.envs.folding.garments import Garment, turned_towel
 from vla_course.envs.folding.goal import Goal
-from vla_course.envs.folding.grasp import OPEN_BELOW, Grasp
+from vla_course.envs.folding.physics import FoldingPhysics, PhysicsState
 from vla_course.envs.folding.rewards import Potentials, reward_terms
-from vla_course.envs.folding.scene import Scene, compiled_scene
+from vla_course.envs.folding.scene import compiled_scene
 from vla_course.envs.folding.sensors import (
     HISTORY,
     MAX_POINTS,
+    MAX_STAGES,
     check_known,
     observation_space,
-    state_sensors,
     surface_points,
 )
 from vla_course.envs.folding.start import Start, draw_start
@@ -32,18 +32,14 @@ from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
 from vla_course.envs.table import TABLE_MATERIALS
 
 CAMERAS = (*FIXED_CAMERAS, "left_wrist", "right_wrist")
-STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """All that decides how an episode goes on: take it with `save`, go back to it with `restore`."""
 
-    physics: Float[np.ndarray, " S"]
+    physics: PhysicsState
     start: Start
-    layer_heights: Float[np.ndarray, " V"]
-    held: tuple[tuple[int, ...], tuple[int, ...]]
-    held_at: Float[np.ndarray, "2 V 3"]
     joint_target: Float[np.ndarray, "60"]
     previous_actions: Float[np.ndarray, "5 61"]
     stage: int
@@ -159,12 +155,12 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
                 raise ValueError(f"{name} is a height and a width in pixels, not {size}")
         self.config = config or FoldingConfig()
         self.render_mode = render_mode
-        self._bodies = [
-            _Body(compiled_scene(garment, quarter, size, self.config.timestep_s).copy())
+        self._sizes = [
+            FoldingPhysics(compiled_scene(garment, quarter, size, self.config.timestep_s).copy())
             for size in self.config.start.sizes
         ]
-        self._body = self._bodies[0]
-        flat = self._body.scene.garment
+        self.physics = self._sizes[0]
+        flat = self.physics.scene.garment
         self.garment_name, self.instruction = flat.name, flat.instruction
         self.keypoint_names = tuple(flat.keypoints)
         self.num_stages = len(flat.folds)
@@ -182,7 +178,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             cameras=cameras,
             image_size=image_size,
         )
-        self._sensors = state_sensors(self)
+        self._sensors = self._state_sensors()
         for camera in cameras:
             self._sensors[f"image_{camera}"] = partial(self.picture, camera, image_size)
         self._ended = True
@@ -192,12 +188,12 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     @property
     def model(self) -> mujoco.MjModel:
         """The MuJoCo model of the garment size in use."""
-        return self._body.scene.model
+        return self.physics.model
 
     @property
     def data(self) -> mujoco.MjData:
         """The MuJoCo data of the garment size in use."""
-        return self._body.data
+        return self.physics.data
 
     @property
     def control_hz(self) -> int:
@@ -210,57 +206,39 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self.goal.garment
 
     @property
-    def previous_actions(self) -> Float[np.ndarray, "5 61"]:
-        """The last five actions, clipped, newest last."""
-        return self._previous_actions
-
-    @property
-    def stage(self) -> int:
-        """How many folds have been accepted so far."""
-        return self._stage
-
-    @property
-    def elapsed_steps(self) -> int:
-        """Control steps since reset."""
-        return self._steps
-
-    @property
     def vertices(self) -> Float[np.ndarray, "V 3"]:
         """World position of every cloth vertex, metres."""
-        vertices: Float[np.ndarray, "V 3"] = self._vertices
-        return vertices
+        return self.physics.vertices
 
     @property
     def held(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The vertices that the left and the right hand hold."""
-        return self._body.grasp.held[0], self._body.grasp.held[1]
+        return self.physics.held
 
     @property
     def joint_position(self) -> Float[np.ndarray, "60"]:
         """Joint angles, rad."""
-        position: Float[np.ndarray, "60"] = self.data.qpos[self._body.scene.joint_qpos]
-        return position
+        return self.physics.joint_position
 
     @property
     def hand_position(self) -> Float[np.ndarray, "2 3"]:
         """World position of the two grasp sites, metres."""
-        position: Float[np.ndarray, "2 3"] = self.data.site_xpos[list(self._body.scene.grasp_site)]
-        return position
+        return self.physics.hand_position
 
     def hand_closure(self) -> Float[np.ndarray, "2"]:
         """How far each hand is told to close: 0 open, 1 closed."""
-        return self._body.grasp.commanded_closure()
+        return self.physics.grasp.commanded_closure()
 
     def points_on_cloth(self) -> Float[np.ndarray, "P 3"]:
         """World position of the point cloud's points, metres."""
         points: Float[np.ndarray, "P 3"] = np.einsum(
-            "pk,pkc->pc", self._cloud_weights, self._vertices[self._cloud_vertices]
+            "pk,pkc->pc", self._cloud_weights, self.vertices[self._cloud_vertices]
         )
         return points
 
     def stage_fold_good(self) -> bool:
         """Whether the current fold is good enough for the next stage."""
-        return self.goal.stage_error_m(self._vertices, self._stage) <= self.garment.fold_tolerance_m
+        return self.goal.stage_error_m(self.vertices, self.stage) <= self.garment.fold_tolerance_m
 
     # Gymnasium
 
@@ -282,17 +260,9 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         )
         self._lay_out(start)
         self.joint_target = np.clip(home_position() + start.joint_noise, self._low, self._high)
-        mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[self._body.scene.joint_qpos] = self.joint_target
-        self.data.ctrl[:] = self.joint_target
-        flat = np.insert(self.goal.ideal[0], 2, RADIUS_M, axis=1)
-        self.data.qpos[self._body.scene.vertex_qpos] = flat - self._body.scene.vertex_origin
-        self._body.layers.reset()
-        self._body.grasp.reset()
-        mujoco.mj_forward(self.model, self.data)
-        self._previous_actions = np.zeros((HISTORY, 61), np.float32)
-        self._stage, self._steps, self._ended = 0, 0, False
-        self._look_at_cloth()
+        self.physics.lay_out(self.goal.ideal[0], self.joint_target)
+        self.previous_actions = np.zeros((HISTORY, 61), np.float32)
+        self.stage, self.elapsed_steps, self._ended = 0, 0, False
         self._potentials = self._progress()
         return self._observation(), self._info(success=False, iou=None)
 
@@ -305,28 +275,23 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """
         clipped = self._checked(action)
         self.joint_target = np.clip(self.joint_target + ACTION_SCALE * clipped[:60], self._low, self._high)
-        self.data.ctrl[:] = self.joint_target
-        self._body.grasp.update(self._vertices)
-        self._body.layers.update(self._vertices)
-        mujoco.mj_step(self.model, self.data, nstep=self.config.substeps)
-        mujoco.mj_kinematics(self.model, self.data)  # mj_step leaves body positions one physics step old
-        self._look_at_cloth()
-        self._steps += 1
+        self.physics.advance(self.joint_target, self.config.substeps)
+        self.elapsed_steps += 1
 
-        asked = bool(clipped[60] > 0.5) and self._stage < self.num_stages
+        asked = bool(clipped[60] > 0.5) and self.stage < self.num_stages
         advanced = asked and self.stage_fold_good()
-        self._stage += advanced
-        finished = self._stage == self.num_stages and self._at_rest()
-        iou = self.goal.iou(self._vertices) if finished else None
+        self.stage += advanced
+        finished = self.stage == self.num_stages and self._at_rest()
+        iou = self.goal.iou(self.vertices) if finished else None
         terminated = (
             iou is not None
             and iou >= self.config.min_iou
             and self._error_m() <= self.garment.fold_tolerance_m
         )
-        truncated = not terminated and self._steps >= self.time_limit_steps
+        truncated = not terminated and self.elapsed_steps >= self.time_limit_steps
         self._ended = terminated or truncated
         if self._ended and iou is None:
-            iou = self.goal.iou(self._vertices)
+            iou = self.goal.iou(self.vertices)
 
         before, self._potentials = self._potentials, self._progress()
         terms = reward_terms(
@@ -335,10 +300,10 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             terminated=terminated,
             advanced=advanced,
             asked_early=asked and not advanced,
-            action_change=float(np.square(clipped - self._previous_actions[-1]).sum()),
+            action_change=float(np.square(clipped - self.previous_actions[-1]).sum()),
             config=self.config.reward,
         )
-        self._previous_actions = np.concatenate([self._previous_actions[1:], clipped[None]])
+        self.previous_actions = np.concatenate([self.previous_actions[1:], clipped[None]])
         info = self._info(success=terminated, iou=iou) | {"reward_terms": terms}
         return self._observation(), sum(terms.values()), terminated, truncated, info
 
@@ -369,18 +334,13 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def save(self) -> Snapshot:
         """All that decides how the episode goes on."""
-        physics = np.empty(mujoco.mj_stateSize(self.model, STATE))
-        mujoco.mj_getState(self.model, self.data, physics, STATE)
         return Snapshot(
-            physics=physics,
+            physics=self.physics.save(),
             start=self._start,
-            layer_heights=self._body.layers.heights,
-            held=self.held,
-            held_at=self._body.grasp.anchors,
             joint_target=self.joint_target.copy(),
-            previous_actions=self._previous_actions.copy(),
-            stage=self._stage,
-            steps=self._steps,
+            previous_actions=self.previous_actions.copy(),
+            stage=self.stage,
+            steps=self.elapsed_steps,
             ended=self._ended,
             potentials=self._potentials,
             rng=dict(self.np_random.bit_generator.state),
@@ -389,16 +349,12 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def restore(self, snapshot: Snapshot) -> dict[str, Any]:
         """Go back to a snapshot of this or an equal environment, and observe. What follows is the same, bit for bit."""
         self._lay_out(snapshot.start)
-        mujoco.mj_setState(self.model, self.data, snapshot.physics, STATE)
-        self._body.layers.set_heights(snapshot.layer_heights)
-        self._body.grasp.restore(snapshot.held, snapshot.held_at)
-        mujoco.mj_kinematics(self.model, self.data)
+        self.physics.restore(snapshot.physics)
         self.joint_target = snapshot.joint_target.copy()
-        self._previous_actions = snapshot.previous_actions.copy()
-        self._stage, self._steps, self._ended = snapshot.stage, snapshot.steps, snapshot.ended
+        self.previous_actions = snapshot.previous_actions.copy()
+        self.stage, self.elapsed_steps, self._ended = snapshot.stage, snapshot.steps, snapshot.ended
         self._potentials = snapshot.potentials
         self.np_random.bit_generator.state = snapshot.rng
-        self._look_at_cloth()
         return self._observation()
 
     # Inside
@@ -406,28 +362,22 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _lay_out(self, start: Start) -> None:
         """All that the start decides and physics does not change: size, colours, cameras, the folds to be made."""
         self._start = start
-        self._body = self._bodies[start.size]
-        flat = self._body.scene.garment
+        self.physics = self._sizes[start.size]
+        flat = self.physics.scene.garment
         # A square towel looks the same at every quarter turn: name its corners so that "far" is far from the robots.
         turns = round(-start.yaw / (np.pi / 2)) % 4 if flat.name == "towel" else 0
         garment = turned_towel(flat, turns) if turns else flat
         self.goal = Goal(garment, start.position, start.yaw + flat.yaw_rad)
-        self._body.scene.dress(color=start.color, table=start.table, camera_jitter=start.camera_jitter)
-
-    def _look_at_cloth(self) -> None:
-        self._vertices = self._body.scene.vertex_origin + self.data.qpos[self._body.scene.vertex_qpos]
+        self.physics.scene.dress(color=start.color, table=start.table, camera_jitter=start.camera_jitter)
 
     def _at_rest(self) -> bool:
-        """Whether both hands are open and empty, and no vertex moves."""
-        is_open = not any(self.held) and bool((self.hand_closure() < OPEN_BELOW).all())
-        speed = np.linalg.norm(self.data.qvel[self._body.scene.vertex_dof], axis=1).max()
-        return is_open and bool(speed < self.config.rest_speed_m_s)
+        return self.physics.hands_open() and self.physics.fastest_vertex_m_s() < self.config.rest_speed_m_s
 
     def _progress(self) -> Potentials:
-        return self.goal.potentials(self._vertices, self._stage, self.hand_position, self.held)
+        return self.goal.potentials(self.vertices, self.stage, self.hand_position, self.held)
 
     def _error_m(self) -> float:
-        return self.goal.error_m(self._vertices)
+        return self.goal.error_m(self.vertices)
 
     def _checked(self, action: Float[np.ndarray, "61"]) -> Float[np.ndarray, "61"]:
         if self._ended:
@@ -447,23 +397,27 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _info(self, *, success: bool, iou: float | None) -> dict[str, Any]:
         return {
             "instruction": self.instruction,
-            "stage": self._stage,
+            "stage": self.stage,
             "is_success": success,
             "fold_error_m": self._error_m(),
-            "box_success": self.goal.box_success(self._vertices),
+            "box_success": self.goal.box_success(self.vertices),
         } | ({} if iou is None else {"fold_iou": iou})
+
+    def _state_sensors(self) -> dict[str, Callable[[], Any]]:
+        """For each state key a function that reads its present value."""
+        return {
+            "joint_position": lambda: self.joint_position,
+            "joint_target": lambda: self.joint_target,
+            "hand_position": lambda: self.hand_position,
+            "held": lambda: [float(bool(vertices)) for vertices in self.held],
+            "keypoints": lambda: self.vertices[list(self.garment.keypoints.values())],
+            "garment_point_cloud": lambda: self.points_on_cloth(),
+            "stage": lambda: np.arange(MAX_STAGES) == (self.stage if self.stage < self.num_stages else -1),
+            "time_left": lambda: [1 - self.elapsed_steps / self.time_limit_steps],
+            "previous_actions": lambda: self.previous_actions,
+        }
 
     def _observation(self) -> dict[str, Any]:
         return {
             key: np.array(self._sensors[key](), dtype=box.dtype) for key, box in self._space.spaces.items()
         }
-
-
-class _Body:
-    """One size of the garment under the robots, with all that MuJoCo keeps of it."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.data = mujoco.MjData(scene.model)
-        self.layers = Layers(scene.model, scene.garment, scene.vertex_geom)
-        self.grasp = Grasp(scene, self.data)

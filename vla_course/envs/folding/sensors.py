@@ -1,16 +1,13 @@
-"""What the robot senses: the observation space of the folding task and the reading of each of its keys."""
+"""What the robot can sense: the observation space of the folding task, and the points of its cloud."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Int
 
 from vla_course.envs.folding.garments import Garment
-
-if TYPE_CHECKING:
-    from vla_course.envs.folding.env import FoldingEnv
 
 HISTORY = 5
 MAX_STAGES = 3
@@ -49,21 +46,6 @@ def observation_space(
     for camera in cameras:
         chosen[f"image_{camera}"] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
     return spaces.Dict(chosen)
-
-
-def state_sensors(env: "FoldingEnv") -> dict[str, Callable[[], Any]]:
-    """For each state key a function that reads its present value."""
-    return {
-        "joint_position": lambda: env.joint_position,
-        "joint_target": lambda: env.joint_target,
-        "hand_position": lambda: env.hand_position,
-        "held": lambda: [float(bool(vertices)) for vertices in env.held],
-        "keypoints": lambda: env.vertices[list(env.garment.keypoints.values())],
-        "garment_point_cloud": lambda: env.points_on_cloth(),
-        "stage": lambda: np.arange(MAX_STAGES) == (env.stage if env.stage < env.num_stages else -1),
-        "time_left": lambda: [1 - env.elapsed_steps / env.time_limit_steps],
-        "previous_actions": lambda: env.previous_actions,
-    }
 
 
 def surface_points(garment: Garment, count: int) -> tuple[Int[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
