@@ -1,0 +1,47 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vla_course import plots
+
+
+def size_and_colors(image):
+    picture = Image.open(io.BytesIO(image.data)).convert("RGB")
+    return picture.size, len(picture.getcolors(1 << 20))
+
+
+def test_lines_is_a_small_picture_with_words():
+    x = np.arange(5)
+    drawn = plots.lines(
+        x, {"a": x**2, "shorter": x[:3]}, xlabel="s", ylabel="mm", alt="two curves", level=(4, "limit")
+    )
+    (width, _), colors = size_and_colors(drawn)
+    assert width > 500 and colors > 10
+    assert len(drawn.data) < 60_000
+    assert drawn.alt == "two curves"
+
+
+def test_lines_shows_where_equal_series_lie_on_one_another():
+    x = np.arange(50)
+    drawn = plots.lines(x, {"a": x, "b": x, "c": x}, xlabel="", ylabel="", alt="")
+    pixels = np.asarray(Image.open(io.BytesIO(drawn.data)).convert("RGB")).astype(int).reshape(-1, 3)
+    for color in plots.COLORS[:3]:
+        wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
+        assert (np.abs(pixels - wanted).max(axis=1) < 40).sum() > 300
+
+
+def test_lines_refuses_a_series_longer_than_x():
+    with pytest.raises(ValueError, match="at most 3 points"):
+        plots.lines([0, 1, 2], {"long": [1, 2, 3, 4]}, xlabel="", ylabel="", alt="")
+
+
+def test_bars_get_longer_with_their_value():
+    drawn = plots.bars({"small": 1.0, "large": 3.0}, xlabel="Hz", alt="two bars", level=(2.0, "wanted"))
+    pixels = np.asarray(Image.open(io.BytesIO(drawn.data)).convert("RGB")).astype(int)
+    blue = np.abs(pixels - [0, 114, 178]).max(axis=2) < 12
+    lengths = blue.sum(axis=1)
+    rows = np.flatnonzero(lengths > 20)
+    first, last = lengths[rows[0] + 3], lengths[rows[-1] - 3]
+    assert last == pytest.approx(3 * first, rel=0.1)

@@ -1,0 +1,103 @@
+"""Figures for lessons: from returned values or files, never from live state, and always with words for who cannot see them."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from IPython.display import Image
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image as Pillow
+
+# Okabe and Ito's colours: told apart by everyone, in print too.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK, GREY, PALE = "#222222", "#8a8f98", "#d9dce1"
+
+
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 7.0, height: float = 3.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure in inches that belongs to no window, and its axes row by row."""
+    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        drawing = Figure(figsize=(width, height), layout="constrained")
+        axes = drawing.subplots(rows, columns, squeeze=False)
+    return drawing, list(axes.ravel())
+
+
+def picture(drawing: Figure, alt: str, *, dpi: int = 110) -> Image:
+    """The figure as a small PNG with a description, for the end of a notebook cell."""
+    width = round(drawing.get_figwidth() * 100)
+    return Image(data=png(drawing, dpi=dpi), alt=alt, width=width)  # type: ignore[no-untyped-call]
+
+
+def png(drawing: Figure, *, dpi: int = 110, colors: int = 128) -> bytes:
+    """The figure as PNG bytes. Few colours keep a stored notebook small."""
+    raw, small = io.BytesIO(), io.BytesIO()
+    drawing.savefig(raw, format="png", dpi=dpi, facecolor="white")
+    Pillow.open(raw).convert("RGB").quantize(colors).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def lines(
+    x: Sequence[float] | np.ndarray,
+    series: Mapping[str, Sequence[float] | np.ndarray],
+    *,
+    xlabel: str,
+    ylabel: str,
+    alt: str,
+    log: str = "",
+    level: tuple[float, str] | None = None,
+) -> Image:
+    """One line per series over the first points of x, later lines thinner, so that equal ones can all be seen.
+
+    `log` is "", "x", "y" or "xy"; `level` draws a labelled horizontal line.
+
+    Raises: ValueError for more series than there are colours, or one that is longer than x.
+    """
+    if len(series) > len(COLORS) or any(len(y) > len(x) for y in series.values()):
+        lengths = {label: len(y) for label, y in series.items()}
+        raise ValueError(f"at most {len(COLORS)} series of at most {len(x)} points; got {lengths}")
+    drawing, (axes,) = figure()
+    widths = np.linspace(2 + 0.8 * (len(series) - 1), 2, len(series))
+    for color, width, (label, y) in zip(COLORS, widths, series.items(), strict=False):
+        axes.plot(x[: len(y)], y, color=color, label=label, linewidth=width)
+    if level is not None:
+        axes.axhline(level[0], color=GREY, linewidth=1, linestyle="--")
+        axes.annotate(
+            level[1], (1, level[0]), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=GREY
+        )
+    if "x" in log:
+        axes.set_xscale("log")
+    if "y" in log:
+        axes.set_yscale("log")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if len(series) > 1:
+        axes.legend(frameon=False)
+    return picture(drawing, alt)
+
+
+def bars(
+    values: Mapping[str, float], *, xlabel: str, alt: str, level: tuple[float, str] | None = None
+) -> Image:
+    """One horizontal bar per entry with its value written behind it; `level` draws a labelled vertical line."""
+    drawing, (axes,) = figure(height=0.6 + 0.36 * len(values))
+    names = list(values)
+    axes.barh(names, list(values.values()), color=COLORS[0], height=0.6)
+    for row, value in enumerate(values.values()):
+        axes.annotate(f" {value:.3g}", (value, row), va="center", color=INK)
+    if level is not None:
+        axes.axvline(level[0], color=COLORS[1], linewidth=1.5)
+        axes.annotate(
+            level[1],
+            (level[0], 1),
+            xycoords=("data", "axes fraction"),
+            ha="left",
+            va="bottom",
+            color=COLORS[1],
+        )
+    axes.invert_yaxis()
+    axes.set_xlabel(xlabel)
+    axes.margins(x=0.12)
+    return picture(drawing, alt)

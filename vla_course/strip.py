@@ -1,0 +1,119 @@
+"""The strip: one row of pictures per policy, always the same garment, start and camera, from zero-shot to PPO.
+
+Rows that the learner made lie in the learner's data folder; rows recorded by us lie under `data/strip/`. A row of the
+learner's takes the place of the recorded row of the same policy.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from IPython.display import Image
+from jaxtyping import UInt8
+from PIL import Image as Pillow
+
+from vla_course import assets, plots, progress
+from vla_course.envs.folding.env import FoldingEnv
+from vla_course.video import film_strip
+
+# The one start of every row: the middle of the table, straight, the middle size, the same colours.
+GARMENT, CAMERA, SEED, FRAMES = "tshirt", "front", 3, 8
+START: dict[str, Any] = {
+    "position": (0.0, 0.0),
+    "yaw": 0.0,
+    "size": 1,
+    "color": "blue",
+    "table": 0,
+    "joint_noise": np.zeros(60),
+    "camera_jitter": 0.0,
+}
+FRAME_SIZE = (120, 160)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one policy did with the strip's start."""
+
+    policy: str
+    day: str
+    success: bool
+    fold_error_m: float
+    steps: int
+    order: int = 0
+    """Where the row stands in the strip: the number of its day, later days below."""
+
+    @property
+    def file(self) -> str:
+        """Name of the row's files, without ending."""
+        return re.sub(r"[^a-z0-9]+", "-", self.policy.lower()).strip("-")
+
+
+def run(policy: str, day: str, act: Callable[[dict[str, Any]], np.ndarray], env: FoldingEnv) -> Row:
+    """Play one episode from the strip's start and keep its row in the learner's data folder.
+
+    `act` turns an observation into a 61-D action. `env` is the environment that it looks at, made by `make_env`.
+    """
+    observation, info = env.reset(seed=SEED, options=START)
+    moments = set(np.linspace(0, env.time_limit_steps, FRAMES).astype(int).tolist())
+    frames, steps, ended, terminated = [env.picture(CAMERA, FRAME_SIZE, pretty=True)], 0, False, False
+    while not ended:
+        observation, _, terminated, truncated, info = env.step(act(observation))
+        steps, ended = steps + 1, terminated or truncated
+        if steps in moments and len(frames) < FRAMES - 1:
+            frames.append(env.picture(CAMERA, FRAME_SIZE, pretty=True))
+    frames += [env.picture(CAMERA, FRAME_SIZE, pretty=True)] * (FRAMES - len(frames))
+    row = Row(policy, day, bool(info["is_success"]), float(info["fold_error_m"]), steps, int(day[3:5]))
+    keep(row, np.stack(frames), progress.home() / "strip")
+    return row
+
+
+def make_env(**options: Any) -> FoldingEnv:
+    """The environment of the strip's garment."""
+    return FoldingEnv(GARMENT, **options)
+
+
+def keep(row: Row, frames: UInt8[np.ndarray, "T H W 3"], folder: Path) -> None:
+    """Write one row: a strip of frames as JPEG, and what came of it as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    joined = Pillow.fromarray(film_strip(frames, len(frames)))
+    joined.save(folder / f"{row.file}.jpg", quality=80, optimize=True)
+    (folder / f"{row.file}.json").write_text(json.dumps(asdict(row), indent=1), encoding="utf-8")
+
+
+def rows() -> list[tuple[Row, bytes, bool]]:
+    """Every row in the order of the course, its JPEG, and whether the learner made it."""
+    recorded = [name for name in assets.manifest() if re.fullmatch(r"data/strip/[^/]+\.json", name)]
+    files = [(assets.find(name), assets.find(name.removesuffix("json") + "jpg"), False) for name in recorded]
+    files += [
+        (path, path.with_suffix(".jpg"), True) for path in sorted((progress.home() / "strip").glob("*.json"))
+    ]
+    found: dict[str, tuple[Row, bytes, bool]] = {}
+    for path, pictures, own in files:
+        row = Row(**json.loads(path.read_text(encoding="utf-8")))
+        found[row.policy] = row, pictures.read_bytes(), own
+    return sorted(found.values(), key=lambda entry: (entry[0].order, entry[0].policy))
+
+
+def show() -> Image:
+    """The whole strip as one picture with a line of text over each row."""
+    entries = rows()
+    if not entries:
+        raise ValueError("the strip is empty: run a policy with strip.run first")
+    drawing, axes = plots.figure(len(entries), 1, width=9.6, height=1.13 * len(entries) + 0.1)
+    words = []
+    for panel, (row, jpeg, own) in zip(axes, entries, strict=True):
+        verdict = "folded" if row.success else "not folded"
+        title = (
+            f"{row.policy} (day {row.order:02d}{', recorded' if not own else ''}): {verdict}, "
+            f"error {1000 * row.fold_error_m:.0f} mm after {row.steps / 20:.0f} s"
+        )
+        panel.imshow(np.asarray(Pillow.open(io.BytesIO(jpeg))), aspect="auto")
+        panel.set_title(title, loc="left", fontsize=9)
+        panel.axis("off")
+        words.append(title)
+    return plots.picture(drawing, "The strip, one row of pictures per policy. " + "; ".join(words))
