@@ -25,7 +25,7 @@ def test_lines_is_a_small_picture_with_words():
 
 def test_lines_shows_where_equal_series_lie_on_one_another():
     x = np.arange(50)
-    drawn = plots.lines(x, {"a": x, "b": x, "c": x}, xlabel="", ylabel="", alt="")
+    drawn = plots.lines(x, {"a": x, "b": x, "c": x}, xlabel="", ylabel="", alt="", nested=True)
     pixels = np.asarray(Image.open(io.BytesIO(drawn.data)).convert("RGB")).astype(int).reshape(-1, 3)
     for color in plots.COLORS[:3]:
         wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])

@@ -48,10 +48,12 @@ def lines(
     alt: str,
     log: str = "",
     level: tuple[float, str] | None = None,
+    nested: bool = False,
 ) -> Image:
-    """One line per series over the first points of x, later lines thinner, so that equal ones can all be seen.
+    """One line per series over the first points of x.
 
-    `log` is "", "x", "y" or "xy"; `level` draws a labelled horizontal line.
+    `log` is "", "x", "y" or "xy"; `level` draws a labelled horizontal line; `nested` makes later lines thinner, so that
+    lines that lie on one another can all be seen.
 
     Raises: ValueError for more series than there are colours, or one that is longer than x.
     """
@@ -59,7 +61,7 @@ def lines(
         lengths = {label: len(y) for label, y in series.items()}
         raise ValueError(f"at most {len(COLORS)} series of at most {len(x)} points; got {lengths}")
     drawing, (axes,) = figure()
-    widths = np.linspace(2 + 0.8 * (len(series) - 1), 2, len(series))
+    widths = np.linspace(1.6 * len(series), 1.6, len(series)) if nested else [2.0] * len(series)
     for color, width, (label, y) in zip(COLORS, widths, series.items(), strict=False):
         axes.plot(x[: len(y)], y, color=color, label=label, linewidth=width)
     if level is not None:
