@@ -170,6 +170,6 @@ def test_a_bad_action_is_one_clear_error(env, monkeypatch):
 
 
 def test_a_bad_reset_option_names_the_known_ones(env):
-    with pytest.raises(ValueError, match="unknown reset option 'colour': the options are .*position.*yaw"):
+    with pytest.raises(ValueError, match=r"unknown reset option 'colour': the options are .*position.*yaw"):
         env.reset(options={"colour": "red"})
     assert env.reset(seed=0)[0] in env.observation_space

@@ -126,7 +126,9 @@ def test_observations_tell_what_happened():
 def test_held_says_which_hand_holds_cloth():
     played = expert_episode("trousers")
     for snapshot, observation in zip(played.snapshots, played.observations, strict=False):
-        np.testing.assert_array_equal(observation["held"], [float(bool(hand)) for hand in snapshot.physics.held])
+        np.testing.assert_array_equal(
+            observation["held"], [float(bool(hand)) for hand in snapshot.physics.held]
+        )
     assert {tuple(observation["held"]) for observation in played.observations} >= {(0, 0), (1, 1), (0, 1)}
 
 
@@ -342,7 +344,9 @@ def moments(case: str) -> list[int]:
     """Steps of the expert's episode worth going back to: the start, while cloth is held, while it lies in layers, near the end."""
     played = expert_episode(case)
     held = [step for step, snapshot in enumerate(played.snapshots) if any(snapshot.physics.held)]
-    layered = [step for step, snapshot in enumerate(played.snapshots) if snapshot.physics.layer_heights.max() > 0.006]
+    layered = [
+        step for step, snapshot in enumerate(played.snapshots) if snapshot.physics.layer_heights.max() > 0.006
+    ]
     assert held and layered
     return sorted({0, held[0], held[len(held) // 2], layered[len(layered) // 2], len(played.actions) - 6})
 
