@@ -30,7 +30,7 @@ class EndEffectorAction(
     | Num  | Action               | Min | Max | At ±1, 20 Hz  | At ±1, 5 Hz   |
     |------|----------------------|-----|-----|---------------|---------------|
     | 0-2  | left Δx Δy Δz        | -1  | 1   | 0.03 m        | 0.12 m        |
-    | 3-5  | left Δroll Δpitch Δyaw | -1 | 1  | 0.10 rad      | 0.40 rad      |
+    | 3-5  | left Δroll Δpitch Δyaw | -1 | 1  | 0.05 rad      | 0.20 rad      |
     | 6    | left grip            | -1  | 1   | open / closed | open / closed |
     | 7-13 | the same, right hand | -1  | 1   | as left       | as left       |
 
@@ -46,8 +46,8 @@ class EndEffectorAction(
     are plain sums over those steps: with a discount γ below 1 inside the environment they are no longer an exact potential
     difference of the longer step. The episode may end within an action; the rest is then not carried out.
 
-    The next stage is asked for as soon as the fold is good and no hand holds cloth any more. With `stage_signal=True` one more number (the last) asks for it when
-    it is above 0.5, once, with the last control step of the action.
+    The next stage is asked for as soon as the fold is good and no hand holds cloth any more. With `stage_signal=True` one more
+    number (the last) asks for it when it is above 0.5, once, with the last control step of the action.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EndEffectorAction(
         rate_hz: int = 20,
         stage_signal: bool = False,
         max_speed_m_s: float = 0.6,
-        max_turn_rad_s: float = 2.0,
+        max_turn_rad_s: float = 1.0,
         ik: InverseKinematics | None = None,
     ) -> None:
         """`arms` are moved, others hold still; the speeds say how far an action of 1 goes in 1 / rate_hz; `ik` moves the joints.
@@ -132,6 +132,7 @@ class EndEffectorAction(
         per_hand = values[: 7 * len(self.hands)].reshape(-1, 7)
         start_position, start_rotation = self.ik.forward(self.get_wrapper_attr("joint_target"))
         turns = [rotation_error(np.eye(3), matrix_from_rpy(self.rotation_rad * row[3:6])) for row in per_hand]
+        active = [hand in self.hands for hand in range(len(SIDES))]
         for done in range(1, self._control_steps + 1):
             share = done / self._control_steps
             position, rotation = start_position.copy(), start_rotation.copy()
@@ -139,9 +140,12 @@ class EndEffectorAction(
                 position[hand] += share * self.translation_m * row[:3]
                 rotation[hand] = matrix_from_rotation_vector(share * turn) @ rotation[hand]
             now = self.get_wrapper_attr("joint_target")
-            joints = self.ik.solve(now, position, rotation, active=[hand in self.hands for hand in range(2)])
+            joints = now.copy()
+            # Fingers first: a hand's 24 joints begin with its wrist, which carries the grasp site.
             for hand, row in zip(self.hands, per_hand, strict=True):
-                joints[FINGERS[hand]] = grip_pose((1 - row[6]) / 2)
+                fingers, most = FINGERS[hand], ACTION_SCALE[FINGERS[hand]]
+                joints[fingers] += np.clip(grip_pose((1 - row[6]) / 2) - now[fingers], -most, most)
+            joints = self.ik.solve(joints, position, rotation, active=active)
             residual = encode_residual(joints, now, ACTION_SCALE)
             yield np.append(residual, self._stage_request(values, last=done == self._control_steps)).astype(
                 np.float32
