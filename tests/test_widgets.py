@@ -1,5 +1,6 @@
 import base64
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -115,6 +116,26 @@ def test_moving_a_slider_moves_the_robot(sliders):
     sliders.part = "right thumb"
     assert sliders.drawn == drawn + 2
     sliders.part, sliders.angles = sliders.joints[0]["part"], sliders.home
+
+
+def test_sliders_may_be_moved_from_any_thread(sliders):
+    errors = []
+
+    def move(angle):
+        angles = list(sliders.home)
+        angles[0] += angle
+        try:
+            sliders.angles = angles
+        except Exception as error:
+            errors.append(error)
+
+    drawn = sliders.drawn
+    for angle in (0.1, 0.2, 0.3):
+        thread = threading.Thread(target=move, args=(angle,))
+        thread.start()
+        thread.join()
+    assert errors == [] and sliders.drawn == drawn + 3
+    sliders.angles = sliders.home
 
 
 def test_sliders_leave_a_picture_of_nine_poses(sliders):

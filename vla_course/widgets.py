@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,20 @@ from vla_course.envs.table import add_table_and_sky
 LINKS_M = (0.6127, 0.5716)
 LONGEST_ERROR_M = 0.04
 ROBOT_STEP_RAD = 0.10
+
+
+# JupyterLab keeps the arrow keys for itself; people who use no mouse need them for sliders.
+ARROW_KEYS = """
+    function withArrowKeys(slider) {
+      slider.addEventListener("keydown", (event) => {
+        const up = event.key === "ArrowRight" || event.key === "ArrowUp";
+        if (!up && event.key !== "ArrowLeft" && event.key !== "ArrowDown") return;
+        event.preventDefault(); event.stopPropagation();
+        up ? slider.stepUp() : slider.stepDown();
+        slider.dispatchEvent(new Event("input"));
+      });
+    }
+"""
 
 
 class PicturedWidget(anywidget.AnyWidget):
@@ -63,7 +78,9 @@ class IKPlayground(PicturedWidget):
     Every tick is one call of `step(jacobian, error, damping)`, so the function that is put in is what moves the arm.
     """
 
-    _esm = """
+    _esm = (
+        ARROW_KEYS
+        + """
     const BAR = 4;  // decades shown: 0.001 to 10 rad
     function render({ model, el }) {
       el.innerHTML = `
@@ -127,10 +144,12 @@ class IKPlayground(PicturedWidget):
       svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); place(event); });
       svg.addEventListener("pointermove", (event) => { if (event.buttons) place(event); });
       slider.addEventListener("input", () => { model.set("damping", damping()); draw(); wake(); });
+      withArrowKeys(slider);
       draw();
     }
     export default { render };
     """
+    )
     alt = (
         "Nine small arms: targets that are easy, near full stretch and out of reach, each with damping 0, 0.05 and 0.2. "
         "Without damping the step near full stretch is far beyond what the robot can do; with much damping it is slow."
@@ -231,7 +250,9 @@ class JointSliders(PicturedWidget):
     `draw(joint_position, part)` returns an RGB picture of the robot with these 60 angles (rad), with a view of that part.
     """
 
-    _esm = """
+    _esm = (
+        ARROW_KEYS
+        + """
     function render({ model, el }) {
       el.innerHTML = `
         <div style="display:flex;flex-wrap:wrap;gap:18px;font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:900px">
@@ -270,6 +291,7 @@ class JointSliders(PicturedWidget):
             row.querySelector("output").textContent = angles[i].toFixed(2);
             send(angles);
           });
+          withArrowKeys(row.querySelector("input"));
           box.append(row);
         });
       };
@@ -281,6 +303,7 @@ class JointSliders(PicturedWidget):
     }
     export default { render };
     """
+    )
     alt = "Nine poses of the two-armed robot: at home, then with one joint moved at a time, from shoulder to thumb."
     joints: traitlets.List[Any] = traitlets.List().tag(sync=True)
     home: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -315,9 +338,8 @@ class JointSliders(PicturedWidget):
         self.observe(self._refresh, names=["angles", "part"])
 
     def _refresh(self, change: Any) -> None:
-        with self.hold_sync():
-            self.jpeg = self._jpeg(np.array(self.angles), self.part)
-            self.drawn += 1  # so that every picture is news to the browser, even one that looks the same
+        self.jpeg = self._jpeg(np.array(self.angles), self.part)
+        self.drawn += 1  # so that every picture is news to the browser, even one that looks the same
 
     def _jpeg(self, angles: np.ndarray, part: str) -> bytes:
         buffer = io.BytesIO()
@@ -353,12 +375,18 @@ def robot_sliders() -> JointSliders:
         mode = mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY
         spec.worldbody.add_camera(name=f"look_at_{name}", pos=position, fovy=fovy, mode=mode, targetbody=body)
     model = spec.compile()
-    data, renderer = mujoco.MjData(model), CameraRenderer(model, 300, 400, VIDEO)
+    data = mujoco.MjData(model)
+
+    one_at_a_time = threading.Lock()
 
     def draw(joint_position: np.ndarray, part: str) -> np.ndarray:
-        data.qpos[:] = joint_position
-        mujoco.mj_forward(model, data)
-        return renderer.render(data, f"look_at_{'arm' if part.endswith('arm') else part.split()[0]}")
+        camera = f"look_at_{'arm' if part.endswith('arm') else part.split()[0]}"
+        # JupyterLab moves widgets in another thread than it runs cells in, and what OpenGL made in one thread is of no use
+        # in another: a renderer for each picture costs 10 ms and works in all of them.
+        with one_at_a_time, CameraRenderer(model, 300, 400, VIDEO) as renderer:
+            data.qpos[:] = joint_position
+            mujoco.mj_forward(model, data)
+            return renderer.render(data, camera)
 
     low, high = model.jnt_range.T
     home = home_position()
