@@ -1,0 +1,171 @@
+"""What a robot asks of a model: the next action, or what the model makes of what it sees."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from vla_course.action_tokens import (
+    BINS,
+    action_statistics,
+    detokenize_actions,
+    next_action_token,
+    unnormalize_actions,
+)
+from vla_course.openvla.config import OpenVLAConfig
+from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, parallel_hidden_states
+from vla_course.openvla.processor import Image, OpenVLAProcessor, build_prompt
+
+
+class Acting:
+    """The part of an OpenVLA that acts: from pictures and words to numbers, in three steps.
+
+    `processor` makes ids and pixels of words and pictures, `prompt` one sequence of embeddings of both, and decoding action
+    tokens of that. It is a class of its own only to keep the network's file short.
+    """
+
+    config: OpenVLAConfig
+    processor: OpenVLAProcessor | None
+    language_model: Any
+
+    def prompt(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, pixel_values: torch.Tensor
+    ) -> Prompt:
+        """Words and image as one sequence of embeddings; the network's own part."""
+        raise TypeError("Acting is a part of OpenVLAForActionPrediction and does not act alone")
+
+    def predict_action(
+        self,
+        image: Image | Sequence[Image],
+        instruction: str | Sequence[str],
+        unnorm_key: str | None = None,
+        *,
+        constrained: bool = True,
+        parallel: Attention | None = None,
+    ) -> Float[np.ndarray, "*batch A"]:
+        """The motor command for what is seen and said, in the units of the data set `unnorm_key`.
+
+        One image and one instruction give (A,); a sequence of images with a sequence of as many instructions gives (B, A).
+        Every token is the most likely action token; with `constrained=False`, as in the published code, the most likely of
+        all tokens. `parallel` decodes all dimensions in one pass, for models that were trained so: "cacheable" or "full".
+
+        Raises:
+            ValueError: the images are no RGB pictures, the numbers of images and instructions differ, `unnorm_key` is
+                unknown, the model has no processor, or unconstrained decoding left the action tokens.
+
+        Source: openvla/openvla @ c8f03f48, prismatic/extern/hf/modeling_prismatic.py (predict_action).
+        """
+        statistics = action_statistics(self.config.norm_stats, unnorm_key)
+        single = isinstance(instruction, str)
+        inputs = self._process(image, instruction)
+        ids = self.predict_token_ids(
+            inputs["input_ids"],
+            inputs["attention_mask"],
+            inputs["pixel_values"],
+            len(statistics.q01),
+            constrained=constrained,
+            parallel=parallel,
+        )
+        normalized = detokenize_actions(ids.cpu().numpy(), self.config.vocabulary_size)
+        actions = unnormalize_actions(normalized, statistics.q01, statistics.q99, statistics.mask)
+        return actions[0] if single else actions
+
+    @torch.no_grad()
+    def predict_token_ids(
+        self,
+        input_ids: Int[torch.Tensor, "B L"],
+        attention_mask: Int[torch.Tensor, "B L"],
+        pixel_values: Float[torch.Tensor, "B 6 H W"],
+        action_dim: int,
+        *,
+        constrained: bool = True,
+        parallel: Attention | None = None,
+        use_cache: bool = True,
+    ) -> Int[torch.Tensor, "B A"]:
+        """The action's tokens, for a prompt that ends with the empty token, as the processor makes it.
+
+        Raises:
+            ValueError: unconstrained decoding left the action tokens, or a row begins with padding.
+        """
+        prompt = self.prompt(input_ids, attention_mask, pixel_values)
+        if parallel is not None:
+            logits = self.parallel_logits(prompt, action_dim, parallel)
+            ids = self._next_token(logits) if constrained else logits.argmax(-1)
+        else:
+            choose = self._next_token if constrained else _most_likely
+            ids = greedy_token_ids(self.language_model, prompt, action_dim, choose, use_cache=use_cache)
+        self._check_action_tokens(ids)
+        return ids
+
+    def parallel_logits(
+        self, prompt: Prompt, action_dim: int, attention: Attention = "cacheable"
+    ) -> Float[torch.Tensor, "B A vocabulary"]:
+        """The logits of all action dimensions, from one forward pass; differentiable, so also for training.
+
+        Position i starts as the embedding of the i-th action token, so that dimensions differ from the first layer on. With
+        "full" it starts as zeros, and a stop token follows, as OpenVLA-OFT does.
+        """
+        hidden = parallel_hidden_states(
+            self.language_model, prompt, self._action_slots(action_dim, attention), attention
+        )
+        logits: torch.Tensor = self.language_model.lm_head(hidden)
+        return logits
+
+    @torch.no_grad()
+    def encode(
+        self, image: Image | Sequence[Image], instruction: str | Sequence[str]
+    ) -> Float[torch.Tensor, "*batch D"]:
+        """What the model makes of image and instruction: the final hidden state from which it chooses its first action token.
+
+        Raises:
+            ValueError: as `predict_action`.
+        """
+        prompt = self.prompt(**self._process(image, instruction))
+        read = self.language_model.model(
+            inputs_embeds=prompt.embeddings,
+            attention_mask=prompt.attention_mask,
+            position_ids=prompt.positions,
+            use_cache=False,
+        )
+        features: torch.Tensor = read.last_hidden_state[:, -1]
+        return features[0] if isinstance(instruction, str) else features
+
+    def get_action_dim(self, unnorm_key: str | None = None) -> int:
+        """Numbers in one action of the data set `unnorm_key`."""
+        return len(action_statistics(self.config.norm_stats, unnorm_key).q01)
+
+    def _process(
+        self, image: Image | Sequence[Image], instruction: str | Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        if self.processor is None:
+            raise ValueError("this model has no processor: set model.processor = OpenVLAProcessor(...)")
+        single = isinstance(instruction, str)
+        instructions = [instruction] if isinstance(instruction, str) else list(instruction)
+        images: Any = [image] if single else image
+        return self.processor([build_prompt(text) for text in instructions], images)
+
+    def _next_token(self, logits: torch.Tensor) -> torch.Tensor:
+        return next_action_token(logits, self.config.vocabulary_size)
+
+    def _check_action_tokens(self, ids: torch.Tensor) -> None:
+        last = self.config.vocabulary_size
+        wrong = (ids < last - BINS) | (ids >= last)
+        if wrong.any():
+            row, step = (int(number) for number in wrong.nonzero()[0])
+            raise ValueError(
+                f"the most likely token for dimension {step} of action {row} is {int(ids[row, step])}, no action token "
+                f"({last - BINS} to {last - 1}): decode with constrained=True, or look at the prompt and the training"
+            )
+
+    def _action_slots(self, count: int, attention: Attention) -> torch.Tensor:
+        table: torch.Tensor = self.language_model.get_input_embeddings().weight
+        if attention == "full":
+            stop = table[self.config.text_config.eos_token_id]
+            return torch.cat([torch.zeros_like(stop).expand(count, -1), stop[None]])
+        return table[self.config.vocabulary_size - BINS + torch.arange(count, device=table.device) % BINS]
+
+
+def _most_likely(logits: torch.Tensor) -> torch.Tensor:
+    return logits.argmax(-1)

@@ -1,0 +1,277 @@
+"""The published checkpoint format: the only place that knows its names.
+
+Published weights carry timm's names for the vision towers, with query, key and value in one matrix. Files keep those names,
+whatever transformers calls its own; in memory the names are transformers'. Nothing pickled is read.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from vla_course.openvla.config import OpenVLAConfig
+
+DINOV2 = "vision_backbone.featurizer."
+SIGLIP = "vision_backbone.fused_featurizer."
+OUR_DINOV2 = "vision_backbone.dinov2."
+OUR_SIGLIP = "vision_backbone.siglip."
+
+
+def vision_modules(config: OpenVLAConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every module of the two towers by its published name, with the modules whose rows its weights hold, top to bottom."""
+    yield f"{DINOV2}patch_embed.proj", (f"{OUR_DINOV2}embeddings.patch_embeddings.projection",)
+    for n in range(config.vision_towers[0]["depth"]):
+        block, ours = f"{DINOV2}blocks.{n}.", f"{OUR_DINOV2}encoder.layer.{n}."
+        yield f"{block}norm1", (f"{ours}norm1",)
+        yield f"{block}attn.qkv", tuple(f"{ours}attention.{part}_proj" for part in "qkv")
+        yield f"{block}attn.proj", (f"{ours}attention.o_proj",)
+        yield f"{block}norm2", (f"{ours}norm2",)
+        yield f"{block}mlp.fc1", (f"{ours}mlp.fc1",)
+        yield f"{block}mlp.fc2", (f"{ours}mlp.fc2",)
+    yield f"{DINOV2}norm", (f"{OUR_DINOV2}layernorm",)
+
+    yield f"{SIGLIP}patch_embed.proj", (f"{OUR_SIGLIP}embeddings.patch_embedding",)
+    for n in range(config.vision_towers[1]["depth"]):
+        block, ours = f"{SIGLIP}blocks.{n}.", f"{OUR_SIGLIP}encoder.layers.{n}."
+        yield f"{block}norm1", (f"{ours}layer_norm1",)
+        yield f"{block}attn.qkv", tuple(f"{ours}self_attn.{part}_proj" for part in "qkv")
+        yield f"{block}attn.proj", (f"{ours}self_attn.out_proj",)
+        yield f"{block}norm2", (f"{ours}layer_norm2",)
+        yield f"{block}mlp.fc1", (f"{ours}mlp.fc1",)
+        yield f"{block}mlp.fc2", (f"{ours}mlp.fc2",)
+    yield f"{SIGLIP}norm", (f"{OUR_SIGLIP}post_layernorm",)
+    pool, ours = f"{SIGLIP}attn_pool.", f"{OUR_SIGLIP}head."
+    yield f"{pool}proj", (f"{ours}attention.out_proj",)
+    yield f"{pool}norm", (f"{ours}layernorm",)
+    yield f"{pool}mlp.fc1", (f"{ours}mlp.fc1",)
+    yield f"{pool}mlp.fc2", (f"{ours}mlp.fc2",)
+
+
+def vision_tensors(config: OpenVLAConfig) -> dict[str, tuple[str, ...]]:
+    """Published tensor names with the tensors whose rows they hold; what needs more than that is in the two functions below."""
+    names = {
+        f"{module}.{kind}": tuple(f"{name}.{kind}" for name in ours)
+        for module, ours in vision_modules(config)
+        for kind in ("weight", "bias")
+    }
+    names[f"{DINOV2}reg_token"] = (f"{OUR_DINOV2}embeddings.register_tokens",)
+    names[f"{SIGLIP}attn_pool.latent"] = (f"{OUR_SIGLIP}head.probe",)
+    for n in range(config.vision_towers[0]["depth"]):
+        for k in (1, 2):
+            scale = f"{OUR_DINOV2}encoder.layer.{n}.layer_scale{k}.lambda1"
+            names[f"{DINOV2}blocks.{n}.ls{k}.scale_factor"] = (scale,)
+    return names
+
+
+def from_original(tensors: Mapping[str, torch.Tensor], config: OpenVLAConfig) -> dict[str, torch.Tensor]:
+    """The tensors under our names."""
+    rest = dict(tensors)
+    ours: dict[str, torch.Tensor] = {}
+    for original, names in vision_tensors(config).items():
+        ours.update(zip(names, rest.pop(original).chunk(len(names)), strict=True))
+    # transformers adds a position to the class token; timm has added it already.
+    cls_token, positions = rest.pop(f"{DINOV2}cls_token"), rest.pop(f"{DINOV2}pos_embed")
+    ours[f"{OUR_DINOV2}embeddings.cls_token"] = cls_token
+    ours[f"{OUR_DINOV2}embeddings.position_embeddings"] = torch.cat(
+        [torch.zeros_like(cls_token), positions], 1
+    )
+    ours[f"{OUR_DINOV2}embeddings.mask_token"] = torch.zeros_like(cls_token[0])
+    ours[f"{OUR_SIGLIP}embeddings.position_embedding.weight"] = rest.pop(f"{SIGLIP}pos_embed")[0]
+    for kind in ("weight", "bias"):
+        query, key_value = rest.pop(f"{SIGLIP}attn_pool.q.{kind}"), rest.pop(f"{SIGLIP}attn_pool.kv.{kind}")
+        ours[f"{OUR_SIGLIP}head.attention.in_proj_{kind}"] = torch.cat([query, key_value])
+    return ours | rest  # projector and language model keep their names
+
+
+def to_original(tensors: Mapping[str, torch.Tensor], config: OpenVLAConfig) -> dict[str, torch.Tensor]:
+    """The tensors under their published names: the way back of `from_original`.
+
+    What training has put into the class token's position moves into the class token, where it means the same.
+    """
+    rest = dict(tensors)
+    published: dict[str, torch.Tensor] = {}
+    for original, names in vision_tensors(config).items():
+        published[original] = torch.cat([rest.pop(name) for name in names])
+    positions = rest.pop(f"{OUR_DINOV2}embeddings.position_embeddings")
+    cls_token = rest.pop(f"{OUR_DINOV2}embeddings.cls_token")
+    published[f"{DINOV2}cls_token"] = cls_token + positions[:, :1]
+    published[f"{DINOV2}pos_embed"] = positions[:, 1:]
+    del rest[f"{OUR_DINOV2}embeddings.mask_token"]
+    position = rest.pop(f"{OUR_SIGLIP}embeddings.position_embedding.weight")
+    published[f"{SIGLIP}pos_embed"] = position[None]
+    for kind in ("weight", "bias"):
+        fused = rest.pop(f"{OUR_SIGLIP}head.attention.in_proj_{kind}")
+        query, key, value = fused.chunk(3)
+        published[f"{SIGLIP}attn_pool.q.{kind}"] = query
+        published[f"{SIGLIP}attn_pool.kv.{kind}"] = torch.cat([key, value])
+    return published | rest
+
+
+def find(name: str, *, revision: str | None = None, local_files_only: bool = False) -> Path:
+    """The folder of a checkpoint: a local one, or one downloaded from the Hugging Face hub into its cache.
+
+    Raises:
+        FileNotFoundError: there is no such folder, and the name is no repository that could be had.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        raise FileNotFoundError(
+            f"{name} is neither a folder nor a repository of the hub, like openvla/openvla-7b"
+        )
+    try:
+        patterns = ["*.safetensors", "*.safetensors.index.json", "*config.json", "dataset_statistics.json"]
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=[*patterns, "tokenizer.json"],
+                local_files_only=local_files_only,
+            )
+        )
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{name} is no local folder and could not be had from the hub: {error}"
+        ) from error
+
+
+def read_config(folder: Path) -> OpenVLAConfig:
+    """The config of a checkpoint; where a fine-tune brought dataset_statistics.json, those statistics hold.
+
+    Raises:
+        FileNotFoundError: there is no config.json.
+        ValueError: it describes another model than an OpenVLA.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(f"config.json is missing in {folder}: is this the folder of a checkpoint?")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content.get("model_type") != "openvla":
+        raise ValueError(f"{folder} holds a model of type {content.get('model_type')!r}, not 'openvla'")
+    content.pop("auto_map", None)  # it names code to download and run
+    statistics = folder / "dataset_statistics.json"
+    if statistics.exists():
+        content["norm_stats"] = json.loads(statistics.read_text(encoding="utf-8"))
+    config: OpenVLAConfig = OpenVLAConfig.from_dict(content)
+    return config
+
+
+def read_weights(
+    folder: Path, config: OpenVLAConfig, expected: Mapping[str, torch.Tensor]
+) -> dict[str, "OnDisk"]:
+    """Every tensor of a checkpoint under our names, to be read when it is asked for.
+
+    `expected` has the shapes that a model of this config has, under our names.
+
+    Raises:
+        FileNotFoundError: a file is missing or damaged.
+        ValueError: tensors are missing, unknown or of another shape (all are named), or the weights are pickled.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for path in weight_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        except SafetensorError as error:
+            raise FileNotFoundError(f"{path} is damaged: {error}") from error
+    wanted = to_original(expected, config)
+    problems = [
+        f"missing: {name} {tuple(wanted[name].shape)}" for name in sorted(wanted.keys() - tensors.keys())
+    ]
+    problems += [f"unknown: {name}" for name in sorted(tensors.keys() - wanted.keys())]
+    problems += [
+        f"wrong shape: {name} is {tuple(tensors[name].shape)}, the config wants {tuple(wanted[name].shape)}"
+        for name in sorted(wanted.keys() & tensors.keys())
+        if tensors[name].shape != wanted[name].shape
+    ]
+    if problems:
+        lines = "\n  ".join(problems)
+        raise ValueError(f"{len(problems)} tensors of {folder} do not fit its config.json:\n  {lines}")
+    return {name: OnDisk(tensor) for name, tensor in from_original(tensors, config).items()}
+
+
+class OnDisk:
+    """A tensor that still lies in its file, and is copied out of it when transformers takes it with `[...]`."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        return self._tensor[index].clone()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that hold a checkpoint's weights.
+
+    Raises:
+        FileNotFoundError: there are none, or the index names one that is not there.
+        ValueError: the weights are pickled.
+    """
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.exists():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        missing = [name for name in names if not (folder / name).exists()]
+        if missing:
+            raise FileNotFoundError(
+                f"{index.name} names files that are not in {folder}: {', '.join(missing)}"
+            )
+        return [folder / name for name in names]
+    if single.exists():
+        return [single]
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+        raise ValueError(
+            f"the weights in {folder} are pickled, and a pickle can run any code: want safetensors"
+        )
+    raise FileNotFoundError(f"no model.safetensors in {folder}")
+
+
+def write(
+    folder: str | Path, config: OpenVLAConfig, tensors: Mapping[str, torch.Tensor], *, max_shard_size: str
+) -> None:
+    """Write config.json, dataset_statistics.json and the weights under their published names.
+
+    Everything is written beside the folder first and moved into it at the end, so that a full disk or a broken run leaves
+    the old checkpoint as it was.
+
+    Raises:
+        ValueError: the weights are quantised, and have no published form.
+    """
+    if not all(tensor.is_floating_point() for tensor in tensors.values()):
+        raise ValueError(
+            "quantised weights cannot be written in the published format: save before quantising"
+        )
+    published = {name: tensor.contiguous().clone() for name, tensor in to_original(tensors, config).items()}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+    try:
+        shards = split_torch_state_dict_into_shards(published, max_shard_size=max_shard_size)
+        for file, names in shards.filename_to_tensors.items():
+            save_file({name: published[name] for name in names}, partial / file, metadata={"format": "pt"})
+        if shards.is_sharded:
+            index = {"metadata": shards.metadata, "weight_map": shards.tensor_to_filename}
+            _write_json(partial / "model.safetensors.index.json", index)
+        content = {**config.to_dict(), "architectures": ["OpenVLAForActionPrediction"]}
+        dtype = str(next(iter(published.values())).dtype).removeprefix("torch.")
+        _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype})
+        _write_json(partial / "dataset_statistics.json", config.norm_stats)
+        for old in [*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")]:
+            old.unlink()
+        for path in partial.iterdir():
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

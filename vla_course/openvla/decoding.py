@@ -1,0 +1,121 @@
+"""From a prompt to action tokens: one after the other, or all at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from transformers import DynamicCache
+
+Attention = Literal["cacheable", "full"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the language model reads before it acts: the start token, the image, the words.
+
+    Every row ends in its last word. Rows with fewer words carry padding between image and words; `attention_mask` is 0
+    there, and `positions` count past it, so that a row means the same alone and in a batch.
+    """
+
+    embeddings: Float[torch.Tensor, "B L D"]
+    attention_mask: Int[torch.Tensor, "B L"]
+
+    @property
+    def positions(self) -> Int[torch.Tensor, "B L"]:
+        """Each token's place in its own row, padding not counted."""
+        return (self.attention_mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def greedy_token_ids(
+    language_model: Any,
+    prompt: Prompt,
+    count: int,
+    choose: Callable[[Float[torch.Tensor, "B vocabulary"]], Int[torch.Tensor, " B"]],
+    *,
+    use_cache: bool = True,
+) -> Int[torch.Tensor, "B A"]:
+    """The `count` tokens that follow the prompt, each one chosen from the logits that those before it lead to.
+
+    With a cache, keys and values of what was read are kept, and each step reads one token. Without, everything is read
+    again for each token: the same tokens, slowly.
+    """
+    embed = language_model.get_input_embeddings()
+    embeddings, mask, positions = prompt.embeddings, prompt.attention_mask, prompt.positions
+    # Where nothing is padded, no mask at all is faster and means the same.
+    padded = not bool(mask.all())
+    cache = DynamicCache(config=language_model.config) if use_cache else None
+    chosen: list[torch.Tensor] = []
+    for step in range(count):
+        read = language_model.model(
+            inputs_embeds=embeddings,
+            attention_mask=mask if padded else None,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=use_cache,
+        )
+        chosen.append(choose(language_model.lm_head(read.last_hidden_state[:, -1])).to(mask.device))
+        if step + 1 < count:
+            token, place = embed(chosen[-1][:, None]), positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            embeddings = token if use_cache else torch.cat([embeddings, token], dim=1)
+            positions = place if use_cache else torch.cat([positions, place], dim=1)
+    return torch.stack(chosen, dim=1)
+
+
+def parallel_attention_mask(prompt: int, actions: int) -> Bool[torch.Tensor, "L L"]:
+    """Who may look at whom when all action tokens are decoded at once: row looks at column where True.
+
+    The prompt is causal and sees no action, so its keys and values can be computed once and kept. Every action position sees
+    the whole prompt and all action positions.
+    """
+    mask = torch.ones(prompt + actions, prompt + actions, dtype=torch.bool)
+    mask[:prompt] = mask[:prompt].tril()
+    return mask
+
+
+def parallel_hidden_states(
+    language_model: Any,
+    prompt: Prompt,
+    slots: Float[torch.Tensor, "A D"],
+    attention: Attention = "cacheable",
+) -> Float[torch.Tensor, "B A D"]:
+    """The final hidden state of every action position, from one forward pass over the prompt and all of them.
+
+    `slots` is what stands at the action positions before anything is known. With `attention="cacheable"`, the mask is
+    `parallel_attention_mask`, and the answer for slot i is read at slot i. With `"full"`, everybody sees everybody, a stop
+    token follows (the last row of `slots`), and the answer for slot i is read one position before it, as in training by next
+    tokens: what OpenVLA-OFT's checkpoints were trained with.
+
+    Source: moojink/openvla-oft, prismatic/extern/hf/modeling_prismatic.py (predict_action).
+    """
+    batch, length, _ = prompt.embeddings.shape
+    added = slots.expand(batch, -1, -1).to(prompt.embeddings)
+    mask = torch.cat([prompt.attention_mask, prompt.attention_mask.new_ones(batch, len(slots))], dim=1)
+    extended = Prompt(torch.cat([prompt.embeddings, added], dim=1), mask)
+    if attention == "full":
+        seen = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool)
+        answers = slice(length - 1, -2)
+    else:
+        seen = parallel_attention_mask(length, len(slots))
+        answers = slice(length, None)
+    read = language_model.model(
+        inputs_embeds=extended.embeddings,
+        attention_mask=_additive(
+            seen.to(mask.device) & mask[:, None, None].bool(), extended.embeddings.dtype
+        ),
+        position_ids=extended.positions,
+        use_cache=False,
+    )
+    hidden: torch.Tensor = read.last_hidden_state[:, answers]
+    return hidden
+
+
+def _additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """0 where a position is seen, the lowest number where it is not: what every attention implementation adds.
+
+    Padding rows that would see nothing see all: their output is never read, and a softmax over nothing is not a number.
+    """
+    seen = seen | ~seen.any(-1, keepdim=True)
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)

@@ -1,0 +1,234 @@
+"""OpenVLA: an image and an instruction in, a motor command out.
+
+The image's patches stand as words between the start token and the prompt, and a language model writes the action as one token
+per dimension. Built from transformers' own DINOv2, SigLIP and Llama; loads and saves the published checkpoints' format.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from transformers import GenerationMixin, LlamaForCausalLM, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from vla_course.openvla import checkpoint
+from vla_course.openvla.acting import Acting
+from vla_course.openvla.config import OpenVLAConfig
+from vla_course.openvla.decoding import Prompt
+from vla_course.openvla.processor import OpenVLAProcessor
+from vla_course.openvla.projector import Projector
+from vla_course.openvla.vision import VisionTowers
+
+
+def insert_patches(
+    token_embeddings: Float[torch.Tensor, "B L D"],
+    patch_embeddings: Float[torch.Tensor, "B P D"],
+    attention_mask: Int[torch.Tensor, "B L"],
+) -> tuple[Float[torch.Tensor, "B L+P D"], Int[torch.Tensor, "B L+P"]]:
+    """The multimodal sequence and its mask: the start token, the image, the text.
+
+    The mask is 1 where a position is real and 0 where it is padding; every patch is real.
+
+    Source: openvla/openvla @ c8f03f48, prismatic/extern/hf/modeling_prismatic.py (forward).
+    """
+    patches = patch_embeddings.to(token_embeddings)
+    embeddings = torch.cat([token_embeddings[:, :1], patches, token_embeddings[:, 1:]], dim=1)
+    seen = attention_mask.new_ones(patches.shape[:2])
+    return embeddings, torch.cat([attention_mask[:, :1], seen, attention_mask[:, 1:]], dim=1)
+
+
+@dataclass
+class OpenVLAOutput(CausalLMOutputWithPast):
+    """What the language model returned, and the image as it was shown to it (`projector_features`, (B, P, D))."""
+
+    projector_features: torch.Tensor | None = None
+
+
+class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
+    """A vision-language-action model, from openvla-7b down to a nano that runs on a laptop.
+
+    `predict_action` is what a robot calls; `forward` is for training; `generate` is transformers' own.
+    """
+
+    config_class = OpenVLAConfig
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _no_split_modules = (
+        "Dinov2WithRegistersEmbeddings",
+        "Dinov2WithRegistersLayer",
+        "SiglipVisionEmbeddings",
+        "SiglipEncoderLayer",
+        "SiglipMultiheadAttentionPoolingHead",
+        "LlamaDecoderLayer",
+    )
+    _skip_keys_device_placement = ("past_key_values",)
+
+    def __init__(self, config: OpenVLAConfig, processor: OpenVLAProcessor | None = None) -> None:
+        super().__init__(config)
+        self.processor = processor
+        self.vision_backbone = VisionTowers(config)
+        self.projector = Projector(self.vision_backbone.width, config.text_config.hidden_size)
+        self.language_model = LlamaForCausalLM(config.text_config)
+        self.post_init()
+
+    def embed_image(self, pixel_values: Float[torch.Tensor, "B 6 H W"]) -> Float[torch.Tensor, "B P D"]:
+        """The image as the language model reads it: one vector per patch."""
+        features = self.vision_backbone(pixel_values)
+        patches: torch.Tensor = self.projector(features.to(self.projector.fc1.weight.device))
+        return patches
+
+    def forward(
+        self,
+        input_ids: Int[torch.Tensor, "B L"] | None = None,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: Float[torch.Tensor, "B 6 H W"] | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Float[torch.Tensor, "B L D"] | None = None,
+        labels: Int[torch.Tensor, "B L"] | None = None,
+        **kwargs: Any,
+    ) -> OpenVLAOutput:
+        """Logits, and with labels the loss, of prompts in which the image stands after the first token.
+
+        Without `pixel_values` the text alone is read, or the next tokens of a sequence whose image is in the cache already.
+        `attention_mask` and `labels` are as long as `input_ids`; the image's part is added here. Labels are not shifted: the
+        loss compares each position's prediction with the next label, and leaves out -100.
+
+        Raises:
+            ValueError: neither ids nor embeddings are given, or an image is given after the beginning of a sequence.
+        """
+        if inputs_embeds is None:
+            if input_ids is None:
+                raise ValueError("give input_ids (or inputs_embeds)")
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        patches = None
+        if pixel_values is not None:
+            if past_key_values is not None and past_key_values.get_seq_length() > 0:
+                raise ValueError(
+                    "the cache is not empty: the image was read with the first token, leave it out here"
+                )
+            patches = self.embed_image(pixel_values)
+            if attention_mask is None:
+                attention_mask = torch.ones(
+                    inputs_embeds.shape[:2], dtype=torch.long, device=inputs_embeds.device
+                )
+            inputs_embeds, attention_mask = insert_patches(inputs_embeds, patches, attention_mask)
+            if labels is not None:
+                unlearned = labels.new_full(patches.shape[:2], -100)
+                labels = torch.cat([labels[:, :1], unlearned, labels[:, 1:]], dim=1)
+        output = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            labels=labels,
+            **kwargs,
+        )
+        return OpenVLAOutput(**output, projector_features=patches)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Count the image's patches in mask and positions, and show the image with the first token only.
+
+        The published class takes the empty cache that today's generate() begins with for the middle of a sequence and never
+        shows the image at all; here what counts is whether this is the first step.
+        """
+        if pixel_values is not None:
+            mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            _starts_with_a_token(mask)
+            position_ids = None
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+            input_ids,
+            attention_mask=attention_mask,
+            pixel_values=pixel_values,
+            position_ids=position_ids,
+            **kwargs,
+        )
+        if pixel_values is not None:
+            shown = inputs.get("pixel_values") is not None
+            patches = mask.new_ones(len(mask), self.config.num_patches)
+            whole = torch.cat([mask[:, :1], patches, mask[:, 1:]], dim=1)
+            new = inputs["input_ids"].shape[1] + (self.config.num_patches if shown else 0)
+            inputs["position_ids"] = (whole.cumsum(-1) - 1).clamp(min=0)[:, -new:]
+            inputs["attention_mask"] = mask if shown else whole
+        return inputs
+
+    def prompt(
+        self,
+        input_ids: Int[torch.Tensor, "B L"],
+        attention_mask: Int[torch.Tensor, "B L"],
+        pixel_values: Float[torch.Tensor, "B 6 H W"],
+    ) -> Prompt:
+        """Words and image as one sequence of embeddings.
+
+        Raises:
+            ValueError: a row begins with padding; it belongs between the start token and the words.
+        """
+        _starts_with_a_token(attention_mask)
+        embed = self.get_input_embeddings()
+        device = embed.weight.device
+        tokens = embed(input_ids.to(device))
+        return Prompt(
+            *insert_patches(tokens, self.embed_image(pixel_values.to(device)), attention_mask.to(device))
+        )
+
+    def get_input_embeddings(self) -> torch.nn.Embedding:
+        """The table of word vectors."""
+        table: torch.nn.Embedding = self.language_model.get_input_embeddings()
+        return table
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        """The layer that scores each word of the vocabulary."""
+        head: torch.nn.Module = self.language_model.lm_head
+        return head
+
+    @classmethod
+    def from_pretrained(  # type: ignore[no-untyped-def]
+        cls, name_or_path, *, revision=None, local_files_only=False, **kwargs
+    ) -> "OpenVLAForActionPrediction":
+        """Load a folder or a repository of the Hugging Face hub, in the published format, with its processor.
+
+        `dtype`, `device_map`, `attn_implementation` and `quantization_config` are transformers' own. Only safetensors are
+        read, and no code comes with them. Everything is checked before anything is loaded.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: tensors are missing, unknown or of another shape (all are named), or weights are pickled.
+        """
+        folder = checkpoint.find(str(name_or_path), revision=revision, local_files_only=local_files_only)
+        config = checkpoint.read_config(folder)
+        with torch.device("meta"):
+            expected = cls(config).state_dict()
+        state = checkpoint.read_weights(folder, config, expected)
+        model: OpenVLAForActionPrediction = super().from_pretrained(
+            None, config=config, state_dict=state, **kwargs
+        )
+        model.processor = OpenVLAProcessor.from_folder(folder, config)
+        return model
+
+    def save_pretrained(self, save_directory: Any, *, max_shard_size: str = "5GB") -> None:
+        """Write the model in the published format, so that it loads elsewhere; each file appears whole or not at all.
+
+        Raises:
+            ValueError: the weights are quantised.
+        """
+        checkpoint.write(save_directory, self.config, self.state_dict(), max_shard_size=max_shard_size)
+        if self.processor is not None:
+            self.processor.save_pretrained(save_directory)
+
+
+def _starts_with_a_token(attention_mask: torch.Tensor) -> None:
+    if not bool(attention_mask[:, 0].all()):
+        raise ValueError(
+            "a row begins with padding, and the image would stand before its start token: "
+            "pad between the start token and the words, as OpenVLAProcessor does"
+        )
