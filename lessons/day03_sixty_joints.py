@@ -283,7 +283,7 @@ ik = InverseKinematics(step=damped_least_squares, orientation_error=rotation_err
 position, rotation = ik.forward(home_position())
 joints = ik.solve(home_position(), position + np.array([0.02, 0.0, 0.01]), rotation)
 for name, change in zip(JOINT_NAMES[:6], (joints - home_position())[:6], strict=True):
-    print(f"{name:20s} {change:+.4f} rad")
+    print(f"{name:20s} {round(change, 4) + 0:+.4f} rad")
 
 # %% [markdown]
 # Two centimetres forward and one up: that is what you tried with the sliders. Now the real thing, all three garments.
@@ -490,9 +490,9 @@ plots.lines(
 # %% [markdown]
 # What the table says:
 #
-# - **Words are not the problem.** At 20 Hz all options fold, and all end within a few millimetres. Fourteen numbers are enough for sixty joints:
-#   what the hands do is decided by where they are and how far they are closed.
-# - **Time is.** The T-shirt takes the expert about 250 control steps, and the limit is 400. At 5 Hz, A and B are still at work when
+# - **Fewer numbers are no loss.** At 20 Hz all options fold, and to the same few millimetres. For this task fourteen numbers are enough
+#   for sixty joints: where the hands are, how they are turned, and how far they are closed.
+# - **Time decides.** The T-shirt takes the expert about 250 control steps, and the limit is 400. At 5 Hz, A and B are still at work when
 #   time is up. The 7B model would be slower than that with 14 numbers, and much slower with 61.
 # - **C buys the time back.** Its large model speaks 2.5 times a second, and the shirt is folded as well as at 20 Hz. The
 #   price is a second, small network, and its reach: some of its numbers hit ±1.
@@ -503,7 +503,7 @@ plots.lines(
 # %% [markdown]
 # ## Break it: λ = 0 through a stretched elbow
 #
-# The left hand is led straight ahead, 80 cm, out of reach, and back again. We note the largest joint step that
+# The left hand is led straight ahead, 90 cm, a centimetre a step, out of reach, and back again. We note the largest joint step that
 # `damped_least_squares` asks for. With a bent elbow, a centimetre of hand is about 0.02 rad of joint.
 #
 # **Predict first.** With λ = 0, how large will the largest step be, in rad? (A full turn is 6.28.) Give a guess and a range you
@@ -515,8 +515,8 @@ predictions.commit("day03.lambda_zero", guess=None, low=None, high=None, unit="r
 
 # %%
 def lead_out_and_back(damping):
-    """The largest joint step asked for at each point of the way, and how far the hand was from its target, mm."""
-    asked, steps, errors = [], [], []
+    """The largest joint step asked for at each point of the way, and the joints at its end."""
+    asked, steps = [], []
 
     def watched(jacobian, error, damping):
         asked.append(np.abs(damped_least_squares(jacobian, error, damping)).max())
@@ -525,8 +525,8 @@ def lead_out_and_back(damping):
     solver = InverseKinematics(step=watched, orientation_error=rotation_error, damping=damping)
     joints = home_position()
     position, rotation = solver.forward(joints)
-    for forward_m in np.abs(np.abs(np.linspace(-0.8, 0.8, 161)) - 0.8):
-        target = position + np.array([forward_m, 0.0, 0.25])
+    for forward_m in [*np.arange(1, 91) / 100, *np.arange(89, -1, -1) / 100]:
+        target = position + np.array([forward_m, 0.0, 0.0])
         try:
             joints = solver.solve(joints, target, rotation, active=(True, False))
         except np.linalg.LinAlgError:
@@ -534,21 +534,25 @@ def lead_out_and_back(damping):
             break
         steps.append(max(asked))
         asked.clear()
-        errors.append(1000 * np.linalg.norm(solver.forward(joints)[0][0] - target[0]))
-    return np.pad(steps, (0, 161 - len(steps)), constant_values=np.nan), errors
+    return steps, joints
 
 
 # %%
+elbow = JOINT_NAMES.index("left_elbow")
 walks = {damping: lead_out_and_back(damping) for damping in (0.0, 0.01, 0.03, 0.1)}
-for damping, (steps, errors) in walks.items():
-    print(f"λ = {damping:<5} largest step {np.nanmax(steps):6.2f} rad, back home within {errors[-1]:.2f} mm")
+for damping, (steps, joints) in walks.items():
+    off_mm = 1000 * np.linalg.norm(ik.forward(joints)[0][0] - ik.forward(home_position())[0][0])
+    print(
+        f"λ = {damping:<5} largest step {max(steps):6.2f} rad; at the end {off_mm:4.0f} mm off, "
+        f"elbow at {joints[elbow]:+.2f} rad (was {home_position()[elbow]:+.2f})"
+    )
 
 # %% tags=["demo"]
-predictions.reveal("day03.lambda_zero", float(np.nanmax(walks[0.0][0])))
+predictions.reveal("day03.lambda_zero", float(max(walks[0.0][0])))
 plots.lines(
-    np.arange(161) / 20,
+    np.arange(180) / 20,
     {f"λ = {damping:g}": steps for damping, (steps, _) in walks.items()},
-    xlabel="seconds (out for 4, back for 4)",
+    xlabel="seconds (out for 4.5, back for 4.5)",
     ylabel="largest joint step asked for, rad",
     log="y",
     level=(0.1, "0.10 rad: all the robot can do"),
@@ -556,9 +560,12 @@ plots.lines(
 )
 
 # %% [markdown]
-# Without damping the step grows until the matrix is singular and there is no answer at all. With λ = 0.03 it stays under one
-# rad, and the 0.10 rad limit of the loop does the rest. Notice the last column: damping costs **nothing** at a goal that can be
-# reached. Where the error is zero the step is zero, whatever λ is. It costs time on the way.
+# Without damping the step grows to full turns of a joint, until the matrix is singular and there is no answer at all. A little damping
+# gets the arm through, but look at the elbow: with λ = 0.01 it came back bent to the other side. Only λ = 0.1 never asks for more than the
+# robot can do.
+#
+# And notice where they end: with any damping, exactly where they began. Damping costs **nothing** at a goal that
+# can be reached: where the error is zero the step is zero, whatever λ is. It costs time on the way.
 
 # %% [markdown]
 # ## Break it: half the residual's reach
@@ -604,7 +611,7 @@ plots.lines(
 
 # %% [markdown]
 # Less reach makes A *late*. It makes C late, then *wrong*, and nothing says so: no exception, no warning, a worse fold. A
-# number that is cut says less than it means. So count what is cut: every log of this course has that share.
+# number that is cut says less than it means, so count what is cut.
 #
 # ## Break it: two hands told to swap places
 #

@@ -220,7 +220,8 @@ class IKPlayground(PicturedWidget):
             words = (
                 f"λ = {damping:g}\nlargest step {largest:.3g} rad\ncondition {np.linalg.cond(jacobian):.0f}"
             )
-            panel.text(-0.45, -0.7, words, fontsize=9, color=color, va="bottom")
+            behind = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+            panel.text(-0.45, -0.7, words, fontsize=9, color=color, va="bottom", bbox=behind)
         return plots.png(drawing, dpi=90, colors=64)
 
     def _nine_states(self) -> Iterator[tuple[float, str, np.ndarray, np.ndarray]]:
