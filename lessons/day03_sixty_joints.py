@@ -649,8 +649,8 @@ video.show_video(
 # %% [markdown]
 # ## Your row of the strip
 #
-# From today on every policy of the course gets one row: the same T-shirt, the same start, the same camera. Today's row is the
-# expert on your inverse kinematics, the one to beat.
+# Every policy of the course gets one row: the same T-shirt, the same start, the same camera, eight pictures in 20 seconds. The first
+# row is recorded: random actions. Yours today is the expert on your inverse kinematics, the one to beat.
 
 # %% tags=["demo"]
 env = strip.make_env()

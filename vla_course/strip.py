@@ -53,8 +53,14 @@ class Row:
         return re.sub(r"[^a-z0-9]+", "-", self.policy.lower()).strip("-")
 
 
-def run(policy: str, day: str, act: Callable[[dict[str, Any]], np.ndarray], env: FoldingEnv) -> Row:
-    """Play one episode from the strip's start and keep its row in the learner's data folder.
+def run(
+    policy: str,
+    day: str,
+    act: Callable[[dict[str, Any]], np.ndarray],
+    env: FoldingEnv,
+    folder: Path | None = None,
+) -> Row:
+    """Play one episode from the strip's start and keep its row, in the learner's data folder unless `folder` is given.
 
     `act` turns an observation into a 61-D action. `env` is the environment that it looks at, made by `make_env`.
     """
@@ -68,7 +74,7 @@ def run(policy: str, day: str, act: Callable[[dict[str, Any]], np.ndarray], env:
             frames.append(env.picture(CAMERA, FRAME_SIZE, pretty=True))
     frames += [env.picture(CAMERA, FRAME_SIZE, pretty=True)] * (FRAMES - len(frames))
     row = Row(policy, day, bool(info["is_success"]), float(info["fold_error_m"]), steps, int(day[3:5]))
-    keep(row, np.stack(frames), progress.home() / "strip")
+    keep(row, np.stack(frames), folder or progress.home() / "strip")
     return row
 
 
@@ -107,9 +113,10 @@ def show() -> Image:
     drawing, axes = plots.figure(len(entries), 1, width=9.6, height=1.13 * len(entries) + 0.1)
     words = []
     for panel, (row, jpeg, own) in zip(axes, entries, strict=True):
+        when = f"day {row.order:02d}" if row.order else "before day 01"
         verdict = "folded" if row.success else "not folded"
         title = (
-            f"{row.policy} (day {row.order:02d}{', recorded' if not own else ''}): {verdict}, "
+            f"{row.policy} ({when}{', recorded' if not own else ''}): {verdict}, "
             f"error {1000 * row.fold_error_m:.0f} mm after {row.steps / 20:.0f} s"
         )
         panel.imshow(np.asarray(Pillow.open(io.BytesIO(jpeg))), aspect="auto")
