@@ -1,6 +1,5 @@
 import copy
 import pickle
-import time
 
 import jaxtyping
 import mink
@@ -301,17 +300,6 @@ def test_a_step_that_is_not_finite_is_named(as_learners_run):
     position, rotation = ik.forward(home_position())
     with pytest.raises(ValueError, match="step returned"):
         ik.solve(home_position(), position + 0.01, rotation)
-
-
-def test_is_fast_enough_for_every_control_step(as_learners_run):
-    ik = InverseKinematics()
-    position, rotation = target_near_home(ik, seed=7)
-    times = []
-    for _ in range(50):
-        started = time.perf_counter()
-        ik.solve(home_position(), position, rotation)
-        times.append(time.perf_counter() - started)
-    assert np.median(times) < 0.005  # about 0.2 ms on a quiet machine; a busy one must not fail the suite
 
 
 def test_a_copy_computes_what_the_original_does():
