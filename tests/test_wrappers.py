@@ -149,9 +149,24 @@ def test_an_instruction_that_does_not_fit_says_why(as_learners_run):
         InstructionText(env)
 
 
-@pytest.mark.parametrize("env_id", IDS)
+HAND_STEPS = (EndEffectorAction, SingleArmAction)
+
+
+@pytest.mark.parametrize("env_id", [name for name in IDS if "/Fold" not in name])
+@pytest.mark.parametrize("wrap", HAND_STEPS)
+def test_hand_steps_are_for_folding_environments(env_id, wrap):
+    with pytest.raises(TypeError, match="hand steps replace the 61 numbers of a folding environment"):
+        wrap(gymnasium.make(env_id))
+
+
 @pytest.mark.parametrize(
-    "wrap", [InstructionText, EndEffectorAction, SingleArmAction, lambda env: ActionChunk(env, 2)]
+    ("env_id", "wrap"),
+    [
+        (env_id, wrap)
+        for env_id in IDS
+        for wrap in (InstructionText, *HAND_STEPS, lambda env: ActionChunk(env, 2))
+        if "/Fold" in env_id or wrap not in HAND_STEPS
+    ],
 )
 def test_wrapped_environments_pass_gymnasiums_check_too(env_id, wrap):
     env = wrap(gymnasium.make(env_id))

@@ -8,7 +8,7 @@ the robots, y to their left, z up. Rotations are 3 × 3 matrices that turn hand 
 AXES: dict[str, str] = {
     "B": "batch: samples that go through a model together",
     "T": "time: control steps of an episode or a rollout",
-    "N": "parallel environments",
+    "N": "parallel environments, or things on a table",
     "L": "tokens of a sequence",
     "P": "image patches, or points on a garment's surface",
     "D": "width of a model's vectors",

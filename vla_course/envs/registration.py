@@ -8,6 +8,8 @@ GARMENTS = {
     "vla_course/FoldTShirt-v0": "tshirt",
     "vla_course/FoldTrousers-v0": "trousers",
 }
+TABLETOP = "vla_course/Tabletop-v0"
+TABLETOP_ENTRY_POINT = "vla_course.envs.tabletop.env:TabletopEnv"
 
 
 def register_environments() -> None:
@@ -18,3 +20,4 @@ def register_environments() -> None:
     """
     for name, garment in GARMENTS.items():
         gymnasium.register(id=name, entry_point=ENTRY_POINT, kwargs={"garment": garment})
+    gymnasium.register(id=TABLETOP, entry_point=TABLETOP_ENTRY_POINT)

@@ -61,9 +61,9 @@ def add_table_and_sky(spec: mujoco.MjSpec) -> None:
     _add_box(world, "pedestal", (-0.62, 0, _FLOOR_M / 2), (0.13, 0.58, -_FLOOR_M / 2), material="pedestal")
     # A flat box, because MuJoCo cuts a textured plane into many tiles, which costs a fifth of a small picture.
     _add_box(world, "floor", (0, 0, _FLOOR_M - 0.01), (4, 4, 0.01), material="floor")
-    _add_camera(world, "front", (0.80, 0.0, 0.74), (-0.04, 0.0, 0.10), fovy=46.0)
-    _add_camera(world, "top", (0.02, 0.0, 1.12), (0.02, 0.0, 0.0), fovy=42.0, up=(1, 0, 0))
-    _add_camera(world, "side", (0.78, -0.96, 0.80), (-0.17, 0.0, 0.18), fovy=43.0)
+    add_camera(world, "front", (0.80, 0.0, 0.74), (-0.04, 0.0, 0.10), fovy=46.0)
+    add_camera(world, "top", (0.02, 0.0, 1.12), (0.02, 0.0, 0.0), fovy=42.0, up=(1, 0, 0))
+    add_camera(world, "side", (0.78, -0.96, 0.80), (-0.17, 0.0, 0.18), fovy=43.0)
 
 
 def _add_lights(spec: mujoco.MjSpec) -> None:
@@ -185,7 +185,7 @@ def _add_box(world: mujoco.MjsBody, name: str, center_m: Point, half_size_m: Poi
     )
 
 
-def _add_camera(
+def add_camera(
     world: mujoco.MjsBody,
     name: str,
     position_m: Point,

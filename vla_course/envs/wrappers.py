@@ -68,18 +68,19 @@ class InstructionText(
         """Raises: ValueError if the instruction is too long or has letters that the space does not know."""
         RecordConstructorArgs.__init__(self)
         gymnasium.ObservationWrapper.__init__(self, env)
-        self._instruction: str = self.get_wrapper_attr("instruction")
+        instruction: str = self.get_wrapper_attr("instruction")
         text = spaces.Text(TEXT_LENGTH, charset=TEXT_CHARACTERS)
-        if self._instruction not in text:
+        if instruction not in text:
             raise ValueError(
-                f"an instruction has at most {TEXT_LENGTH} letters of {TEXT_CHARACTERS!r}: {self._instruction!r}"
+                f"an instruction has at most {TEXT_LENGTH} letters of {TEXT_CHARACTERS!r}: {instruction!r}"
             )
         assert isinstance(env.observation_space, spaces.Dict)
         self.observation_space = spaces.Dict({**env.observation_space.spaces, "instruction": text})
 
     def observation(self, observation: Observation) -> Observation:
         """The observation with the instruction in it."""
-        return {**observation, "instruction": self._instruction}
+        # Asked anew each time: on the tabletop every episode has an instruction of its own.
+        return {**observation, "instruction": self.get_wrapper_attr("instruction")}
 
 
 def execute(env: gymnasium.Env[Any, np.ndarray], actions: Iterable[np.ndarray]) -> StepResult:

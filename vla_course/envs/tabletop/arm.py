@@ -1,0 +1,76 @@
+"""From seven numbers to thirty joints: one step of the hand, spread over the control ticks of an action."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from vla_course.control.grip import grip_closure, grip_pose
+from vla_course.control.inverse_kinematics import InverseKinematics
+from vla_course.control.rotations import matrix_from_rpy, rotation_error, rpy_from_matrix
+from vla_course.envs.end_effector import matrix_from_rotation_vector
+from vla_course.envs.robot import home_position
+from vla_course.envs.tabletop.scene import ARM_JOINT_NAMES, GRASP_SITE, arm_model
+
+DOWNWARD: Float[np.ndarray, "3 3"] = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+"""The orientation of a hand whose fingers point down and whose palm looks away from the robot."""
+HOME_M = np.array([-0.14, -0.16, 0.24])
+WORKSPACE_M = np.array([[-0.30, -0.42, 0.010], [0.42, 0.42, 0.45]])
+"""The lowest and the highest place that the grasp site is sent to."""
+CLOSURE_PER_TICK = 0.34
+FINGERS = slice(6, 30)
+
+
+class HandControl:
+    """Turns hand steps into joint targets of the one arm."""
+
+    def __init__(self, translation_m: float, rotation_rad: float, ticks: int) -> None:
+        self.translation_m, self.rotation_rad, self._ticks = translation_m, rotation_rad, ticks
+        self._ik = InverseKinematics(arm_model(), sites=(GRASP_SITE,), joints=(ARM_JOINT_NAMES[:6],))
+
+    def pose(
+        self, joints: Float[np.ndarray, "30"]
+    ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
+        """Place and orientation of the grasp site for these joint angles."""
+        position, rotation = self._ik.forward(joints)
+        return position[0], rotation[0]
+
+    def start(
+        self, position: Float[np.ndarray, "3"], yaw_rad: float, closure: float
+    ) -> Float[np.ndarray, "30"]:
+        """Joint angles that hold the hand there, fingers down, turned by `yaw_rad` about the vertical."""
+        rotation = matrix_from_rpy(np.array([0.0, 0.0, yaw_rad])) @ DOWNWARD
+        joints = home_position()[30:].copy()
+        joints[FINGERS] = grip_pose(closure)
+        for _ in range(24):
+            joints = self._ik.solve(joints, position[None], rotation[None])
+        return joints
+
+    def joint_targets(
+        self, action: Float[np.ndarray, "7"], joint_target: Float[np.ndarray, "30"]
+    ) -> Iterator[Float[np.ndarray, "30"]]:
+        """The joint targets of every tick of one action in [-1, 1], from where the last ones were.
+
+        The step starts from the commanded pose, not the measured one: an arm that lags would sink a little every time.
+        """
+        start, orientation = self.pose(joint_target)
+        turn = rotation_error(np.eye(3), matrix_from_rpy(self.rotation_rad * action[3:6]))
+        goal = np.clip(start + self.translation_m * action[:3], *WORKSPACE_M)
+        closure = (1 - float(action[6])) / 2
+        joints = joint_target
+        for tick in range(1, self._ticks + 1):
+            share = tick / self._ticks
+            rotation = matrix_from_rotation_vector(share * turn) @ orientation
+            now = grip_closure(joints[FINGERS])
+            joints = self._ik.solve(joints, (start + share * (goal - start))[None], rotation[None])
+            joints[FINGERS] = grip_pose(now + np.clip(closure - now, -CLOSURE_PER_TICK, CLOSURE_PER_TICK))
+            yield joints
+
+
+def turn_from_home(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
+    """Roll, pitch, yaw of the turn from DOWNWARD to this orientation, about the world's axes, rad.
+
+    Angles of the orientation itself would jump between -π and π, because a hand that points down is half a turn from the
+    world's frame.
+    """
+    return rpy_from_matrix(rotation @ DOWNWARD.T)

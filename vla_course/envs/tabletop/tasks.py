@@ -1,0 +1,192 @@
+"""What can be asked of the arm, and which of it is held out.
+
+A task is data: a verb, what it is about, and where to. Whether it was done is `goals.py`, how it is said `language.py`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vla_course.envs.tabletop.config import (
+    COLORS,
+    HELD_OUT_PAIRS,
+    HELD_OUT_TRIPLES,
+    UNSEEN_COMBINATION,
+    VERBS,
+)
+from vla_course.envs.tabletop.garments import GARMENTS, PARTS
+from vla_course.envs.tabletop.shapes import SHAPES
+
+DIRECTIONS: dict[str, tuple[float, float]] = {
+    "left": (0.0, 1.0),
+    "right": (0.0, -1.0),
+    "away": (1.0, 0.0),
+    "near": (-1.0, 0.0),
+}
+"""Directions on the table as the robot sees them: unit vectors (x, y)."""
+
+
+@dataclass(frozen=True, order=True)
+class Thing:
+    """Something that words can point at: a colour, a kind (a shape or a garment), and for a garment one of its parts."""
+
+    color: str
+    kind: str
+    part: str = ""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Colour and kind."""
+        return self.color, self.kind
+
+    @property
+    def on_garment(self) -> bool:
+        """Whether this is a part of a garment."""
+        return bool(self.part)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A verb of VERBS, what it is about, and for some where to: another thing, or a direction."""
+
+    verb: str
+    target: Thing
+    destination: Thing | None = None
+    direction: str | None = None
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """What the task is about, the target first."""
+        return (self.target,) if self.destination is None else (self.target, self.destination)
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the combination of verb, colours and kinds is kept from the seen split."""
+        return held_out(self.verb, self.things)
+
+
+def held_out(verb: str, things: Iterable[Thing]) -> bool:
+    """Whether these things with this verb are kept from the seen split; the first of them is what the verb acts on."""
+    things = tuple(things)
+    triple = (verb, *things[0].pair)
+    return triple in HELD_OUT_TRIPLES or any(thing.pair in HELD_OUT_PAIRS for thing in things)
+
+
+def check_task(task: Task) -> Task:
+    """The task itself.
+
+    Raises: ValueError if it makes no sense, and what would.
+    """
+    kinds = {**dict.fromkeys(SHAPES, ()), **PARTS}
+    if task.verb not in VERBS:
+        raise ValueError(f"unknown verb {task.verb!r}: the known ones are {', '.join(VERBS)}")
+    for thing in task.things:
+        if thing.color not in COLORS:
+            raise ValueError(f"unknown color {thing.color!r}: the known ones are {', '.join(COLORS)}")
+        if thing.kind not in kinds:
+            raise ValueError(f"unknown kind {thing.kind!r}: the known ones are {', '.join(kinds)}")
+        known = kinds[thing.kind]
+        if thing.part not in (known or ("",)):
+            raise ValueError(
+                f"a {thing.kind} has no part {thing.part!r}: its parts are {', '.join(known) or 'none'}"
+            )
+    if not fits(task.verb, task.target, role="target"):
+        raise ValueError(f"one cannot {task.verb} a {task.target.kind}")
+    needs_place = task.verb in ("push_to", "put")
+    if needs_place != (task.destination is not None) or (task.verb == "push_direction") != bool(
+        task.direction
+    ):
+        raise ValueError(
+            "push_to and put want a destination, push_direction a direction, the others neither: "
+            f"{task.verb} got destination={task.destination} and direction={task.direction!r}"
+        )
+    if task.direction is not None and task.direction not in DIRECTIONS:
+        raise ValueError(f"unknown direction {task.direction!r}: the known ones are {', '.join(DIRECTIONS)}")
+    if task.destination is not None and (
+        task.destination == task.target or not fits(task.verb, task.destination, role="destination")
+    ):
+        raise ValueError(f"one cannot {task.verb} the {task.target.kind} to {task.destination}")
+    return task
+
+
+def fits(verb: str, thing: Thing, *, role: str) -> bool:
+    """Whether a thing can be the target or the destination of a verb."""
+    if thing.kind in GARMENTS:
+        return verb == "touch" and role == "target"
+    shape = SHAPES[thing.kind]
+    if role == "destination":
+        return verb == "push_to" or (verb == "put" and shape.holds is not None)
+    return verb == "touch" or shape.graspable
+
+
+def draw_task(
+    rng: np.random.Generator, verbs: tuple[str, ...], *, unseen: bool, garment_share: float
+) -> Task:
+    """A task with one of these verbs, of which the combination is held out or, without `unseen`, is not.
+
+    Every verb is as likely as every other; `garment_share` of the touches are of parts of garments.
+    """
+    verb = verbs[int(rng.integers(len(verbs)))]
+    of_garments = verb == "touch" and rng.random() < garment_share
+    while True:
+        if of_garments:
+            garment = _one_of(rng, GARMENTS)
+            target = Thing(_one_of(rng, COLORS), garment, _one_of(rng, PARTS[garment]))
+            task = Task(verb, target)
+        else:
+            task = _draw_about_shapes(rng, verb)
+        if task.held_out == unseen:
+            return task
+
+
+def _draw_about_shapes(rng: np.random.Generator, verb: str) -> Task:
+    def draw(role: str) -> Thing:
+        kinds = [kind for kind in SHAPES if fits(verb, Thing("red", kind), role=role)]
+        return Thing(_one_of(rng, COLORS), _one_of(rng, kinds))
+
+    target = draw("target")
+    if verb == "push_direction":
+        return Task(verb, target, direction=_one_of(rng, DIRECTIONS))
+    if verb not in ("push_to", "put"):
+        return Task(verb, target)
+    destination = draw("destination")
+    while destination == target:
+        destination = draw("destination")
+    return Task(verb, target, destination=destination)
+
+
+def possible_tasks(
+    verbs: Iterable[str], present: Iterable[Thing], garment: tuple[str, str] | None
+) -> list[Task]:
+    """All that could be asked with these verbs of these things on the table, and of the (colour, kind) of garment there."""
+    things = list(present)
+    parts = [Thing(*garment, part) for part in PARTS[garment[1]]] if garment else []
+    tasks = []
+    for verb in verbs:
+        for target in (*things, *parts):
+            if not fits(verb, target, role="target"):
+                continue
+            if verb == "push_direction":
+                tasks += [Task(verb, target, direction=name) for name in DIRECTIONS]
+            elif verb in ("push_to", "put"):
+                tasks += [
+                    Task(verb, target, destination=place)
+                    for place in things
+                    if place != target and fits(verb, place, role="destination")
+                ]
+            else:
+                tasks.append(Task(verb, target))
+    return tasks
+
+
+def split_of(task: Task, *, phrasing_seen: bool) -> str:
+    """To which of SPLITS a task belongs, said in a phrasing that is or is not used in training."""
+    if task.held_out:
+        return UNSEEN_COMBINATION if phrasing_seen else "unseen_both"
+    return "seen" if phrasing_seen else "unseen_phrasing"
+
+
+def _one_of(rng: np.random.Generator, names: Iterable[str]) -> str:
+    listed = list(names)
+    return listed[int(rng.integers(len(listed)))]
