@@ -1,6 +1,6 @@
 # Two commands matter: `make lab` opens the course, `make test` runs what CI runs. Both set up what they need.
 #
-#   make lab TORCH_INDEX=https://download.pytorch.org/whl/cpu     a build of torch without CUDA
+#   make lab TORCH_INDEX=https://…           an index with CPU builds of torch (PyTorch's installation page names it)
 #   make lab PYTHON=/path/to/python3.12                           another interpreter
 #   make lab LAB_ARGS="--no-browser --port 8890"                  anything JupyterLab takes
 
