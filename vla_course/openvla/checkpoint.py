@@ -24,6 +24,8 @@ DINOV2 = "vision_backbone.featurizer."
 SIGLIP = "vision_backbone.fused_featurizer."
 OUR_DINOV2 = "vision_backbone.dinov2."
 OUR_SIGLIP = "vision_backbone.siglip."
+POOLED_QUERY_KEY_VALUE = (f"{SIGLIP}attn_pool.q", f"{SIGLIP}attn_pool.kv")
+POOLED_IN_PROJ = f"{OUR_SIGLIP}head.attention.in_proj_weight"
 
 
 def vision_modules(config: OpenVLAConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -200,6 +202,19 @@ def read_weights(
     return {name: OnDisk(tensor) for name, tensor in from_original(tensors, config).items()}
 
 
+def refuse_odd_widths(expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise where bitsandbytes would compute wrongly on the CPU, without a word: it counts in blocks of 64 inputs.
+
+    Raises:
+        ValueError: a linear layer has another number of inputs than a multiple of 64; all are named.
+    """
+    odd = [name for name, tensor in expected.items() if tensor.ndim == 2 and "embed" not in name]
+    odd = [f"{name} ({expected[name].shape[1]})" for name in odd if expected[name].shape[1] % 64]
+    if odd:
+        lines = "\n  ".join(odd)
+        raise ValueError(f"quantised layers need a multiple of 64 inputs on the CPU:\n  {lines}")
+
+
 class OnDisk:
     """A tensor that still lies in its file, and is copied out of it when transformers takes it with `[...]`."""
 
@@ -265,10 +280,13 @@ def write(
         dtype = str(next(iter(published.values())).dtype).removeprefix("torch.")
         _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype})
         _write_json(partial / "dataset_statistics.json", config.norm_stats)
-        for old in [*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")]:
-            old.unlink()
         for path in partial.iterdir():
+            path.chmod(0o644)
             os.replace(path, folder / path.name)
+        written = {*shards.filename_to_tensors, *(["model.safetensors.index.json"] * shards.is_sharded)}
+        for old in [*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")]:
+            if old.name not in written:
+                old.unlink()
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -27,6 +27,7 @@ class OpenVLAConfig(PretrainedConfig):
             published, or the vocabulary is too small for the action tokens.
     """
 
+    __no_type_check__ = True  # jaxtyping would not let transformers pass on what else a config.json holds
     model_type = "openvla"
     sub_configs_defaults: ClassVar[dict[str, Any]] = {"text_config": LlamaConfig}
 

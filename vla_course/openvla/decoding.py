@@ -78,9 +78,9 @@ def parallel_attention_mask(prompt: int, actions: int) -> Bool[torch.Tensor, "L 
 def parallel_hidden_states(
     language_model: Any,
     prompt: Prompt,
-    slots: Float[torch.Tensor, "A D"],
+    slots: Float[torch.Tensor, "slots D"],
     attention: Attention = "cacheable",
-) -> Float[torch.Tensor, "B A D"]:
+) -> Float[torch.Tensor, "B answers D"]:
     """The final hidden state of every action position, from one forward pass over the prompt and all of them.
 
     `slots` is what stands at the action positions before anything is known. With `attention="cacheable"`, the mask is

@@ -202,17 +202,25 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: tensors are missing, unknown or of another shape (all are named), or weights are pickled.
+            ValueError: tensors are missing, unknown or of another shape (all are named), weights are pickled, or the CPU
+                would compute quantised weights wrongly.
         """
         folder = checkpoint.find(str(name_or_path), revision=revision, local_files_only=local_files_only)
         config = checkpoint.read_config(folder)
         with torch.device("meta"):
             expected = cls(config).state_dict()
+        processor = OpenVLAProcessor.from_folder(folder, config)
         state = checkpoint.read_weights(folder, config, expected)
-        model: OpenVLAForActionPrediction = super().from_pretrained(
-            None, config=config, state_dict=state, **kwargs
+        if kwargs.get("quantization_config") is not None and not torch.cuda.is_available():
+            checkpoint.refuse_odd_widths(expected)
+        loaded = super().from_pretrained(
+            None, config=config, state_dict=state, output_loading_info=True, **kwargs
         )
-        model.processor = OpenVLAProcessor.from_folder(folder, config)
+        model: OpenVLAForActionPrediction = loaded[0]
+        left = {what: names for what, names in loaded[1].items() if names}
+        if left:
+            raise ValueError(f"transformers did not load all of {folder}: {left}")
+        model.processor = processor
         return model
 
     def save_pretrained(self, save_directory: Any, *, max_shard_size: str = "5GB") -> None:
