@@ -39,9 +39,7 @@ class CollisionBits(NamedTuple):
 NO_COLLISION = CollisionBits(Group.NOTHING, Group.NOTHING)
 TABLE_COLLISION = CollisionBits(Group.TABLE, Group.NOTHING)
 CLOTH_COLLISION = CollisionBits(Group.NOTHING, Group.TABLE)
-THING_COLLISION = CollisionBits(
-    Group.THING, Group.TABLE | Group.LEFT_ROBOT | Group.RIGHT_ROBOT | Group.THING
-)
+THING_COLLISION = CollisionBits(Group.THING, Group.TABLE | Group.LEFT_ROBOT | Group.RIGHT_ROBOT | Group.THING)
 ROBOT_COLLISION = {
     "left": CollisionBits(Group.LEFT_ROBOT, Group.TABLE | Group.RIGHT_ROBOT),
     "right": CollisionBits(Group.RIGHT_ROBOT, Group.TABLE | Group.LEFT_ROBOT),

@@ -80,7 +80,7 @@ class RewardConfig:
 class StartConfig:
     """What `reset` randomises."""
 
-    x_range_m: tuple[float, float] = (-0.08, 0.23)
+    x_range_m: tuple[float, float] = (-0.08, 0.26)
     y_range_m: tuple[float, float] = (-0.21, 0.21)
     min_gap_m: float = 0.025
     """Between the circles around two things."""
@@ -96,7 +96,7 @@ class StartConfig:
     hand_yaw_rad: float = 0.5
     camera_jitter_m: float = 0.012
     camera_turn_rad: float = 0.012
-    brightness_range: tuple[float, float] = (0.75, 1.2)
+    brightness_range: tuple[float, float] = (0.75, 1.08)
     warmth: float = 0.10
     light_shift: float = 0.25
 

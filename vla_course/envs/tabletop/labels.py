@@ -37,16 +37,6 @@ class Labels:
     place: UInt8[np.ndarray, "H W"]
     """Which of `start.things` it is, GARMENT_PLACE for the garment, NO_PLACE elsewhere."""
 
-    def things(self, things: tuple[int, ...]) -> "Labels":
-        """The same maps with every thing but these left out, as background."""
-        kept = np.isin(self.place, (*things, NO_PLACE))
-        return Labels(
-            *(
-                np.where(kept, values, empty).astype(np.uint8)
-                for values, empty in ((self.kind, 0), (self.color, 0), (self.part, 0), (self.place, NO_PLACE))
-            )
-        )
-
 
 class Labeller:
     """Turns the object ids of `CameraRenderer.segment` into labels, by one table look-up a map."""
