@@ -72,7 +72,6 @@ class Acting:
         actions = unnormalize_actions(normalized, statistics.q01, statistics.q99, statistics.mask)
         return actions[0] if single else actions
 
-    @torch.no_grad()
     def predict_token_ids(
         self,
         input_ids: Int[torch.Tensor, "B L"],
@@ -89,15 +88,16 @@ class Acting:
         Raises:
             ValueError: unconstrained decoding left the action tokens, or a row begins with padding.
         """
-        prompt = self.prompt(input_ids, attention_mask, pixel_values)
-        if parallel is not None:
-            logits = self.parallel_logits(prompt, action_dim, parallel)
-            ids = self._next_token(logits) if constrained else logits.argmax(-1)
-        else:
-            choose = self._next_token if constrained else _most_likely
-            ids = greedy_token_ids(self.language_model, prompt, action_dim, choose, use_cache=use_cache)
-        self._check_action_tokens(ids)
-        return ids
+        choose = self._next_token if constrained else _most_likely
+        with torch.inference_mode():
+            prompt = self.prompt(input_ids, attention_mask, pixel_values)
+            if parallel is not None:
+                ids = choose(self.parallel_logits(prompt, action_dim, parallel))
+            else:
+                ids = greedy_token_ids(self.language_model, prompt, action_dim, choose, use_cache=use_cache)
+        if not constrained:
+            self._check_action_tokens(ids)
+        return ids.clone()  # an ordinary tensor again, that may be trained on
 
     def parallel_logits(
         self, prompt: Prompt, action_dim: int, attention: Attention = "cacheable"
