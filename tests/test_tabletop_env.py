@@ -16,8 +16,8 @@ from vla_course.envs.tabletop.env import CAMERAS, TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.tabletop.garments import flat_garment
 from vla_course.envs.tabletop.language import parse
+from vla_course.envs.tabletop.options import OPTIONS
 from vla_course.envs.tabletop.shapes import SHAPES
-from vla_course.envs.tabletop.start import OPTIONS
 from vla_course.envs.tabletop.tasks import Task, Thing
 from vla_course.envs.vector import make_vector_env
 from vla_course.envs.wrappers import ActionChunk, InstructionText
@@ -164,6 +164,16 @@ def test_things_lie_apart_inside_the_table_and_tasks_do_not_begin_done():
         assert not env.goal.success and env.goal.failure is None and not env.world.touch().places
         kinds |= {thing.kind for thing in start.things}
     assert kinds == set(SHAPES)
+
+
+def test_a_scene_does_not_tell_what_is_meant():
+    """The target is anywhere in the list of things, and something else there could be meant as well."""
+    env, places, alone = tabletop(), [], 0
+    for seed in range(60):
+        env.reset(seed=seed, options={"task": "pick_up"})
+        places.append(env.start.things.index(env.task.target) / max(1, len(env.start.things) - 1))
+        alone += not any(SHAPES[t.kind].graspable for t in env.start.things if t != env.task.target)
+    assert 0.35 < np.mean(places) < 0.65 and alone <= 2
 
 
 def test_reset_pins_each_option_and_leaves_the_others():

@@ -91,7 +91,8 @@ def test_a_things_colour_is_the_colour_of_its_pixels(color):
     target = Thing(color, "bowl")
     options = {"task": Task("touch", target), "warmth": 0, "brightness": 1, "hand_offset": (-0.1, 0, 0.1)}
     env.reset(seed=1, options=options)
-    mean = env.picture("close", SIZE)[env.labels().place == 0].mean(axis=0) / 255
+    place = env.start.things.index(target)
+    mean = env.picture("close", SIZE)[env.labels().place == place].mean(axis=0) / 255
     distance = {name: np.linalg.norm(mean - np.array(rgb) * 0.9) for name, rgb in COLORS.items()}
     assert min(distance, key=distance.__getitem__) == color
 

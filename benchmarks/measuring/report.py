@@ -53,9 +53,10 @@ def finish(
     *,
     seeds: Sequence[int],
     quick: bool,
+    world: str = "folding",
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print the table, and record it under data/results/folding/ unless the run was quick."""
+    """Print the table, and record it under data/results/<world>/ unless the run was quick."""
     width = max(len(row.what) for row in rows)
     for row in rows:
         verdict = {True: "met", False: "MISSED", None: ""}[row.met]
@@ -70,6 +71,6 @@ def finish(
     ]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     path = results.write(
-        f"folding/{name}", {"rows": measured, "load_average": load, **(details or {})}, seeds=list(seeds)
+        f"{world}/{name}", {"rows": measured, "load_average": load, **(details or {})}, seeds=list(seeds)
     )
     print(f"recorded in {path.relative_to(path.parents[3])}")

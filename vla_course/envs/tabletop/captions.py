@@ -6,7 +6,6 @@ things that no robot had touched. Left, right, near and far are the robot's. Eve
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +15,7 @@ from vla_course.envs.tabletop.config import COLORS
 from vla_course.envs.tabletop.garments import PARTS
 from vla_course.envs.tabletop.language import name
 from vla_course.envs.tabletop.shapes import SHAPES
-from vla_course.envs.tabletop.tasks import Thing
+from vla_course.envs.tabletop.tasks import Thing, one_of
 from vla_course.envs.tabletop.world import TabletopWorld
 
 NUMBERS = ("no", "one", "two", "three", "four", "five")
@@ -62,7 +61,7 @@ class SceneWords:
             ways += [self._say_relation, self._say_relation]
         if self.held is not None:
             ways.append(lambda rng: f"the hand holds {name(self.held)}" if self.held else "")
-        return str(_one_of(rng, ways)(rng))
+        return str(one_of(rng, ways)(rng))
 
     def questions(self, rng: np.random.Generator) -> list[Question]:
         """One question of every kind that makes sense here, in any order. Yes is as often right as no."""
@@ -92,7 +91,7 @@ class SceneWords:
             )
             names[-1] = _article(names[-1])
         names = [names[k] for k in rng.permutation(len(names))]
-        verb = _one_of(rng, ("on the {table} table: {all}", "{all} on a table of {table}", "there is {all}"))
+        verb = one_of(rng, ("on the {table} table: {all}", "{all} on a table of {table}", "there is {all}"))
         return str(verb.format(table=self.table, all=_and(names)))
 
     def _say_where(self, rng: np.random.Generator) -> str:
@@ -100,23 +99,23 @@ class SceneWords:
         return f"{name(self.things[k])} is {place_name(self.position[k])}"
 
     def _say_relation(self, rng: np.random.Generator) -> str:
-        a, words, b = _one_of(rng, self._relations())
+        a, words, b = one_of(rng, self._relations())
         return f"{name(self.things[a])} is {words} {name(self.things[b])}"
 
     # Questions
 
     def _ask_exists(self, rng: np.random.Generator) -> tuple[str, str] | None:
         if self.things and rng.random() < 0.5:
-            thing = _one_of(rng, self.things)
+            thing = one_of(rng, self.things)
             return f"is there {_a(thing)}?", "yes"
         # What is not there is often nearly there: the colour of one thing and the kind of another.
-        colors = [thing.color for thing in self.things] + [_one_of(rng, COLORS)]
-        kinds = [thing.kind for thing in self.things] + [_one_of(rng, SHAPES)]
+        colors = [thing.color for thing in self.things] + [one_of(rng, COLORS)]
+        kinds = [thing.kind for thing in self.things] + [one_of(rng, SHAPES)]
         absent = [Thing(c, k) for c in colors for k in kinds if Thing(c, k) not in self.things]
-        return (f"is there {_a(_one_of(rng, absent))}?", "no") if absent else None
+        return (f"is there {_a(one_of(rng, absent))}?", "no") if absent else None
 
     def _ask_count(self, rng: np.random.Generator) -> tuple[str, str] | None:
-        kind = _one_of(rng, [thing.kind for thing in self.things] + [_one_of(rng, SHAPES)])
+        kind = one_of(rng, [thing.kind for thing in self.things] + [one_of(rng, SHAPES)])
         count = sum(thing.kind == kind for thing in self.things)
         return f"how many {_plural(kind)} are there?", NUMBERS[count]
 
@@ -126,7 +125,7 @@ class SceneWords:
         single = [pair for pair in pairs if kinds.count(pair[1]) == 1]
         if not single:
             return None
-        color, kind = _one_of(rng, single)
+        color, kind = one_of(rng, single)
         return f"what colour {'are' if kind == 'trousers' else 'is'} the {kind}?", color
 
     def _ask_kind(self, rng: np.random.Generator) -> tuple[str, str] | None:
@@ -135,7 +134,7 @@ class SceneWords:
         single = [pair for pair in pairs if colors.count(pair[0]) == 1]
         if not single:
             return None
-        color, kind = _one_of(rng, single)
+        color, kind = one_of(rng, single)
         return f"what is {color}?", f"the {kind}"
 
     def _ask_where(self, rng: np.random.Generator) -> tuple[str, str] | None:
@@ -147,7 +146,7 @@ class SceneWords:
     def _ask_relation(self, rng: np.random.Generator) -> tuple[str, str] | None:
         if not self._relations():
             return None
-        a, words, b = _one_of(rng, self._relations())
+        a, words, b = one_of(rng, self._relations())
         if rng.random() < 0.5:
             return f"is {name(self.things[a])} {words} {name(self.things[b])}?", "yes"
         return f"is {name(self.things[b])} {words} {name(self.things[a])}?", "no"
@@ -166,7 +165,7 @@ class SceneWords:
     def _ask_part(self, rng: np.random.Generator) -> tuple[str, str] | None:
         if not self.parts:
             return None
-        part = _one_of(rng, self.parts)
+        part = one_of(rng, self.parts)
         return f"where is the {part.part}?", place_name(self.parts[part])
 
     def _relations(self) -> list[tuple[int, str, int]]:
@@ -208,8 +207,3 @@ def _plural(kind: str) -> str:
 
 def _and(names: list[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part) or "nothing"
-
-
-def _one_of(rng: np.random.Generator, choices: Any) -> Any:
-    listed = list(choices)
-    return listed[int(rng.integers(len(listed)))]

@@ -201,6 +201,10 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.joint_target = self.control.start(HOME_M + start.hand_offset, start.hand_yaw, START_CLOSURE)
         self.world.lay_out(start, self.joint_target)
         self.goal = Goal(start.task, self.world)
+        if self.goal.begins_done():
+            raise ValueError(
+                f"the positions pinned leave nothing to do for {start.instruction!r}: move them apart"
+            )
         self.elapsed_steps, self._ended = 0, False
         self._potentials = self._progress()
         return self._observation(), self._info()

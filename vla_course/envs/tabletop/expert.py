@@ -8,8 +8,8 @@ from jaxtyping import Float
 from vla_course.control.rotations import rpy_from_matrix
 from vla_course.envs.tabletop.arm import DOWNWARD
 from vla_course.envs.tabletop.env import TabletopEnv
+from vla_course.envs.tabletop.layout import PUSH_M
 from vla_course.envs.tabletop.shapes import SHAPES, Shape
-from vla_course.envs.tabletop.start import PUSH_M
 from vla_course.envs.tabletop.tasks import DIRECTIONS
 from vla_course.envs.tabletop.world import OPEN_BELOW
 

@@ -14,8 +14,8 @@ Disturbed is what moved by more than 0.05 m; for `push_to` and `put` that includ
 import numpy as np
 from jaxtyping import Float
 
+from vla_course.envs.tabletop.layout import PUSH_M
 from vla_course.envs.tabletop.shapes import SHAPES
-from vla_course.envs.tabletop.start import PUSH_M
 from vla_course.envs.tabletop.tasks import DIRECTIONS, Task
 from vla_course.envs.tabletop.world import OPEN_BELOW, TabletopWorld
 
@@ -68,6 +68,10 @@ class Goal:
             return
         self.failure = self._spoiled()
         self.success = self.failure is None and self._done()
+
+    def begins_done(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.task.verb != "touch" and self._done()
 
     def missing_m(self) -> float:
         """How far the target still has to go, metres; 0 when touched things need not move."""

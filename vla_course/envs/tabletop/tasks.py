@@ -5,6 +5,7 @@ A task is data: a verb, what it is about, and where to. Whether it was done is `
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from vla_course.envs.tabletop.config import (
 )
 from vla_course.envs.tabletop.garments import GARMENTS, PARTS
 from vla_course.envs.tabletop.shapes import SHAPES
+
+Choice = TypeVar("Choice")
 
 DIRECTIONS: dict[str, tuple[float, float]] = {
     "left": (0.0, 1.0),
@@ -131,8 +134,8 @@ def draw_task(
     of_garments = verb == "touch" and rng.random() < garment_share
     while True:
         if of_garments:
-            garment = _one_of(rng, GARMENTS)
-            target = Thing(_one_of(rng, COLORS), garment, _one_of(rng, PARTS[garment]))
+            garment = one_of(rng, GARMENTS)
+            target = Thing(one_of(rng, COLORS), garment, one_of(rng, PARTS[garment]))
             task = Task(verb, target)
         else:
             task = _draw_about_shapes(rng, verb)
@@ -143,11 +146,11 @@ def draw_task(
 def _draw_about_shapes(rng: np.random.Generator, verb: str) -> Task:
     def draw(role: str) -> Thing:
         kinds = [kind for kind in SHAPES if fits(verb, Thing("red", kind), role=role)]
-        return Thing(_one_of(rng, COLORS), _one_of(rng, kinds))
+        return Thing(one_of(rng, COLORS), one_of(rng, kinds))
 
     target = draw("target")
     if verb == "push_direction":
-        return Task(verb, target, direction=_one_of(rng, DIRECTIONS))
+        return Task(verb, target, direction=one_of(rng, DIRECTIONS))
     if verb not in ("push_to", "put"):
         return Task(verb, target)
     destination = draw("destination")
@@ -187,6 +190,7 @@ def split_of(task: Task, *, phrasing_seen: bool) -> str:
     return "seen" if phrasing_seen else "unseen_phrasing"
 
 
-def _one_of(rng: np.random.Generator, names: Iterable[str]) -> str:
-    listed = list(names)
+def one_of(rng: np.random.Generator, choices: Iterable[Choice]) -> Choice:
+    """One of them, each as likely as the others."""
+    listed = list(choices)
     return listed[int(rng.integers(len(listed)))]

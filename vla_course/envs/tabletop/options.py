@@ -1,0 +1,85 @@
+"""What `reset(options=...)` may pin, and the errors for what does not fit."""
+
+from typing import Any
+
+import numpy as np
+
+from vla_course.envs.table import TABLE_MATERIALS
+from vla_course.envs.tabletop.config import COLORS
+from vla_course.envs.tabletop.garments import GARMENTS
+from vla_course.envs.tabletop.shapes import SHAPES
+from vla_course.envs.tabletop.tasks import Thing
+
+OPTIONS = (
+    "task",
+    "instruction",
+    "split",
+    "wrong_instruction",
+    "things",
+    "garment",
+    "position",
+    "yaw",
+    "garment_pose",
+    "table",
+    "hand_offset",
+    "hand_yaw",
+    "color_shift",
+    "camera_jitter",
+    "camera_turn",
+    "brightness",
+    "warmth",
+    "light_shift",
+)
+
+
+def pinned_thing(pair: Any) -> Thing:
+    """The thing meant by a (colour, kind).
+
+    Raises: ValueError if there is no such thing.
+    """
+    try:
+        color, kind = pair.pair if isinstance(pair, Thing) else pair
+    except (TypeError, ValueError):
+        raise ValueError(f"a thing is a (colour, kind), like ('red', 'cube'), not {pair!r}") from None
+    if color not in COLORS or kind not in SHAPES:
+        raise ValueError(
+            f"unknown thing {(color, kind)}: colours are {', '.join(COLORS)}, kinds {', '.join(SHAPES)}"
+        )
+    return Thing(color, kind)
+
+
+def pinned_garment(pair: Any) -> tuple[str, str]:
+    """The colour and kind of a garment.
+
+    Raises: ValueError if there is no such garment.
+    """
+    try:
+        color, kind = pair
+    except (TypeError, ValueError):
+        raise ValueError(f"a garment is a (colour, kind), like ('blue', 't-shirt'), not {pair!r}") from None
+    if color not in COLORS or kind not in GARMENTS:
+        raise ValueError(
+            f"unknown garment {(color, kind)}: colours are {', '.join(COLORS)}, kinds {', '.join(GARMENTS)}"
+        )
+    return color, kind
+
+
+def fitting(name: str, value: Any, like: Any) -> Any:
+    """A pinned value as numbers of the shape of `like`.
+
+    Raises: ValueError if it is none.
+    """
+    if name == "table":
+        count = len(TABLE_MATERIALS)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < count:
+            raise ValueError(f"reset option 'table' is an index from 0 to {count - 1}, not {value!r}")
+        return int(value)
+    try:
+        array = np.array(np.broadcast_to(np.asarray(value, dtype=float), np.shape(like)))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"reset option {name!r} wants numbers of shape {np.shape(like)}, not {value!r}"
+        ) from None
+    if not np.isfinite(array).all():
+        raise ValueError(f"reset option {name!r} holds {value!r}: give finite numbers")
+    return float(array) if np.shape(like) == () else array
