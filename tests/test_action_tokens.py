@@ -115,6 +115,9 @@ def test_statistics_by_key():
 
 
 def test_statistics_that_do_not_fit_together():
+    for nothing in ({}, {"action": {"mean": [0.0]}}):
+        with pytest.raises(ValueError, match="hold no q01 and q99"):
+            action_statistics({"mine": nothing})
     for broken in ({"q01": [0, 0], "q99": [1]}, {"q01": [0], "q99": [1], "mask": [True, False]}):
         with pytest.raises(ValueError, match="do not fit together"):
             action_statistics({"mine": {"action": broken}})

@@ -198,6 +198,14 @@ def test_another_model_is_no_openvla(folder):
         load(folder)
 
 
+def test_without_a_word_about_number_types_the_file_decides(folder):
+    content = json.loads((folder / "config.json").read_text())
+    del content["torch_dtype"], content["text_config"]["torch_dtype"]
+    (folder / "config.json").write_text(json.dumps(content))
+    assert load(folder).dtype == torch.bfloat16
+    assert load(folder, dtype=torch.float32).dtype == torch.float32
+
+
 def test_code_in_a_checkpoint_is_ignored(folder):
     content = json.loads((folder / "config.json").read_text())
     content["auto_map"] = {"AutoConfig": "evil.OpenVLAConfig"}

@@ -30,6 +30,26 @@ def test_a_published_config_file():
     assert OpenVLAConfig.from_dict(content).vision_towers[0]["embed_dim"] == 1024, "known by timm's name"
 
 
+def test_what_the_config_of_openvla_7b_does_not_say_is_llama_2():
+    llama = {"model_type": "llama", "pad_token_id": 32000, "torch_dtype": "bfloat16", "vocab_size": 32064}
+    content = {
+        "model_type": "openvla",
+        "text_config": llama,
+        "torch_dtype": "bfloat16",
+        "image_sizes": [224, 224],
+    }
+    config = OpenVLAConfig.from_dict(content)
+    assert {
+        name: config.to_dict()[name] for name in ("vision_towers", "image_sizes", "pad_to_multiple_of")
+    } == {
+        name: OpenVLAConfig().to_dict()[name]
+        for name in ("vision_towers", "image_sizes", "pad_to_multiple_of")
+    }
+    text = config.text_config
+    assert (text.hidden_size, text.num_hidden_layers, text.intermediate_size) == (4096, 32, 11008)
+    assert (text.bos_token_id, text.eos_token_id) == (1, 2)
+
+
 def test_written_and_read_it_is_the_same(tmp_path):
     for config in (OpenVLAConfig(), nano_config()):
         path = tmp_path / "config.json"

@@ -8,6 +8,7 @@ import torch
 from openvla_reference import expected, expected_tensors, inputs, nano, nano_inputs, reference_model
 
 from vla_course.openvla import checkpoint
+from vla_course.openvla.decoding import token_positions
 from vla_course.openvla.model import insert_patches
 
 FEATURES, LOGITS, LOSS = 5e-5, 2e-4, 1e-5
@@ -136,6 +137,26 @@ def test_gradient_checkpointing_gives_the_same_gradients():
         gradients.append(model.vision_backbone.dinov2.encoder.layer[0].mlp.fc1.weight.grad)
     torch.testing.assert_close(*gradients)
     assert gradients[0].any()
+
+
+def test_padding_before_the_words_or_after_them_changes_no_loss():
+    model, given = nano(), nano_inputs()
+    ids, labels = given["input_ids"], given["input_ids"].clone()
+    labels[:, :3] = -100
+    wanted = model(**given, labels=labels).loss
+    for place in (1, ids.shape[1]):
+
+        def padded(row, value, place=place):
+            return torch.cat([row[:, :place], torch.full((1, 4), value), row[:, place:]], dim=1)
+
+        batch = {"input_ids": padded(ids, 0), "attention_mask": padded(given["attention_mask"], 0)}
+        loss = model(**batch, pixel_values=given["pixel_values"], labels=padded(labels, -100)).loss
+        torch.testing.assert_close(loss, wanted)
+
+
+def test_places_of_tokens():
+    mask = torch.tensor([[1, 1, 0, 0, 1, 1, 0], [1, 1, 1, 1, 1, 0, 0]])
+    assert token_positions(mask).tolist() == [[0, 1, 1, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5, 6]]
 
 
 def test_pictures_of_another_size_or_with_other_channels_are_refused():

@@ -118,7 +118,9 @@ def action_statistics(
     key = next(iter(norm_stats)) if unnorm_key is None else unnorm_key
     if key not in norm_stats:
         raise ValueError(f"no action statistics for unnorm_key={key!r}: the model knows {known}")
-    action = norm_stats[key]["action"]
+    action = norm_stats[key].get("action", {})
+    if not {"q01", "q99"} <= action.keys():
+        raise ValueError(f"the statistics of {key!r} hold no q01 and q99 of its actions")
     q01, q99 = np.asarray(action["q01"], dtype=float), np.asarray(action["q99"], dtype=float)
     mask = np.asarray(action.get("mask", np.ones(q01.shape)), dtype=bool)
     if q01.ndim != 1 or not q01.shape == q99.shape == mask.shape:

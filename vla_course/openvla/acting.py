@@ -1,6 +1,6 @@
 """What a robot asks of a model: the next action, or what the model makes of what it sees."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,7 @@ class Acting:
     config: OpenVLAConfig
     processor: OpenVLAProcessor | None
     language_model: Any
-
-    def prompt(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, pixel_values: torch.Tensor
-    ) -> Prompt:
-        """Words and image as one sequence of embeddings; the network's own part."""
-        raise TypeError("Acting is a part of OpenVLAForActionPrediction and does not act alone")
+    prompt: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Prompt]
 
     def predict_action(
         self,
@@ -122,7 +117,8 @@ class Acting:
         Raises:
             ValueError: as `predict_action`.
         """
-        prompt = self.prompt(**self._process(image, instruction))
+        inputs = self._process(image, instruction)
+        prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
         read = self.language_model.model(
             inputs_embeds=prompt.embeddings,
             attention_mask=prompt.attention_mask,

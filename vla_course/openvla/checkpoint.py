@@ -221,6 +221,11 @@ class OnDisk:
     def __init__(self, tensor: torch.Tensor) -> None:
         self._tensor = tensor
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of number in the file."""
+        return self._tensor.dtype
+
     def __getitem__(self, index: Any) -> torch.Tensor:
         return self._tensor[index].clone()
 

@@ -26,7 +26,19 @@ class Prompt:
     @property
     def positions(self) -> Int[torch.Tensor, "B L"]:
         """Each token's place in its own row, padding not counted."""
-        return (self.attention_mask.cumsum(-1) - 1).clamp(min=0)
+        return token_positions(self.attention_mask)
+
+
+def token_positions(attention_mask: Int[torch.Tensor, "B L"]) -> Int[torch.Tensor, "B L"]:
+    """Each token's place in its own row, counted past the padding (mask 0) between image and words.
+
+    Padding after the last word goes on counting, as in the published code; nobody looks there.
+    """
+    real = attention_mask.long()
+    skipped = (1 - real).cumsum(-1)
+    before_the_last_word = (skipped * real).amax(-1, keepdim=True)
+    places = torch.arange(real.shape[1], device=real.device)
+    return (places - torch.minimum(skipped, before_the_last_word)).clamp(min=0)
 
 
 def greedy_token_ids(

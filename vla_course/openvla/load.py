@@ -1,11 +1,14 @@
 """One word chooses the model: "nano" runs anywhere, "7b" needs a GPU and its weights."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import BitsAndBytesConfig
+from transformers.utils import logging
 
 from vla_course import assets
 from vla_course.openvla import checkpoint
@@ -47,7 +50,8 @@ def load_vla(
     if bits is not None:
         options["quantization_config"] = _quantization(bits)
     if scale == "nano":
-        return OpenVLAForActionPrediction.from_pretrained(path or find_nano(), **options)
+        with _no_progress_bar():
+            return OpenVLAForActionPrediction.from_pretrained(path or find_nano(), **options)
     folder = find_7b(path or OPENVLA_7B, bits=bits)
     options["dtype"] = dtype or torch.bfloat16
     return OpenVLAForActionPrediction.from_pretrained(folder, device_map="cuda", **options)
@@ -93,6 +97,18 @@ def find_7b(name: str | Path, *, bits: int | None = None) -> Path:
             f"the 7B model needs what is not here:\n  - {lines}\nload_vla('nano') does the same on any laptop."
         )
     return folder
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """The nano is there before a bar is drawn."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _quantization(bits: int) -> BitsAndBytesConfig:

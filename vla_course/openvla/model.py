@@ -15,7 +15,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from vla_course.openvla import checkpoint
 from vla_course.openvla.acting import Acting
 from vla_course.openvla.config import OpenVLAConfig
-from vla_course.openvla.decoding import Prompt
+from vla_course.openvla.decoding import Prompt, token_positions
 from vla_course.openvla.processor import OpenVLAProcessor
 from vla_course.openvla.projector import Projector
 from vla_course.openvla.vision import VisionTowers
@@ -116,6 +116,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
                     inputs_embeds.shape[:2], dtype=torch.long, device=inputs_embeds.device
                 )
             inputs_embeds, attention_mask = insert_patches(inputs_embeds, patches, attention_mask)
+            position_ids = token_positions(attention_mask) if position_ids is None else position_ids
             if labels is not None:
                 unlearned = labels.new_full(patches.shape[:2], -100)
                 labels = torch.cat([labels[:, :1], unlearned, labels[:, 1:]], dim=1)
@@ -158,7 +159,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
             patches = mask.new_ones(len(mask), self.config.num_patches)
             whole = torch.cat([mask[:, :1], patches, mask[:, 1:]], dim=1)
             new = inputs["input_ids"].shape[1] + (self.config.num_patches if shown else 0)
-            inputs["position_ids"] = (whole.cumsum(-1) - 1).clamp(min=0)[:, -new:]
+            inputs["position_ids"] = token_positions(whole)[:, -new:]
             inputs["attention_mask"] = mask if shown else whole
         return inputs
 
@@ -213,6 +214,8 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         state = checkpoint.read_weights(folder, config, expected)
         if kwargs.get("quantization_config") is not None and not torch.cuda.is_available():
             checkpoint.refuse_odd_widths(expected)
+        if config.dtype is None and kwargs.get("dtype", "auto") in (None, "auto"):
+            kwargs["dtype"] = state["language_model.lm_head.weight"].dtype
         loaded = super().from_pretrained(
             None, config=config, state_dict=state, output_loading_info=True, **kwargs
         )

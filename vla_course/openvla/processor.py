@@ -129,6 +129,9 @@ class OpenVLAProcessor:
             raise FileNotFoundError(f"{path.name} is missing in {folder}: it says how images are prepared")
         words = folder / "tokenizer.json"
         tokenizer = Tokenizer.from_file(str(words)) if words.exists() else None
+        if tokenizer is not None:  # lengths are our business
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
         return cls(config, tokenizer, json.loads(path.read_text(encoding="utf-8")))
 
     def save_pretrained(self, folder: str | Path) -> None:
