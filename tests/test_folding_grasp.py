@@ -86,7 +86,8 @@ def test_hands_that_pull_apart_slip_before_the_cloth_tears(hands):
         hands.step(apart)
         largest = max(largest, float(stretch(env).max()))
         slipped = slipped or not all(env.held)
-    assert slipped and SLIP_STRETCH <= largest < 1.6
+    # Slipping is looked for within the control step, so at its end the cloth may be shorter again.
+    assert slipped and 1.1 < largest < 1.2 * SLIP_STRETCH
     for _ in range(20):
         hands.step(HOLD_BOTH)
     assert np.isfinite(env.vertices).all() and np.quantile(stretch(env), 0.99) < 1.1  # and recovers

@@ -38,6 +38,7 @@ class Grasp:
         self._at_site = [model.site_pos[site].copy() for site in scene.grasp_site]
         self._anchors = model.eq_data[scene.pinch, 3:6].copy()
         self.held: list[tuple[int, ...]] = [(), ()]
+        self.slipped = [False, False]
 
     def reset(self) -> None:
         """Hold nothing."""
@@ -58,11 +59,17 @@ class Grasp:
         # Open fingers pressed on the table bend as if they closed: to take hold, a hand must also mean to.
         closed = np.minimum(commanded, self.measured_closure())
         for hand in range(2):
-            if self.held[hand]:
-                if commanded[hand] < OPEN_BELOW or self._stretch(self.held[hand], vertices) > SLIP_STRETCH:
-                    self.release(hand)
-            elif closed[hand] > CLOSE_ABOVE:
+            if commanded[hand] < OPEN_BELOW:
+                self.release(hand)
+            elif closed[hand] > CLOSE_ABOVE and not self.held[hand] and not self.slipped[hand]:
                 self.hold(hand, *self._within_reach(hand, vertices))
+
+    def slip(self, vertices: Float[np.ndarray, "V 3"]) -> None:
+        """Lose cloth that is stretched too far; the hand must open before it can take hold again."""
+        for hand, held in enumerate(self.held):
+            if held and self._stretch(held, vertices) > SLIP_STRETCH:
+                self.release(hand)
+                self.slipped[hand] = True
 
     def _closure(self, angles: Float[np.ndarray, "2 fingers"]) -> Float[np.ndarray, "2"]:
         closure: Float[np.ndarray, "2"] = (angles.mean(axis=1) - self._open) / (self._closed - self._open)
@@ -78,7 +85,7 @@ class Grasp:
 
     def release(self, hand: int) -> None:
         """Let go of all a hand holds."""
-        self.held[hand] = ()
+        self.held[hand], self.slipped[hand] = (), False
         self._data.eq_active[self._scene.pinch[hand]] = 0
 
     @property
@@ -88,10 +95,13 @@ class Grasp:
         return anchors
 
     def restore(
-        self, held: tuple[tuple[int, ...], tuple[int, ...]], anchors: Float[np.ndarray, "2 V 3"]
+        self,
+        held: tuple[tuple[int, ...], ...],
+        slipped: tuple[bool, ...],
+        anchors: Float[np.ndarray, "2 V 3"],
     ) -> None:
         """Go back to what was held; MuJoCo's own state says which constraints are active."""
-        self.held = list(held)
+        self.held, self.slipped = list(held), list(slipped)
         self._anchors[:] = anchors
         self._scene.model.eq_data[self._scene.pinch, 3:6] = anchors
 

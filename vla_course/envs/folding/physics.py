@@ -11,6 +11,7 @@ from vla_course.envs.folding.grasp import OPEN_BELOW, Grasp
 from vla_course.envs.folding.scene import Scene
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+SLIP_SUBSTEPS = 2
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class PhysicsState:
     integration: Float[np.ndarray, " S"]
     layer_heights: Float[np.ndarray, " V"]
     held: tuple[tuple[int, ...], tuple[int, ...]]
+    slipped: tuple[bool, ...]
     held_at: Float[np.ndarray, "2 V 3"]
 
 
@@ -82,7 +84,13 @@ class FoldingPhysics:
         self.data.ctrl[:] = joint_target
         self.grasp.update(self._vertices)
         self.layers.update(self._vertices)
-        mujoco.mj_step(self.model, self.data, nstep=substeps)
+        for done in range(0, substeps, SLIP_SUBSTEPS):
+            mujoco.mj_step(self.model, self.data, nstep=min(SLIP_SUBSTEPS, substeps - done))
+            if any(
+                self.held
+            ):  # in one control step a fast arm would stretch cloth to several times its length
+                self._look()
+                self.grasp.slip(self._vertices)
         mujoco.mj_kinematics(self.model, self.data)  # mj_step leaves body positions one physics step old
         self._look()
 
@@ -90,13 +98,19 @@ class FoldingPhysics:
         """All that decides how the motion goes on."""
         integration = np.empty(mujoco.mj_stateSize(self.model, STATE))
         mujoco.mj_getState(self.model, self.data, integration, STATE)
-        return PhysicsState(integration, self.layers.heights, self.held, self.grasp.anchors)
+        return PhysicsState(
+            integration=integration,
+            layer_heights=self.layers.heights,
+            held=self.held,
+            slipped=tuple(self.grasp.slipped),
+            held_at=self.grasp.anchors,
+        )
 
     def restore(self, state: PhysicsState) -> None:
         """Go back to a state of this or an equal simulation. What follows is the same, bit for bit."""
         mujoco.mj_setState(self.model, self.data, state.integration, STATE)
         self.layers.set_heights(state.layer_heights)
-        self.grasp.restore(state.held, state.held_at)
+        self.grasp.restore(state.held, state.slipped, state.held_at)
         mujoco.mj_kinematics(self.model, self.data)
         self._look()
 
