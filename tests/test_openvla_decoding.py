@@ -8,8 +8,14 @@ import torch
 from openvla_reference import EMPTY, expected, expected_tensors, inputs, nano, nano_inputs, reference_model
 from transformers import DynamicCache
 
-from vla_course.action_tokens import next_action_token
+from vla_course.action_tokens import (
+    action_statistics,
+    detokenize_actions,
+    next_action_token,
+    unnormalize_actions,
+)
 from vla_course.openvla.decoding import Prompt, parallel_attention_mask, parallel_hidden_states
+from vla_course.openvla.model import insert_patches
 from vla_course.openvla.processor import build_prompt
 
 CASES = expected()["generation"]
@@ -48,6 +54,25 @@ def test_published_actions_from_a_picture_and_words(case):
             picture(case), INSTRUCTIONS[case["prompt"]].upper(), case["unnorm_key"], constrained=constrained
         )
         np.testing.assert_allclose(action, case["action"], atol=1e-9, rtol=0)
+
+
+@torch.no_grad()
+def test_the_small_functions_put_together_by_hand_give_the_published_action():
+    """The five functions of a lesson, and the boxes of the model between them."""
+    model, case = reference_model(), CASES[2]
+    given = model.processor([build_prompt(INSTRUCTIONS[1])], [picture(case)])
+    words = model.get_input_embeddings()(given["input_ids"])
+    patches = model.projector(model.vision_backbone(given["pixel_values"]))
+    sequence, _ = insert_patches(words, patches, given["attention_mask"])
+    ids = []
+    for _ in range(7):
+        token = next_action_token(model.language_model(inputs_embeds=sequence).logits[:, -1])
+        sequence = torch.cat([sequence, model.get_input_embeddings()(token[:, None])], dim=1)
+        ids.append(token.item())
+    assert ids == case["action_token_ids"]
+    stats = action_statistics(model.config.norm_stats, case["unnorm_key"])
+    action = unnormalize_actions(detokenize_actions(np.array(ids)), stats.q01, stats.q99, stats.mask)
+    np.testing.assert_allclose(action, case["action"], atol=1e-9, rtol=0)
 
 
 def test_a_batch_of_pictures_and_instructions_of_different_length():
