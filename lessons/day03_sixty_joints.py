@@ -112,7 +112,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 torch.set_num_threads(1)  # small matrices: more threads only wait for one another
 nano = LlamaForCausalLM(
     LlamaConfig(
-        hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=344, vocab_size=512
+        hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=384, vocab_size=512
     )
 ).eval()
 prompt = torch.randint(0, 512, (1, 280))
@@ -145,9 +145,10 @@ plots.bars(
 )
 
 # %% [markdown]
-# One million weights can just about say sixty-one numbers at the robot's rate. The real OpenVLA has 7.5 *billion*: its
-# authors report about 6 actions a second, of 7 numbers, on an RTX 4090. Put all of that sixth of a second on its seven
-# tokens, and your function says what 14 and 61 numbers would cost it:
+# One million weights say seven numbers well within the robot's 20 Hz. Sixty-one are at its edge on a quiet core, and beyond
+# it on a busy one. The real OpenVLA has 7.5 *billion*: its authors report about 6 actions a second, of 7 numbers, on an
+# RTX 4090. Put all of that sixth of a second on its seven tokens, and your function says what 14 and 61 numbers would
+# cost it:
 
 # %% tags=["demo"]
 seven_b_hz = {numbers: control_rate_hz(0.0, 1 / 6 / 7, numbers) for numbers in (7, 14, 61)}
