@@ -16,7 +16,7 @@ from vla_course.envs.tabletop.labels import (
     NO_PLACE,
     PART_LABELS,
 )
-from vla_course.envs.tabletop.language import name
+from vla_course.envs.tabletop.language import name, parse
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Task, Thing
 
@@ -123,6 +123,9 @@ def test_answers_are_true():
                 kind = question.split("the ")[1]
                 all_pairs = [t.pair for t in start.things] + ([start.garment] if start.garment else [])
                 assert [pair for pair in all_pairs if pair[1] == kind] == [(asked.answer, kind)]
+            elif asked.kind == "meaning":
+                said = question.removeprefix("what does '").removesuffix("' mean")
+                assert parse(said)[0] == parse(asked.answer)[0] and said != asked.answer
             elif asked.kind == "holding":
                 assert asked.answer == "nothing"
         caption = words.caption(rng)
@@ -131,7 +134,18 @@ def test_answers_are_true():
                 assert f"{thing.color} {thing.kind}" in caption
         if "than" in caption or " of the " in caption.removesuffix("of the"):
             check_relation(caption.replace(" is ", " ", 1), where, true=True)
-    assert kinds >= {"exists", "count", "color", "kind", "where", "relation", "beside", "part", "table"}
+    assert kinds >= {
+        "exists",
+        "count",
+        "color",
+        "kind",
+        "where",
+        "relation",
+        "beside",
+        "part",
+        "table",
+        "meaning",
+    }
     for kind in ("exists", "relation"):
         assert 0.3 < np.mean([answer == "yes" for answer in answers[kind]]) < 0.7
 

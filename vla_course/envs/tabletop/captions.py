@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from vla_course.envs.table import TABLE_MATERIALS
-from vla_course.envs.tabletop.config import COLORS
+from vla_course.envs.tabletop.config import COLORS, VERBS
 from vla_course.envs.tabletop.garments import PARTS
-from vla_course.envs.tabletop.language import name
+from vla_course.envs.tabletop.language import name, phrasings, say
 from vla_course.envs.tabletop.shapes import SHAPES
-from vla_course.envs.tabletop.tasks import Thing, one_of
+from vla_course.envs.tabletop.tasks import Thing, one_of, possible_tasks
 from vla_course.envs.tabletop.world import TabletopWorld
 
 NUMBERS = ("no", "one", "two", "three", "four", "five")
@@ -74,6 +74,7 @@ class SceneWords:
             "relation": self._ask_relation,
             "beside": self._ask_nearest,
             "part": self._ask_part,
+            "meaning": self._ask_meaning,
             "table": lambda rng: ("what is the table made of?", self.table),
             "holding": lambda rng: ("what is in the hand?", name(self.held) if self.held else "nothing"),
         }
@@ -167,6 +168,16 @@ class SceneWords:
             return None
         part = one_of(rng, self.parts)
         return f"where is the {part.part}?", place_name(self.parts[part])
+
+    def _ask_meaning(self, rng: np.random.Generator) -> tuple[str, str] | None:
+        """What an instruction asks for, in plain words. So a phrasing that no demonstration uses is still language."""
+        tasks = possible_tasks(VERBS, self.things, self.garment)
+        if not tasks:
+            return None
+        task = one_of(rng, tasks)
+        plain, *others = phrasings(task.verb, seen=True)
+        phrasing = one_of(rng, (*others, *phrasings(task.verb, seen=False)))
+        return f"what does '{say(task, phrasing)}' mean?", say(task, plain)
 
     def _relations(self) -> list[tuple[int, str, int]]:
         """All that can be said of two things: (which, "left of", which)."""

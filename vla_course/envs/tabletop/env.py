@@ -76,7 +76,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     A task is drawn from the split, then its things and up to three others, often alike in colour or kind, a table, the hand's
     place, colours, cameras, light. `reset(options={...})` pins any of `task` (a verb or a `Task`), `instruction`, `split`,
     `things`, `garment`, `position`, `yaw`, `garment_pose`, `table`, `hand_offset`, `hand_yaw`, `color_shift`, `camera_jitter`,
-    `camera_turn`, `brightness`, `warmth`, `light_shift`; `wrong_instruction=True` says another task than the one scored.
+    `camera_turn`, `brightness`, `warmth`, `light_shift`; `wrong_instruction=True` says another task than the one scored, and
+    `words` any sentence you like.
 
     ## Episode End
 

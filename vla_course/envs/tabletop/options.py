@@ -9,12 +9,14 @@ from vla_course.envs.tabletop.config import COLORS
 from vla_course.envs.tabletop.garments import GARMENTS
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Thing
+from vla_course.envs.wrappers import TEXT_CHARACTERS, TEXT_LENGTH
 
 OPTIONS = (
     "task",
     "instruction",
     "split",
     "wrong_instruction",
+    "words",
     "things",
     "garment",
     "position",
@@ -46,6 +48,20 @@ def pinned_thing(pair: Any) -> Thing:
             f"unknown thing {(color, kind)}: colours are {', '.join(COLORS)}, kinds {', '.join(SHAPES)}"
         )
     return Thing(color, kind)
+
+
+def pinned_words(words: Any) -> str:
+    """A sentence, as it is.
+
+    Raises: ValueError if it is too long, or has letters that the instruction's space does not know.
+    """
+    if (
+        not isinstance(words, str)
+        or not 0 < len(words) <= TEXT_LENGTH
+        or not set(words) <= set(TEXT_CHARACTERS)
+    ):
+        raise ValueError(f"words are 1 to {TEXT_LENGTH} letters of {TEXT_CHARACTERS!r}, not {words!r}")
+    return words
 
 
 def pinned_garment(pair: Any) -> tuple[str, str]:

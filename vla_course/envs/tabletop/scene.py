@@ -145,7 +145,7 @@ def build_scene(timestep_s: float) -> TabletopScene:
     option.iterations, option.ls_iterations, option.tolerance = 8, 6, 1e-6
     option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     add_table_and_sky(spec)
-    add_camera(spec.worldbody, CLOSE_CAMERA, (0.66, 0.0, 0.60), (0.045, 0.0, 0.01), fovy=41.0)
+    add_camera(spec.worldbody, CLOSE_CAMERA, (0.66, 0.0, 0.60), (0.05, 0.0, 0.01), fovy=43.0)
     add_arm(spec)
     for shape in SHAPES.values():
         mesh = spec.add_mesh(name=shape.name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)

@@ -19,7 +19,7 @@ from vla_course.envs.tabletop.config import (
 )
 from vla_course.envs.tabletop.language import Phrasing, parse, phrasings, say
 from vla_course.envs.tabletop.layout import lay
-from vla_course.envs.tabletop.options import OPTIONS, fitting, pinned_garment, pinned_thing
+from vla_course.envs.tabletop.options import OPTIONS, fitting, pinned_garment, pinned_thing, pinned_words
 from vla_course.envs.tabletop.scene import NUM_PLACES
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import (
@@ -43,6 +43,8 @@ class Start:
     told: Task
     """What is said: the task, unless a wrong instruction was asked for."""
     phrasing: Phrasing
+    words: str | None
+    """What is said instead, if anything: words of which nothing is asked."""
     things: tuple[Thing, ...]
     garment: tuple[str, str] | None
     """Colour and kind."""
@@ -64,7 +66,7 @@ class Start:
     @property
     def instruction(self) -> str:
         """What is said, in words."""
-        return say(self.told, self.phrasing)
+        return self.words or say(self.told, self.phrasing)
 
     @property
     def split(self) -> str:
@@ -84,9 +86,9 @@ def draw_start(
     """Draw a start, with what `options` pins put in. Task, layout and looks are drawn apart, so that pinning one leaves the others.
 
     `options` may hold: task (a verb or a Task), instruction (words, which pin the task too), split, wrong_instruction (True: say
-    another task than the one scored), things ((colour, kind) pairs), garment ((colour, kind)), position (one (x, y) a thing, m),
-    yaw (rad), garment_pose (x, y, yaw), table (an index), hand_offset (m), hand_yaw (rad), color_shift, camera_jitter (m), camera_turn (rad),
-    brightness, warmth, light_shift.
+    another task than the one scored), words (any sentence, said in place of the task), things ((colour, kind) pairs), garment
+    ((colour, kind)), position (one (x, y) a thing, m), yaw (rad), garment_pose (x, y, yaw), table (an index), hand_offset (m),
+    hand_yaw (rad), color_shift, camera_jitter (m), camera_turn (rad), brightness, warmth, light_shift.
 
     Raises: ValueError for an option that is not known or does not fit.
     """
@@ -120,6 +122,7 @@ def draw_start(
         task=task,
         told=told,
         phrasing=phrasing,
+        words=pinned_words(pinned["words"]) if "words" in pinned else None,
         things=things,
         garment=garment,
         position=position,
