@@ -1,5 +1,5 @@
-import copy
 import pickle
+from copy import deepcopy
 
 import jaxtyping
 import mink
@@ -305,6 +305,6 @@ def test_a_step_that_is_not_finite_is_named(as_learners_run):
 def test_a_copy_computes_what_the_original_does():
     ik = InverseKinematics()
     joints = home_position()
-    for twin in (copy.deepcopy(ik), pickle.loads(pickle.dumps(ik))):
+    for twin in (deepcopy(ik), pickle.loads(pickle.dumps(ik))):
         moved, _ = twin.forward(joints + 0.1)
         np.testing.assert_array_equal(moved, ik.forward(joints + 0.1)[0])
