@@ -246,47 +246,37 @@ def test_a_random_policy_and_an_idle_one_get_nowhere():
     assert successes["idle"] == 0 and successes["random"] <= 1
 
 
-def test_touching_something_else_first_is_a_failure():
+@pytest.mark.parametrize(
+    ("task", "done", "failure"),
+    [
+        ("touch the green ball", "touch the red cube", "touched the red cube first"),
+        (
+            "push the red cube to the yellow bowl",
+            "put the red cube in the yellow bowl",
+            "the red cube was held",
+        ),
+        ("pick up the green ball", "push the red cube to the right", "the red cube was disturbed"),
+        ("push the red cube to the left", "pick up the red cube", "the red cube was held"),
+    ],
+)
+def test_what_is_done_instead_is_a_failure(task, done, failure):
+    """An expert that obeys does what is said; what is scored is something else."""
     env = tabletop()
-    scene = {"things": [CUBE, BALL], "position": [(0.05, 0.12), (0.05, -0.12)]}
-    env.reset(seed=0, options={**scene, "task": Task("touch", Thing(*BALL))})
-    expert = TabletopExpert(env)
-    wrong = finish_as(env, expert, Task("touch", Thing(*CUBE)))
-    assert not wrong["is_success"] and wrong["failure"] == "touched the red cube first"
-    assert wrong["touched"] == "red cube"
+    scene = {"things": [CUBE, BALL, BOWL], "position": [(0.05, 0.05), (0.0, -0.15), (0.20, -0.10)]}
+    env.reset(seed=0, options={**scene, "instruction": task, "wrong_instruction": done})
+    info = finish(env, TabletopExpert(env, obey=True).act)
+    assert not info["is_success"] and info["failure"] == failure
+    env.reset(seed=0, options={**scene, "instruction": done})
+    assert finish(env, TabletopExpert(env, obey=True).act)["is_success"]
 
 
-def finish_as(env: TabletopEnv, expert: TabletopExpert, task: Task) -> dict:
-    """Let the expert do another task than the one scored."""
-    scored = env.goal
-    other = type(scored)(task, env.world)
-
-    def act():
-        env.goal = other
-        object.__setattr__(env.start, "task", task)
-        action = expert.act()
-        object.__setattr__(env.start, "task", scored.task)
-        env.goal = scored
-        other.look()
-        return action
-
-    return finish(env, act)
-
-
-def test_a_thing_carried_is_not_a_thing_pushed():
-    env = tabletop()
-    scene = {"things": [CUBE, BOWL], "position": [(0.0, 0.15), (0.15, -0.10)]}
-    env.reset(seed=0, options={**scene, "task": Task("push_to", Thing(*CUBE), Thing(*BOWL))})
-    info = finish_as(env, TabletopExpert(env), Task("put", Thing(*CUBE), Thing(*BOWL)))
-    assert not info["is_success"] and info["failure"] == "the red cube was held"
-
-
-def test_pushing_the_wrong_thing_disturbs():
-    env = tabletop()
-    scene = {"things": [CUBE, BALL], "position": [(0.05, 0.0), (0.2, 0.15)]}
-    env.reset(seed=0, options={**scene, "task": Task("pick_up", Thing(*BALL))})
-    info = finish_as(env, TabletopExpert(env), Task("push_direction", Thing(*CUBE), direction="right"))
-    assert not info["is_success"] and info["failure"] == "the red cube was disturbed"
+def test_who_obeys_a_wrong_instruction_does_that_and_not_the_task():
+    env, scored, told = tabletop(), 0, 0
+    for seed in range(10):
+        env.reset(seed=seed, options={"wrong_instruction": True})
+        info = finish(env, TabletopExpert(env, obey=True).act)
+        scored, told = scored + info["is_success"], told + info["told_success"]
+    assert scored == 0 and told >= 5
 
 
 def test_a_closed_hand_takes_nothing():
@@ -386,6 +376,10 @@ def test_unknown_names_come_with_the_known_ones(as_learners_run):
         ({"things": [("red", "cube")], "task": "put"}, "no task of the split 'seen' with the verbs put"),
         ({"things": [("red", "cube")], "instruction": "touch the red ball"}, "not among the things pinned"),
         ({"things": [("red", "cube")], "wrong_instruction": True}, "something else on the table to speak of"),
+        (
+            {"things": [("red", "cube")], "wrong_instruction": "touch the red ball"},
+            "wrong_instruction speaks of what is not on the table",
+        ),
         ({"words": "plié"}, "words are 1 to 128 letters"),
         ({"words": ""}, "words are 1 to 128 letters"),
         ({"table": 5}, "index from 0 to 4"),

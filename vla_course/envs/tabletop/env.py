@@ -76,8 +76,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     A task is drawn from the split, then its things and up to three others, often alike in colour or kind, a table, the hand's
     place, colours, cameras, light. `reset(options={...})` pins any of `task` (a verb or a `Task`), `instruction`, `split`,
     `things`, `garment`, `position`, `yaw`, `garment_pose`, `table`, `hand_offset`, `hand_yaw`, `color_shift`, `camera_jitter`,
-    `camera_turn`, `brightness`, `warmth`, `light_shift`; `wrong_instruction=True` says another task than the one scored, and
-    `words` any sentence you like.
+    `camera_turn`, `brightness`, `warmth`, `light_shift`; `wrong_instruction` says another task than the one scored: True for any,
+    or a `Task`, or its words (`info["told_success"]` tells whether that was done). `words` is any sentence you like.
 
     ## Episode End
 
@@ -202,6 +202,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.joint_target = self.control.start(HOME_M + start.hand_offset, start.hand_yaw, START_CLOSURE)
         self.world.lay_out(start, self.joint_target)
         self.goal = Goal(start.task, self.world)
+        self.told_goal = self.goal if start.told == start.task else Goal(start.told, self.world)
         if self.goal.begins_done():
             raise ValueError(
                 f"the positions pinned leave nothing to do for {start.instruction!r}: move them apart"
@@ -222,6 +223,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             self.joint_target = joints
             self.world.advance(joints, self.config.substeps)
             self.goal.look()
+            if self.told_goal is not self.goal:
+                self.told_goal.look()
         self.elapsed_steps += 1
         success, failed = self.goal.success, self.goal.failure is not None
         terminated = success or failed
@@ -307,6 +310,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "verb": self.task.verb,
             "split": self.start.split,
             "is_success": self.goal.success,
+            "told_success": self.told_goal.success,
             "failure": self.goal.failure or "",
             "touched": self.goal.touched or "",
         }

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from vla_course.control.rotations import rpy_from_matrix
 from vla_course.envs.tabletop.arm import DOWNWARD
 from vla_course.envs.tabletop.env import TabletopEnv
+from vla_course.envs.tabletop.goals import Goal
 from vla_course.envs.tabletop.layout import PUSH_M
 from vla_course.envs.tabletop.shapes import SHAPES, Shape
 from vla_course.envs.tabletop.tasks import DIRECTIONS
@@ -29,12 +30,12 @@ CARRY_M, DROP_M = 0.10, 0.012
 
 
 class TabletopExpert:
-    """Does what the environment scores, whatever was said.
+    """Does what the environment scores, whatever was said; or, with `obey=True`, what was said, whatever is scored.
 
     It has no memory: each action follows from the state alone, so it can take over from any policy at any step.
     """
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: Any, *, obey: bool = False) -> None:
         """`env` is a TabletopEnv, wrapped or not.
 
         Raises: TypeError if there is no TabletopEnv inside `env`.
@@ -42,13 +43,13 @@ class TabletopExpert:
         tabletop = getattr(env, "unwrapped", env)
         if not isinstance(tabletop, TabletopEnv):
             raise TypeError(f"the tabletop expert needs a TabletopEnv, not a {type(tabletop).__name__}")
-        self._env = tabletop
+        self._env, self._obey = tabletop, obey
 
     def act(self, observation: object = None) -> Float[np.ndarray, "7"]:
         """The expert's action in the environment's present state. The observation is not used: the expert sees the truth."""
         env = self._env
         self._hand, orientation = env.control.pose(env.joint_target)
-        verb = env.task.verb
+        verb = self._goal.task.verb
         if verb == "touch":
             goal, grip, longest = self._touch()
         elif verb.startswith("push"):
@@ -63,16 +64,20 @@ class TabletopExpert:
         action[6] = grip
         return np.clip(action, -1, 1)
 
+    @property
+    def _goal(self) -> Goal:
+        return self._env.told_goal if self._obey else self._env.goal
+
     def _touch(self) -> tuple[np.ndarray, float, float]:
-        anchor = self._env.world.anchor(self._env.task.target)
+        anchor = self._env.world.anchor(self._goal.task.target)
         return self._over_then_down(anchor[:2] - FIST_MIDDLE_M * [0, 0.5], 0.0, CLOSED)
 
     def _pick(self) -> tuple[np.ndarray, float, float]:
-        env, world = self._env, self._env.world
+        world = self._env.world
         thing = self._thing()
         top = self._top_m()
         above = thing[:2] - [max(0.004, min(self._shape().radius_m - FINGERS_BACK_M, 0.016)), 0.0]
-        if world.held == env.goal.target:
+        if world.held == self._goal.target:
             return self._hand + np.array([0.0, 0.0, DESCEND_M]), CLOSED, TRAVEL_M
         ready = max(OPEN_HEIGHT_M, top + 0.002)
         if np.linalg.norm(self._hand[:2] - above) < ALIGNED_M and self._hand[2] < ready + 0.015:
@@ -87,12 +92,12 @@ class TabletopExpert:
 
     def _carrying(self) -> bool:
         """Whether the thing is held already, or lies where it should and only has to be let go."""
-        return self._env.world.held == self._env.goal.target
+        return self._env.world.held == self._goal.target
 
     def _put(self) -> tuple[np.ndarray, float, float]:
-        world, goal = self._env.world, self._env.goal
-        assert goal.place is not None and self._env.task.destination is not None
-        there = SHAPES[self._env.task.destination.kind]
+        world, goal = self._env.world, self._goal
+        assert goal.place is not None and self._goal.task.destination is not None
+        there = SHAPES[self._goal.task.destination.kind]
         thing, place = self._thing(), world.position[goal.place]
         grip_offset = self._hand - thing
         bottom = thing[2] - self._shape().rest_m
@@ -109,11 +114,11 @@ class TabletopExpert:
         return np.array([*place[:2], high + 0.02]) + grip_offset, CLOSED, TRAVEL_M
 
     def _push(self) -> tuple[np.ndarray, float, float]:
-        env, goal = self._env, self._env.goal
+        env, goal = self._env, self._goal
         thing, radius = self._thing()[:2], self._shape().radius_m
-        if env.task.direction is not None:
+        if self._goal.task.direction is not None:
             # Towards a point, not along a line: what slips to the side is brought back.
-            way = goal.home[:2] + (PUSH_M + 0.015) * np.array(DIRECTIONS[env.task.direction]) - thing
+            way = goal.home[:2] + (PUSH_M + 0.015) * np.array(DIRECTIONS[self._goal.task.direction]) - thing
             left = float(np.linalg.norm(way))
         else:
             assert goal.place is not None
@@ -148,16 +153,16 @@ class TabletopExpert:
         return np.array([*spot, clear if away > 0.08 else max(height + 0.05, clear - 0.03)]), grip, TRAVEL_M
 
     def _thing(self) -> Float[np.ndarray, "3"]:
-        target = self._env.goal.target
+        target = self._goal.target
         assert target is not None
         thing: Float[np.ndarray, "3"] = self._env.world.position[target]
         return thing
 
     def _shape(self) -> Shape:
-        return SHAPES[self._env.task.target.kind]
+        return SHAPES[self._goal.task.target.kind]
 
     def _top_m(self) -> float:
         """How high the thing reaches now: less than standing, if it fell over."""
         shape = self._shape()
-        standing = self._env.world.upright[self._env.goal.target] > 0.9
+        standing = self._env.world.upright[self._goal.target] > 0.9
         return shape.height_m if standing else 2 * min(shape.rest_m, shape.radius_m)

@@ -85,8 +85,8 @@ def draw_start(
 ) -> Start:
     """Draw a start, with what `options` pins put in. Task, layout and looks are drawn apart, so that pinning one leaves the others.
 
-    `options` may hold: task (a verb or a Task), instruction (words, which pin the task too), split, wrong_instruction (True: say
-    another task than the one scored), words (any sentence, said in place of the task), things ((colour, kind) pairs), garment
+    `options` may hold: task (a verb or a Task), instruction (words, which pin the task too), split, wrong_instruction (say another
+    task than the one scored: True for any, or a Task, or its words), words (any sentence, said in place of the task), things ((colour, kind) pairs), garment
     ((colour, kind)), position (one (x, y) a thing, m), yaw (rad), garment_pose (x, y, yaw), table (an index), hand_offset (m),
     hand_yaw (rad), color_shift, camera_jitter (m), camera_turn (rad), brightness, warmth, light_shift.
 
@@ -99,7 +99,7 @@ def draw_start(
     about, layout, looks = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=3))
     task, phrasing, things, garment = _choose(about, config, verbs, pinned.get("split", split), pinned)
     pose, position, yaw, things = lay(layout, config, task, things, garment, pinned)
-    told = _told(about, task, things, garment) if pinned.get("wrong_instruction", False) else task
+    told = _told(about, task, things, garment, pinned.get("wrong_instruction", False))
     if told.verb != phrasing_verb(phrasing):
         phrasing = one_of(about, phrasings(told.verb, seen=phrasing.seen))
     low, high = config.brightness_range
@@ -216,9 +216,22 @@ def _with_distractors(
 
 
 def _told(
-    rng: np.random.Generator, task: Task, things: tuple[Thing, ...], garment: tuple[str, str] | None
+    rng: np.random.Generator,
+    task: Task,
+    things: tuple[Thing, ...],
+    garment: tuple[str, str] | None,
+    wrong: bool | str | Task,
 ) -> Task:
-    """Another task that could be asked here, about another target."""
+    """What is said: the task itself, or the wrong one asked for, or any wrong one about another target."""
+    if wrong is False:
+        return task
+    if wrong is not True:
+        told = check_task(parse(wrong)[0] if isinstance(wrong, str) else wrong)
+        if told not in possible_tasks(VERBS, things, garment):
+            raise ValueError(
+                f"wrong_instruction speaks of what is not on the table: {told} with {things} and {garment}"
+            )
+        return told
     others = [other for other in possible_tasks((task.verb,), things, garment) if other.target != task.target]
     others = others or [
         other for other in possible_tasks(VERBS, things, garment) if other.target != task.target
@@ -227,5 +240,4 @@ def _told(
         raise ValueError(
             "wrong_instruction wants something else on the table to speak of: pin more things, or none"
         )
-    told: Task = one_of(rng, others)
-    return told
+    return one_of(rng, others)
