@@ -1,0 +1,84 @@
+"""The programs that make the nano model: every stage runs, stops and goes on, and what they promise holds."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+TOOLS = Path(__file__).parent.parent / "tools" / "nano"
+
+
+@pytest.fixture(autouse=True)
+def nano_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TOOLS))
+
+
+def test_all_stages_run_from_nothing_and_go_on_where_they_were(tmp_path: Path) -> None:
+    import make_nano
+    import nano_config
+
+    from vla_course.openvla.load import load_vla
+
+    config = nano_config.tiny()
+    stages = ["scenes", "words", "dinov2", "siglip", "language", "actions"]
+    make_nano.run(config, tmp_path, stages, workers=1)
+    model = load_vla(path=tmp_path / "model")
+    action = model.predict_action(np.zeros((84, 84, 3), np.uint8), "touch the red cube", "tabletop")
+    assert action.shape == (7,) and np.isfinite(action).all()
+    shard = tmp_path / "scenes" / "actions_0000.npz"
+    written = shard.stat().st_mtime_ns
+    longer = replace(config, learn=replace(config.learn, action_steps=3))
+    make_nano.run(longer, tmp_path, stages, workers=1)
+    assert shard.stat().st_mtime_ns == written
+    assert json.loads((tmp_path / "language.json").read_text())["steps"] == 2
+    assert json.loads((tmp_path / "actions.json").read_text())["steps"] == 3
+
+
+def test_no_instruction_of_a_demonstration_is_held_out() -> None:
+    import nano_config
+    import scenes
+
+    from vla_course.envs.tabletop.language import parse
+
+    config = nano_config.tiny()
+    config = replace(config, scenes=replace(config.scenes, action_episodes=6, alternatives=3))
+    found = scenes.record_actions(config, 0)
+    read = [parse(text) for text in json.loads(str(found["words"]))]
+    assert len(read) == len(found["action"]) > len(found["image"])
+    assert all(phrasing.seen and not task.held_out for task, phrasing in read)
+    assert np.abs(found["action"]).max() <= 1
+
+
+def test_the_last_256_words_are_the_action_tokens() -> None:
+    import nano_config
+    import words
+
+    tokenizer = words.train_tokenizer(nano_config.NanoConfig(), [])
+    assert tokenizer.get_vocab_size() == 1024
+    assert tokenizer.token_to_id("<action_0>") == 768 and tokenizer.token_to_id("<action_255>") == 1023
+    assert tokenizer.token_to_id("<empty>") == words.EMPTY
+    text = words.point_prompt("the left sleeve of the red t-shirt")
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_soft_labels_forgive_neighbours_and_become_hard() -> None:
+    import learn
+
+    ids = torch.tensor([900, 50])
+    hits, near, far = (torch.zeros(2, 1024) for _ in range(3))
+    for logits, first in ((hits, 900), (near, 903), (far, 990)):
+        logits[0, first] = logits[1, 50] = 8.0
+    soft = [learn.soft_cross_entropy(logits, ids, 4.0).item() for logits in (hits, near, far)]
+    assert soft[0] < soft[1] < soft[2]
+    hard = torch.nn.functional.cross_entropy(near, ids).item()
+    assert learn.soft_cross_entropy(near, ids, 0.0).item() == pytest.approx(hard, abs=1e-5)
+
+
+def test_wilson_interval() -> None:
+    import prove
+
+    assert prove.wilson(0, 100) == pytest.approx((0.0, 0.0370), abs=1e-3)
+    assert prove.wilson(80, 100) == pytest.approx((0.7112, 0.8666), abs=1e-3)

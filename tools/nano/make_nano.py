@@ -1,0 +1,73 @@
+"""Make the nano OpenVLA from nothing, or go on where it was stopped.
+
+    python tools/nano/make_nano.py                       all stages of the full recipe, hours on two cores
+    python tools/nano/make_nano.py --preset touch        a first complete pass: touching only
+    python tools/nano/make_nano.py --stage scenes --workers 2
+
+Everything is kept under build/nano/<preset>/, which git ignores.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from assemble import new_model
+from nano_config import PRESETS, NanoConfig
+from scenes import make_scenes, shard_path
+from towers import Sights, train_tower
+from words import load_tokenizer, train_tokenizer
+
+from vla_course import assets
+
+STAGES = ("scenes", "words", "dinov2", "siglip", "language", "actions", "evaluate")
+
+
+def main() -> None:
+    """Run the stages that were asked for, in their order."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=list(PRESETS), default="full")
+    parser.add_argument("--stage", choices=STAGES, nargs="+", default=list(STAGES))
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes that draw scenes, threads that train"
+    )
+    parser.add_argument("--folder", type=Path, help="where everything is kept (build/nano/<preset>)")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.workers)
+    folder = chosen.folder or assets.CHECKOUT / "build" / "nano" / chosen.preset
+    run(PRESETS[chosen.preset](), folder, chosen.stage, chosen.workers)
+
+
+def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> None:
+    """All stages named, each going on from what lies in the folder."""
+    from learn import learn
+    from prove import prove
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if "scenes" in stages:
+        make_scenes(config, folder / "scenes", workers=workers)
+    if "words" in stages and not (folder / "tokenizer.json").exists():
+        first = np.load(shard_path(folder / "scenes", "sight", 0))
+        extra = [text for words in json.loads(str(first["words"])) for text in _texts(words)]
+        train_tokenizer(config, extra).save(str(folder / "tokenizer.json"))
+    for which in ("dinov2", "siglip"):
+        if which in stages:
+            sights = Sights(folder / "scenes", config, load_tokenizer(folder))
+            train_tower(which, new_model(config).vision_backbone, config, sights, folder)
+    for stage in ("language", "actions"):
+        if stage in stages:
+            learn(stage, config, folder)
+    if "evaluate" in stages:
+        prove(config, folder)
+
+
+def _texts(words: dict[str, list]) -> list[str]:
+    questions = [text for pair in words["questions"] for text in pair]
+    return [*words["captions"], *questions, *(point[0] for point in words["points"])]
+
+
+if __name__ == "__main__":
+    main()
