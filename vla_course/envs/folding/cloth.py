@@ -17,7 +17,9 @@ DENSITY_KG_M2 = 0.35
 FRICTION = 0.9
 VERTEX_DAMPING_PER_KG = 2.0
 HIDDEN_GROUP = 4
-MAX_LAYER_HEIGHT_M = 0.05
+MAX_LAYER_HEIGHT_M = (
+    7 * RADIUS_M
+)  # a vertex on four sheets; without a bound, two that stand on each other climb
 SHRINK_M = 0.0015
 CLOTH = "cloth"
 

@@ -181,7 +181,10 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._sensors = self._state_sensors()
         for camera in cameras:
             self._sensors[f"image_{camera}"] = partial(self.picture, camera, image_size)
-        self._ended = True
+        self._goal: Goal | None = None
+        self.joint_target = home_position()
+        self.previous_actions = np.zeros((HISTORY, 61), np.float32)
+        self.stage, self.elapsed_steps, self._ended = 0, 0, True
 
     # What an episode is made of
 
@@ -194,6 +197,16 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def data(self) -> mujoco.MjData:
         """The MuJoCo data of the garment size in use."""
         return self.physics.data
+
+    @property
+    def goal(self) -> Goal:
+        """The folds of this episode, laid out in the world.
+
+        Raises: RuntimeError before the first reset.
+        """
+        if self._goal is None:
+            raise RuntimeError("no episode has begun: call reset() first")
+        return self._goal
 
     @property
     def control_hz(self) -> int:
@@ -367,7 +380,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         # A square towel looks the same at every quarter turn: name its corners so that "far" is far from the robots.
         turns = round(-start.yaw / (np.pi / 2)) % 4 if flat.name == "towel" else 0
         garment = turned_towel(flat, turns) if turns else flat
-        self.goal = Goal(garment, start.position, start.yaw + flat.yaw_rad)
+        self._goal = Goal(garment, start.position, start.yaw + flat.yaw_rad)
         self.physics.scene.dress(color=start.color, table=start.table, camera_jitter=start.camera_jitter)
 
     def _at_rest(self) -> bool:

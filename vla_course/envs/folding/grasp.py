@@ -15,6 +15,7 @@ from vla_course.envs.shadow_hand import CLOSED_HAND, OPEN_HAND
 
 CLOSE_ABOVE, OPEN_BELOW = 0.75, 0.60
 REACH_M = 0.04
+LOWEST_GRASP_M = 0.012  # a hand pressed into the table would tie cloth below it
 FINGERS_HALF_WIDTH_M = 0.036
 PINCH_DEPTH_M, PINCH_HEIGHT_M = 0.018, 0.04
 ACROSS_FINGERS, AHEAD_OF_PALM = np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0])
@@ -110,6 +111,8 @@ class Grasp:
     ) -> tuple[tuple[int, ...], Float[np.ndarray, " P"]]:
         """The vertices between the fingers, of all layers, and how far each is beside the grasp site; none if none is near."""
         site = self._scene.grasp_site[hand]
+        if self._data.site_xpos[site, 2] < LOWEST_GRASP_M:
+            return (), np.zeros(0)
         frame = self._data.site_xmat[site].reshape(3, 3)
         free = np.ones(len(vertices), bool)
         free[list(self.held[1 - hand])] = False
