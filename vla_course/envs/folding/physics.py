@@ -84,11 +84,11 @@ class FoldingPhysics:
         self.data.ctrl[:] = joint_target
         self.grasp.update(self._vertices)
         self.layers.update(self._vertices)
-        for done in range(0, substeps, SLIP_SUBSTEPS):
-            mujoco.mj_step(self.model, self.data, nstep=min(SLIP_SUBSTEPS, substeps - done))
-            if any(
-                self.held
-            ):  # in one control step a fast arm would stretch cloth to several times its length
+        # In a whole control step a fast arm would stretch the cloth it holds to several times its length.
+        stride = SLIP_SUBSTEPS if any(self.held) else substeps
+        for done in range(0, substeps, stride):
+            mujoco.mj_step(self.model, self.data, nstep=min(stride, substeps - done))
+            if any(self.held):
                 self._look()
                 self.grasp.slip(self._vertices)
         mujoco.mj_kinematics(self.model, self.data)  # mj_step leaves body positions one physics step old
