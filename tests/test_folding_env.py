@@ -10,6 +10,7 @@ import pytest
 from episodes import CASES, expert_episode, folding_env, play, random_episode, same
 from gymnasium import spaces
 
+from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.config import FoldingConfig, StartConfig
 from vla_course.envs.folding.env import CAMERAS, FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
@@ -431,6 +432,18 @@ def test_options_that_do_not_fit_say_what_would(as_learners_run):
             env.reset(options=option)
     with pytest.raises(ValueError, match="unknown camera 'moon'"):
         env.picture("moon", (8, 8))
+
+
+def test_before_the_first_reset_one_message_says_what_to_do():
+    env = FoldingEnv("towel")
+    for ask in (
+        lambda: env.step(IDLE),
+        lambda: env.stage_fold_good(),
+        lambda: FoldingExpert(env).act(),
+        lambda: EndEffectorAction(env).step(np.zeros(14, np.float32)),
+    ):
+        with pytest.raises(RuntimeError, match=r"call reset\(\)"):
+            ask()
 
 
 def test_pictures_come_only_when_asked_for():

@@ -93,6 +93,46 @@ def test_hands_that_pull_apart_slip_before_the_cloth_tears(hands):
     assert np.isfinite(env.vertices).all() and np.quantile(stretch(env), 0.99) < 1.1  # and recovers
 
 
+def test_a_hand_that_slipped_must_open_before_it_takes_again(hands):
+    env = start_carrying(hands)
+    apart = HOLD_BOTH.copy()
+    apart[1], apart[8] = 1, -1
+    for _ in range(40):
+        hands.step(apart)
+        if not all(env.held):
+            break
+    lost = [hand for hand in (LEFT, RIGHT) if not env.held[hand]]
+    assert lost
+    snapshot = env.save()  # what a hand has lost is part of it
+    other = FoldingEnv("towel")
+    other.reset(seed=1)
+    for one in (env, other):
+        one.restore(snapshot)
+        for _ in range(8):
+            one.step(np.zeros(61, np.float32))
+            assert not any(one.held[hand] for hand in lost)
+
+
+def test_a_hand_inside_the_table_takes_nothing(hands):
+    """Cloth tied below the table would be torn between hand and table."""
+    hands.reset(seed=0)
+    env, expert = hands.unwrapped, FoldingExpert(hands)
+    while expert.phase is not Phase.DESCEND or env.hand_position[:, 2].max() > 0.08:
+        env.step(expert.act())
+    down = np.zeros(14, np.float32)
+    down[[2, 9]], down[[6, 13]] = -0.25, 1
+    for _ in range(40):
+        hands.step(down)
+        if env.hand_position[:, 2].max() < 0.008:
+            break
+    nearest = [np.linalg.norm(env.vertices - hand, axis=1).min() for hand in env.hand_position]
+    assert env.hand_position[:, 2].max() < 0.008 and max(nearest) < REACH_M
+    for _ in range(6):
+        hands.step(HOLD_BOTH)
+        assert env.hand_position[:, 2].max() < 0.012
+    assert env.hand_closure().min() > CLOSE_ABOVE and env.held == ((), ())
+
+
 def test_one_hand_takes_all_the_layers_between_its_fingers():
     """The trousers' second fold is held at one place, where both legs lie on each other."""
     env, played = folding_env("trousers"), expert_episode("trousers")
