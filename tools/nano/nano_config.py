@@ -98,7 +98,7 @@ def touch_first() -> NanoConfig:
             sight_shards=10, action_shards=12, action_episodes=200, verbs=("touch",), garment_share=0.0
         ),
         towers=TowersConfig(steps=800),
-        learn=LearnConfig(language_steps=120, action_steps=800, warm_up_steps=350),
+        learn=LearnConfig(language_steps=100, action_steps=1800, warm_up_steps=600),
     )
 
 
