@@ -17,7 +17,7 @@ from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import OpenVLAProcessor
 
-DATA = Path(__file__).with_name("data") / "openvla"
+DATA = Path(__file__).parents[1] / "data" / "reference" / "openvla"
 EMPTY = 29871
 
 # What Llama's tokenizer cuts the four stored prompts into; the tokenizer itself is not here.
