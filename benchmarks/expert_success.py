@@ -1,6 +1,5 @@
 """How often the expert folds each garment, from starts over the whole randomisation. One record for each garment."""
 
-import math
 import time
 
 import numpy as np
@@ -8,17 +7,10 @@ from measuring.report import GARMENTS, Row, asked_to_be_quick, finish
 
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
+from vla_course.evaluate import wilson_interval
 
 EPISODES = 100
 TARGETS = {"towel": "≥ 98", "tshirt": "≥ 95", "trousers": "≥ 90", "towel_quarter": ""}
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a success rate. Source: Wilson 1927; Brown, Cai and DasGupta 2001."""
-    z, share = 1.959964, successes / trials
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def episode(env: FoldingEnv, seed: int) -> dict:

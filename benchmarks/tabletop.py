@@ -6,13 +6,13 @@ CPU time of the process on one core; success from starts over the whole randomis
 import time
 
 import numpy as np
-from expert_success import wilson_interval
 from measuring.report import Row, asked_to_be_quick, finish
 
 from vla_course.envs.tabletop.config import VERBS
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.tabletop.garments import GARMENTS
+from vla_course.evaluate import wilson_interval
 
 EPISODES, RANDOM_EPISODES, PICTURES = 100, 50, 500
 SPLITS = ("seen", "unseen_combination")

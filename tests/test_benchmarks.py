@@ -33,14 +33,6 @@ def test_a_target_is_met_or_missed_or_there_is_none():
     assert row("for information", 3.0).met is None
 
 
-def test_success_rates_come_with_wilsons_interval():
-    """Values of the textbook (Brown, Cai and DasGupta) and of R's `binom.confint`."""
-    wilson_interval = importlib.import_module("expert_success").wilson_interval
-    assert wilson_interval(14, 20) == pytest.approx((0.4810, 0.8545), abs=5e-4)
-    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=5e-4)
-    assert wilson_interval(100, 100) == pytest.approx((0.9630, 1.0), abs=5e-4)
-
-
 def test_the_bare_steps_are_those_inside(monkeypatch):
     """What stands in for `mj_step` does the same, and its time is part of the whole."""
     stepping = importlib.import_module("stepping")

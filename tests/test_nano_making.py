@@ -75,10 +75,3 @@ def test_soft_labels_forgive_neighbours_and_become_hard() -> None:
     assert soft[0] < soft[1] < soft[2]
     hard = torch.nn.functional.cross_entropy(near, ids).item()
     assert learn.soft_cross_entropy(near, ids, 0.0).item() == pytest.approx(hard, abs=1e-5)
-
-
-def test_wilson_interval() -> None:
-    import prove
-
-    assert prove.wilson(0, 100) == pytest.approx((0.0, 0.0370), abs=1e-3)
-    assert prove.wilson(80, 100) == pytest.approx((0.7112, 0.8666), abs=1e-3)

@@ -1,0 +1,61 @@
+"""The model as a policy: who is asked, what it sees, what it is told."""
+
+import numpy as np
+import pytest
+from openvla_reference import nano
+
+from vla_course.policies.openvla import OpenVLAPolicy
+from vla_course.policy import Policy
+
+rng = np.random.default_rng(0)
+PICTURES = rng.integers(0, 256, (3, 28, 28, 3), dtype=np.uint8)
+WORDS = ["touch the cube", "pick up the can", "touch the star"]
+OBSERVATIONS = {"image_close": PICTURES, "instruction": WORDS}
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Its seven numbers reach beyond what an environment takes, so that clipping shows."""
+    statistics = {"q01": [-3.0] * 7, "q99": [3.0] * 7, "mask": [True] * 6 + [False]}
+    return nano(norm_stats={"tabletop": {"action": statistics}})
+
+
+def test_one_action_for_each_environment_within_bounds(model):
+    policy = OpenVLAPolicy(model)
+    assert isinstance(policy, Policy) and policy.image_size == (28, 28)
+    chunks = policy.act(OBSERVATIONS)
+    wanted = np.clip(model.predict_action(list(PICTURES), WORDS, "tabletop"), -1, 1)
+    assert chunks.shape == (3, 1, 7) and chunks.dtype == np.float32
+    np.testing.assert_allclose(chunks[:, 0], wanted, atol=1e-6)
+    assert np.abs(chunks).max() == 1
+
+
+def test_environments_that_are_over_are_not_asked(model, monkeypatch):
+    whole = OpenVLAPolicy(model).act(OBSERVATIONS)
+    running = np.array([True, False, True])
+    asked = []
+    predict = model.predict_action
+    monkeypatch.setattr(model, "predict_action", lambda i, w, k: asked.extend(w) or predict(i, w, k))
+    chunks = OpenVLAPolicy(model).act(OBSERVATIONS | {"running": running})
+    assert asked == [WORDS[0], WORDS[2]]
+    np.testing.assert_allclose(chunks[running], whole[running], atol=1e-6)
+    assert (chunks[1] == 0).all()
+    assert (OpenVLAPolicy(model).act(OBSERVATIONS | {"running": ~running & False}) == 0).all()
+
+
+def test_words_of_our_own_and_another_look(model):
+    said = OpenVLAPolicy(model, instruction=WORDS[1])
+    alone = OpenVLAPolicy(model).act({"image_close": PICTURES, "instruction": [WORDS[1]] * 3})
+    np.testing.assert_array_equal(said.act({"image_close": PICTURES}), alone)
+    dark = OpenVLAPolicy(model, look=lambda pictures: pictures * 0)
+    np.testing.assert_array_equal(
+        dark.act(OBSERVATIONS), OpenVLAPolicy(model).act(OBSERVATIONS | {"image_close": PICTURES * 0})
+    )
+    assert not np.array_equal(dark.act(OBSERVATIONS), OpenVLAPolicy(model).act(OBSERVATIONS))
+
+
+def test_what_does_not_fit_is_said_at_once(model):
+    with pytest.raises(ValueError, match="tabletop"):
+        OpenVLAPolicy(model, unnorm_key="bridge_orig")
+    with pytest.raises(KeyError, match=r"cameras=\('top',\)"):
+        OpenVLAPolicy(model, camera="top").act(OBSERVATIONS)

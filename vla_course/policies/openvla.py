@@ -1,0 +1,70 @@
+"""An OpenVLA as a policy: what a camera sees and what is said, in; a motor command, out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from vla_course.openvla.model import OpenVLAForActionPrediction
+
+Look = Callable[[np.ndarray], np.ndarray]
+"""Changes the pictures, uint8 (N, H, W, 3), before the model sees them."""
+
+
+class OpenVLAPolicy:
+    """Asks the model for one action of each environment, from one camera's picture and the instruction.
+
+    Environments for it show `image_<camera>`; `image_size` is the height and width that the model looks at, so that nothing has
+    to be resized. `instruction` is said to all environments in place of their own, and `look` changes what the model sees, noise
+    for example. It has no memory: every action follows from the present picture.
+    """
+
+    def __init__(
+        self,
+        model: OpenVLAForActionPrediction,
+        *,
+        camera: str = "close",
+        unnorm_key: str | None = "tabletop",
+        instruction: str | None = None,
+        look: Look | None = None,
+    ) -> None:
+        """Raises: ValueError for a data set that the model has no statistics of."""
+        self.model, self.camera, self.unnorm_key = model, camera, unnorm_key
+        self.instruction, self.look = instruction, look
+        self.action_dim = model.get_action_dim(unnorm_key)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the model looks at, pixels."""
+        side = int(self.model.config.image_size)
+        return side, side
+
+    def act(self, observations: Mapping[str, Any]) -> Float[np.ndarray, "N 1 A"]:
+        """One action for each environment, clipped to [-1, 1]; zeros where `observations["running"]` is False.
+
+        Raises: KeyError where the environments do not show this camera, or say nothing.
+        """
+        pictures = self._pictures(observations)
+        count = len(pictures)
+        said = [self.instruction] * count if self.instruction else list(observations["instruction"])
+        asked = np.flatnonzero(observations.get("running", np.ones(count, bool)))
+        chunks = np.zeros((count, 1, self.action_dim), np.float32)
+        seen = pictures[asked] if self.look is None else self.look(pictures[asked])
+        if len(asked):
+            words = [said[k] for k in asked]
+            actions = self.model.predict_action(list(seen), words, self.unnorm_key)
+            chunks[asked, 0] = np.clip(actions, -1, 1)
+        return chunks
+
+    def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
+        """Nothing to forget."""
+
+    def _pictures(self, observations: Mapping[str, Any]) -> UInt8[np.ndarray, "N H W 3"]:
+        key = f"image_{self.camera}"
+        if key not in observations:
+            raise KeyError(
+                f"this policy looks through the camera {self.camera!r}, and the observations are {sorted(observations)}: "
+                f"make the environment with cameras=({self.camera!r},)"
+            )
+        return np.asarray(observations[key])
