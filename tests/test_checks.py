@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from vla_course.checks.claims import kind_problem, same
 from vla_course.checks.notebook import days, lesson_of
@@ -80,7 +81,7 @@ def test_mistakes_belong_to_exercises(day):
 @pytest.mark.parametrize(("day", "name"), EXERCISES)
 def test_the_worked_case_gives_its_answer(day, name):
     task, _ = exercise(day, name)
-    names = {task.name.split(".")[0]: owner(task), "np": np, "math": math}
+    names = {task.name.split(".")[0]: owner(task), "np": np, "math": math, "torch": torch}
     answer = eval(task.case.call, names)
     assert kind_problem(answer, task.case.answer) is None
     assert same(answer, task.case.answer, task.case.tolerance)

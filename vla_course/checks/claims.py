@@ -97,7 +97,10 @@ def _is_array(value: Any) -> bool:
 
 
 def _numpy(value: Any) -> np.ndarray:
-    return np.asarray(value.detach().cpu().float() if hasattr(value, "detach") else value)
+    if hasattr(value, "detach"):  # a torch tensor; NumPy does not know bfloat16
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() else value
+    return np.asarray(value)
 
 
 def _kind(value: Any) -> str:
