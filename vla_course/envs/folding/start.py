@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vla_course.envs.folding.config import YAW_RANGE_RAD, StartConfig
+from vla_course.envs.reset_options import fitting
 
 GARMENT_COLORS: dict[str, tuple[float, float, float]] = {
     "blue": (0.20, 0.38, 0.68),
@@ -76,17 +77,5 @@ def _fitting(name: str, value: Any, like: Any, *, num_sizes: int, num_tables: in
                 f"unknown color {value!r}: choose one of {', '.join(GARMENT_COLORS)}, or give three numbers"
             )
         return np.array(GARMENT_COLORS[value])
-    if name in ("size", "table"):
-        count = num_sizes if name == "size" else num_tables
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < count:
-            raise ValueError(f"reset option {name!r} is an index from 0 to {count - 1}, not {value!r}")
-        return int(value)
-    try:
-        array = np.array(np.broadcast_to(np.asarray(value, dtype=float), np.shape(like)))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"reset option {name!r} wants numbers of shape {np.shape(like)}, not {value!r}"
-        ) from None
-    if not np.isfinite(array).all():
-        raise ValueError(f"reset option {name!r} holds {value!r}: give finite numbers")
-    return float(array) if name == "yaw" else array
+    counts = {"size": num_sizes, "table": num_tables}
+    return fitting(name, value, like, count=counts.get(name))

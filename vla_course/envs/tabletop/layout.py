@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from vla_course.envs.reset_options import fitting
 from vla_course.envs.tabletop.config import StartConfig
 from vla_course.envs.tabletop.garments import FlatGarment, flat_garment
-from vla_course.envs.tabletop.options import fitting
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import DIRECTIONS, Task, Thing
 

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
-from vla_course.envs.table import TABLE_MATERIALS
 from vla_course.envs.tabletop.config import COLORS
 from vla_course.envs.tabletop.garments import GARMENTS
 from vla_course.envs.tabletop.shapes import SHAPES
@@ -78,24 +75,3 @@ def pinned_garment(pair: Any) -> tuple[str, str]:
             f"unknown garment {(color, kind)}: colours are {', '.join(COLORS)}, kinds {', '.join(GARMENTS)}"
         )
     return color, kind
-
-
-def fitting(name: str, value: Any, like: Any) -> Any:
-    """A pinned value as numbers of the shape of `like`.
-
-    Raises: ValueError if it is none.
-    """
-    if name == "table":
-        count = len(TABLE_MATERIALS)
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < count:
-            raise ValueError(f"reset option 'table' is an index from 0 to {count - 1}, not {value!r}")
-        return int(value)
-    try:
-        array = np.array(np.broadcast_to(np.asarray(value, dtype=float), np.shape(like)))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"reset option {name!r} wants numbers of shape {np.shape(like)}, not {value!r}"
-        ) from None
-    if not np.isfinite(array).all():
-        raise ValueError(f"reset option {name!r} holds {value!r}: give finite numbers")
-    return float(array) if np.shape(like) == () else array

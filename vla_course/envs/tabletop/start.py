@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from vla_course.envs.reset_options import fitting
 from vla_course.envs.table import TABLE_MATERIALS
 from vla_course.envs.tabletop.config import (
     COLORS,
@@ -19,7 +20,7 @@ from vla_course.envs.tabletop.config import (
 )
 from vla_course.envs.tabletop.language import Phrasing, parse, phrasings, say
 from vla_course.envs.tabletop.layout import lay
-from vla_course.envs.tabletop.options import OPTIONS, fitting, pinned_garment, pinned_thing, pinned_words
+from vla_course.envs.tabletop.options import OPTIONS, pinned_garment, pinned_thing, pinned_words
 from vla_course.envs.tabletop.scene import NUM_PLACES
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import (
@@ -117,7 +118,8 @@ def draw_start(
     }
     for name in drawn:
         if name in pinned:
-            drawn[name] = fitting(name, pinned[name], drawn[name])
+            count = len(TABLE_MATERIALS) if name == "table" else None
+            drawn[name] = fitting(name, pinned[name], drawn[name], count=count)
     return Start(
         task=task,
         told=told,
