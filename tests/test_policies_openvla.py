@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from openvla_reference import nano
 
-from vla_course.policies.openvla import OpenVLAPolicy
+from vla_course.envs.tabletop.config import TabletopConfig
+from vla_course.openvla.processor import build_prompt
+from vla_course.policies.openvla import BRIDGE, OpenVLAPolicy, bridge_to_tabletop, tabletop_policy
 from vla_course.policy import Policy
 
 rng = np.random.default_rng(0)
@@ -35,7 +37,9 @@ def test_environments_that_are_over_are_not_asked(model, monkeypatch):
     running = np.array([True, False, True])
     asked = []
     predict = model.predict_action
-    monkeypatch.setattr(model, "predict_action", lambda i, w, k: asked.extend(w) or predict(i, w, k))
+    monkeypatch.setattr(
+        model, "predict_action", lambda i, w, k, **o: asked.extend(w) or predict(i, w, k, **o)
+    )
     chunks = OpenVLAPolicy(model).act(OBSERVATIONS | {"running": running})
     assert asked == [WORDS[0], WORDS[2]]
     np.testing.assert_allclose(chunks[running], whole[running], atol=1e-6)
@@ -59,3 +63,37 @@ def test_what_does_not_fit_is_said_at_once(model):
         OpenVLAPolicy(model, unnorm_key="bridge_orig")
     with pytest.raises(KeyError, match=r"cameras=\('top',\)"):
         OpenVLAPolicy(model, camera="top").act(OBSERVATIONS)
+
+
+def test_the_prompt_is_the_one_given(model):
+    def shouted(instruction):
+        return build_prompt(instruction).upper()
+
+    mine, theirs = OpenVLAPolicy(model, build_prompt=shouted), OpenVLAPolicy(model)
+    assert not np.array_equal(mine.act(OBSERVATIONS), theirs.act(OBSERVATIONS))
+    wanted = model.predict_action(list(PICTURES), WORDS, "tabletop", build_prompt=shouted)
+    np.testing.assert_allclose(mine.act(OBSERVATIONS)[:, 0], np.clip(wanted, -1, 1), atol=1e-6)
+
+
+def test_bridges_metres_become_the_tabletops_numbers():
+    config = TabletopConfig()
+    said = np.array([[config.translation_m, -config.translation_m / 2, 0, config.rotation_rad, 0, 0, 0.0]])
+    np.testing.assert_allclose(bridge_to_tabletop(said), [[1, -0.5, 0, 1, 0, 0, -1]])
+    np.testing.assert_allclose(bridge_to_tabletop(0 * said + [[0, 0, 0, 0, 0, 0, 1]])[0, 6], 1)
+
+
+def test_a_model_of_another_table_is_understood(model):
+    """BridgeData's statistics give metres; the same tokens with ours give the same motion."""
+    statistics = {
+        "q01": [-0.12] * 3 + [-0.2] * 3 + [0],
+        "q99": [0.12] * 3 + [0.2] * 3 + [1],
+        "mask": [True] * 7,
+    }
+    bridge = nano(norm_stats={BRIDGE: {"action": statistics}})
+    unit = {"q01": [-1] * 7, "q99": [1] * 7, "mask": [True] * 7}
+    ours = nano(norm_stats={"tabletop": {"action": unit}})
+    np.testing.assert_allclose(
+        tabletop_policy(bridge).act(OBSERVATIONS), tabletop_policy(ours).act(OBSERVATIONS), atol=1e-6
+    )
+    with pytest.raises(ValueError, match=BRIDGE):
+        tabletop_policy(nano(norm_stats={"moon": {"action": unit}}))

@@ -13,7 +13,8 @@ from gymnasium.utils.env_checker import check_env
 from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
 from vla_course.envs.folding.config import FoldingConfig
 from vla_course.envs.folding.env import FoldingEnv
-from vla_course.envs.wrappers import TEXT_LENGTH, ActionChunk, InstructionText
+from vla_course.envs.tabletop.env import TabletopEnv
+from vla_course.envs.wrappers import TEXT_LENGTH, ActionChunk, FixedStart, InstructionText
 
 
 class Counting(gymnasium.Env):
@@ -174,3 +175,12 @@ def test_wrapped_environments_pass_gymnasiums_check_too(env_id, wrap):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*different from the unwrapped version")
         check_env(env, skip_render_check=True)
+
+
+def test_a_fixed_start_is_the_same_at_every_reset():
+    env = FixedStart(TabletopEnv(), seed=5, options={"task": "pick_up"})
+    assert env.instruction == env.unwrapped.start.instruction and env.unwrapped.task.verb == "pick_up"
+    first, info = env.reset()
+    env.step(np.ones(7, np.float32))
+    again, _ = env.reset(seed=9, options={"task": "touch"})
+    assert same(first, again) and env.instruction == info["instruction"]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from IPython.display import Image
 from jaxtyping import UInt8
@@ -57,23 +58,27 @@ def run(
     policy: str,
     day: str,
     act: Callable[[dict[str, Any]], np.ndarray],
-    env: FoldingEnv,
+    env: gymnasium.Env[dict[str, Any], np.ndarray],
     folder: Path | None = None,
 ) -> Row:
     """Play one episode from the strip's start and keep its row, in the learner's data folder unless `folder` is given.
 
-    `act` turns an observation into a 61-D action. `env` is the environment that it looks at, made by `make_env`.
+    `act` turns an observation into an action. `env` is the environment that it looks at, made by `make_env`, and wrapped where
+    the policy speaks otherwise than in 61 numbers.
     """
+    world = env.unwrapped
+    assert isinstance(world, FoldingEnv)
     observation, info = env.reset(seed=SEED, options=START)
-    moments = set(np.linspace(0, env.time_limit_steps, FRAMES).astype(int).tolist())
-    frames, steps, ended, terminated = [env.picture(CAMERA, FRAME_SIZE, pretty=True)], 0, False, False
+    moments = np.linspace(0, world.time_limit_steps, FRAMES).astype(int)
+    frames, ended = [world.picture(CAMERA, FRAME_SIZE, pretty=True)], False
     while not ended:
         observation, _, terminated, truncated, info = env.step(act(observation))
-        steps, ended = steps + 1, terminated or truncated
-        if steps in moments and len(frames) < FRAMES - 1:
-            frames.append(env.picture(CAMERA, FRAME_SIZE, pretty=True))
-    frames += [env.picture(CAMERA, FRAME_SIZE, pretty=True)] * (FRAMES - len(frames))
-    row = Row(policy, day, bool(info["is_success"]), float(info["fold_error_m"]), steps, int(day[3:5]))
+        ended = terminated or truncated
+        while len(frames) < FRAMES - 1 and world.elapsed_steps >= moments[len(frames)]:
+            frames.append(world.picture(CAMERA, FRAME_SIZE, pretty=True))
+    frames += [world.picture(CAMERA, FRAME_SIZE, pretty=True)] * (FRAMES - len(frames))
+    steps, error_m = world.elapsed_steps, float(info["fold_error_m"])
+    row = Row(policy, day, bool(info["is_success"]), error_m, steps, int(day[3:5]))
     keep(row, np.stack(frames), folder or progress.home() / "strip")
     return row
 

@@ -1,4 +1,4 @@
-"""Whole chunks of actions, and an instruction in words."""
+"""Whole chunks of actions, an instruction in words, the same start again."""
 
 import string
 from collections.abc import Iterable
@@ -81,6 +81,34 @@ class InstructionText(
         """The observation with the instruction in it."""
         # Asked anew each time: on the tabletop every episode has an instruction of its own.
         return {**observation, "instruction": self.get_wrapper_attr("instruction")}
+
+
+class FixedStart(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """The same start at every reset, whatever reset is told: for comparing what different policies make of it."""
+
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], seed: int, options: dict[str, Any] | None = None
+    ) -> None:
+        """Begins an episode at once, so that `instruction` can be asked for.
+
+        Raises: as `reset` of the environment inside.
+        """
+        RecordConstructorArgs.__init__(self, seed=seed, options=options)
+        gymnasium.Wrapper.__init__(self, env)
+        self.seed, self.options = seed, options
+        self.reset()
+
+    @property
+    def instruction(self) -> str:
+        """What is said at this start."""
+        instruction: str = self.env.get_wrapper_attr("instruction")
+        return instruction
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Back to the start."""
+        return self.env.reset(seed=self.seed, options=self.options)
 
 
 def execute(env: gymnasium.Env[Any, np.ndarray], actions: Iterable[np.ndarray]) -> StepResult:

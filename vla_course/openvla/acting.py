@@ -39,12 +39,14 @@ class Acting:
         *,
         constrained: bool = True,
         parallel: Attention | None = None,
+        build_prompt: Callable[[str], str] = build_prompt,
     ) -> Float[np.ndarray, "*batch A"]:
         """The motor command for what is seen and said, in the units of the data set `unnorm_key`.
 
         One image and one instruction give (A,); a sequence of images with a sequence of as many instructions gives (B, A).
         Every token is the most likely action token; with `constrained=False`, as in the published code, the most likely of
         all tokens. `parallel` decodes all dimensions in one pass, for models that were trained so: "cacheable" or "full".
+        `build_prompt` puts an instruction into the text that the model was trained on.
 
         Raises:
             ValueError: the images are no RGB pictures, the numbers of images and instructions differ, `unnorm_key` is
@@ -54,7 +56,7 @@ class Acting:
         """
         statistics = action_statistics(self.config.norm_stats, unnorm_key)
         single = isinstance(instruction, str)
-        inputs = self._process(image, instruction)
+        inputs = self._process(image, instruction, build_prompt)
         ids = self.predict_token_ids(
             inputs["input_ids"],
             inputs["attention_mask"],
@@ -133,7 +135,10 @@ class Acting:
         return len(action_statistics(self.config.norm_stats, unnorm_key).q01)
 
     def _process(
-        self, image: Image | Sequence[Image], instruction: str | Sequence[str]
+        self,
+        image: Image | Sequence[Image],
+        instruction: str | Sequence[str],
+        build_prompt: Callable[[str], str] = build_prompt,
     ) -> dict[str, torch.Tensor]:
         if self.processor is None:
             raise ValueError("this model has no processor: set model.processor = OpenVLAProcessor(...)")

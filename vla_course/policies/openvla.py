@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
+from vla_course.openvla.processor import build_prompt as library_prompt
 
+BRIDGE = "bridge_orig"
+"""The data set in openvla-7b whose robot is most like ours: one arm on a table, hand steps five times a second."""
 Look = Callable[[np.ndarray], np.ndarray]
 """Changes the pictures, uint8 (N, H, W, 3), before the model sees them."""
 
@@ -16,8 +20,9 @@ class OpenVLAPolicy:
     """Asks the model for one action of each environment, from one camera's picture and the instruction.
 
     Environments for it show `image_<camera>`; `image_size` is the height and width that the model looks at, so that nothing has
-    to be resized. `instruction` is said to all environments in place of their own, and `look` changes what the model sees, noise
-    for example. It has no memory: every action follows from the present picture.
+    to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model sees, noise for
+    example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
+    reads. It has no memory: every action follows from the present picture.
     """
 
     def __init__(
@@ -28,10 +33,13 @@ class OpenVLAPolicy:
         unnorm_key: str | None = "tabletop",
         instruction: str | None = None,
         look: Look | None = None,
+        convert: Callable[[np.ndarray], np.ndarray] | None = None,
+        build_prompt: Callable[[str], str] = library_prompt,
     ) -> None:
         """Raises: ValueError for a data set that the model has no statistics of."""
         self.model, self.camera, self.unnorm_key = model, camera, unnorm_key
-        self.instruction, self.look = instruction, look
+        self.instruction, self.look, self.convert = instruction, look, convert
+        self.build_prompt = build_prompt
         self.action_dim = model.get_action_dim(unnorm_key)
 
     @property
@@ -53,7 +61,10 @@ class OpenVLAPolicy:
         seen = pictures[asked] if self.look is None else self.look(pictures[asked])
         if len(asked):
             words = [said[k] for k in asked]
-            actions = self.model.predict_action(list(seen), words, self.unnorm_key)
+            actions = self.model.predict_action(
+                list(seen), words, self.unnorm_key, build_prompt=self.build_prompt
+            )
+            actions = actions if self.convert is None else self.convert(actions)
             chunks[asked, 0] = np.clip(actions, -1, 1)
         return chunks
 
@@ -68,3 +79,25 @@ class OpenVLAPolicy:
                 f"make the environment with cameras=({self.camera!r},)"
             )
         return np.asarray(observations[key])
+
+
+def tabletop_policy(model: OpenVLAForActionPrediction, **options: Any) -> OpenVLAPolicy:
+    """The model as a policy for the tabletop, and for one hand of the folding robot, with the `options` of OpenVLAPolicy.
+
+    A model that knows the tabletop speaks its numbers. openvla-7b does not: it speaks BridgeData's, which are converted.
+
+    Raises: ValueError for a model that knows neither.
+    """
+    if "tabletop" in (model.config.norm_stats or {}):
+        return OpenVLAPolicy(model, **options)
+    return OpenVLAPolicy(model, unnorm_key=BRIDGE, convert=bridge_to_tabletop, **options)
+
+
+def bridge_to_tabletop(actions: Float[np.ndarray, "N 7"]) -> Float[np.ndarray, "N 7"]:
+    """BridgeData's metres, radians and grip (1 open, 0 closed) in the tabletop's numbers.
+
+    Both robots step along x away from the robot, y to its left, z up.
+    """
+    config = TabletopConfig()
+    units = np.array([config.translation_m] * 3 + [config.rotation_rad] * 3)
+    return np.hstack([actions[:, :6] / units, 2 * actions[:, 6:] - 1])
