@@ -23,18 +23,39 @@ def test_all_stages_run_from_nothing_and_go_on_where_they_were(tmp_path: Path) -
     from vla_course.openvla.load import load_vla
 
     config = nano_config.tiny()
-    stages = ["scenes", "words", "dinov2", "siglip", "language", "actions"]
+    stages = ["scenes", "words", "dinov2", "siglip", "language", "actions", "blind", "corrections", "whole"]
     make_nano.run(config, tmp_path, stages, workers=1)
-    model = load_vla(path=tmp_path / "model")
-    action = model.predict_action(np.zeros((84, 84, 3), np.uint8), "touch the red cube", "tabletop")
-    assert action.shape == (7,) and np.isfinite(action).all()
-    shard = tmp_path / "scenes" / "actions_0000.npz"
-    written = shard.stat().st_mtime_ns
-    longer = replace(config, learn=replace(config.learn, action_steps=3))
+    for name in ("model", "blind"):
+        model = load_vla(path=tmp_path / name)
+        action = model.predict_action(np.zeros((84, 84, 3), np.uint8), "touch the red cube", "tabletop")
+        assert action.shape == (7,) and np.isfinite(action).all()
+    shards = [tmp_path / "scenes" / f"{name}_0000.npz" for name in ("sight", "actions", "corrections")]
+    written = [shard.stat().st_mtime_ns for shard in shards]
+    longer = replace(config, learn=replace(config.learn, steps={**config.learn.steps, "whole": 3}))
     make_nano.run(longer, tmp_path, stages, workers=1)
-    assert shard.stat().st_mtime_ns == written
-    assert json.loads((tmp_path / "language.json").read_text())["steps"] == 2
-    assert json.loads((tmp_path / "actions.json").read_text())["steps"] == 3
+    assert [shard.stat().st_mtime_ns for shard in shards] == written
+    steps = {
+        name: json.loads((tmp_path / f"{name}.json").read_text())["steps"] for name in ("language", "whole")
+    }
+    assert steps == {"language": 2, "whole": 3}
+
+
+def test_reading_many_sentences_about_one_picture_is_reading_each_alone() -> None:
+    import assemble
+    import nano_config
+    import reading
+
+    torch.manual_seed(0)
+    model = assemble.new_model(nano_config.tiny()).language_model
+    embed = model.get_input_embeddings()
+    shared, own = torch.randn(2, 40, 64), embed(torch.randint(4, 700, (5, 9)))
+    frame, ask = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([3, 8, 5, 4, 0])
+    found = reading.read(model, shared, own, frame, ask, num_patches=36)
+    model.set_attn_implementation("eager")
+    alone = model.model(inputs_embeds=torch.cat([shared[frame], own], 1), output_attentions=True)
+    assert torch.allclose(found.hidden, alone.last_hidden_state[:, 40:], atol=1e-5)
+    attention = alone.attentions[reading.POINTER_LAYER][torch.arange(5), :2, 40 + ask, 1:37]
+    assert torch.allclose(found.looks.exp(), attention, atol=1e-6)
 
 
 def test_no_instruction_of_a_demonstration_is_held_out() -> None:

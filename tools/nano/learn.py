@@ -1,102 +1,115 @@
-"""Stages 3 and 4: the projector and the language model learn on what frozen towers see, first words, then actions.
+"""Stages 3 to 5: the projector and the language model learn words, then actions; last of all the towers learn with them.
 
-Towers are frozen here, so every picture is looked at once and its features are kept in a file. Questions and pointing are about
+While towers are frozen every picture is looked at once and its features are kept in a file. Questions and pointing are about
 every combination of colour and kind; actions are about those of the seen split only. The answer to "point at the red can" is
-two action tokens, a place on the table, and a linear head reads the same place off the empty token of every action: the model
-has to know where before it says how.
+two action tokens, a place on the table. What is asked for besides the tokens, and is in no checkpoint: a linear head reads
+places and action off the empty token, and two attention heads look from there at what the sentence is about.
 """
 
-import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from assemble import KEY, action_stats, new_model, normalize
+from assemble import new_model
 from nano_config import NanoConfig
-from scenes import shard_path
-from stage import Stage, learning_rate, set_learning_rate
+from reading import read
+from samples import VALUES, Samples, action_samples, sight_samples
+from scenes import NO_SPOT
+from stage import Stage, learning_rate, quick, set_learning_rate
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
-from words import ACTIONS, BOS, EMPTY, EOS, load_tokenizer, point_prompt, question_prompt
+from towers import augment
+from words import ACTIONS, EOS, load_tokenizer
 
-from vla_course.action_tokens import tokenize_actions
 from vla_course.openvla.model import OpenVLAForActionPrediction
-from vla_course.openvla.processor import OpenVLAProcessor, build_prompt
+from vla_course.openvla.processor import OpenVLAProcessor
 
-PLACE_MIDDLE, PLACE_SCALE = np.array([0.075, 0.0]), np.array([0.20, 0.26])
-"""Places on the table, metres, as numbers in [-1, 1] and so as action tokens."""
-NEAR_M = 0.07
 UNLEARNED = -100
-
-
-@dataclass
-class Samples:
-    """Sentences about pictures. `values` are what the linear head is asked for: seven of the action, two of the place."""
-
-    features: np.ndarray
-    """(F, P, D) float16, a file that is read where it is needed."""
-    frame: np.ndarray
-    prompt: list[list[int]]
-    answer: list[list[int]]
-    values: np.ndarray
-    """(N, 9), NaN where nothing is asked."""
-    weight: np.ndarray
+GREY = 128
+"""What a blind policy sees, always."""
+BEFORE = {
+    "language": None,
+    "actions": "language",
+    "blind": "language",
+    "whole": "actions",
+    "corrected": "whole",
+}
+"""Which stage each begins from."""
+See = Callable[[int, np.ndarray], torch.Tensor]
 
 
 def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
-    """Train the stage "language" or "actions", from the stage before it; "actions" ends with a checkpoint in `folder/model`."""
-    model, tokenizer = with_towers(config, folder), load_tokenizer(folder)
-    features = {kind: cached_features(model, kind, config, folder) for kind in ("sight", "actions")}
-    sight = sight_samples(features["sight"], config, folder, tokenizer)
-    sources, shares = [sight], [1.0]
+    """Train one stage; all but the first end with a checkpoint, in `folder/model` or `folder/blind`."""
     settings = config.learn
-    steps = settings.language_steps
-    head = nn.Linear(config.language_width, 9)
-    learners = nn.ModuleDict({"projector": model.projector, "language": model.language_model, "head": head})
-    if stage_name == "actions":
-        actions, stats = action_samples(features["actions"], config, folder, tokenizer)
-        model.config.norm_stats = stats
+    steps = settings.steps[stage_name]
+    model, tokenizer = with_towers(config, folder), load_tokenizer(folder)
+    sight = sight_samples(config, folder, tokenizer)
+    sources, shares = [sight], [1.0]
+    if stage_name != "language":
+        actions, model.config.norm_stats = action_samples(config, folder, tokenizer)
         sources, shares = [actions, sight], [1 - settings.words_share, settings.words_share]
-        steps = settings.action_steps
-        before = folder / "language.pt"
-        if before.exists():
-            kept = torch.load(before, weights_only=True)
-            learners.load_state_dict(kept["parts"]["learners"])
-    optimizer = torch.optim.AdamW(
-        learners.parameters(), lr=settings.learning_rate, weight_decay=0.02, betas=(0.9, 0.98)
-    )
+    learners = learners_of(model, config)
+    towers_too = stage_name == "whole"
+    if towers_too:
+        model.vision_backbone.requires_grad_(True)
+        learners["towers"] = model.vision_backbone
+    begin_from(learners, folder, BEFORE[stage_name])
+    rate = settings.whole_learning_rate if towers_too else settings.learning_rate
+    optimizer = torch.optim.AdamW(learners.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
     stage = Stage(folder, stage_name, config, {"learners": learners, "optimizer": optimizer})
     rng = np.random.default_rng([config.seed, 4, stage.step])
-    chances = [source.weight / source.weight.sum() for source in sources]
-    cumulative = [np.cumsum(chance) for chance in chances]
+    see = _see(stage_name, model, sources, rng, config, folder)
     for step in range(stage.step, steps):
-        set_learning_rate(optimizer, learning_rate(settings.learning_rate, step, steps))
-        warm = stage_name == "language" or step < settings.warm_up_steps
-        sigma = sigma_at(step / max(1, steps), config)
-        losses: dict[str, torch.Tensor] = {}
+        set_learning_rate(optimizer, learning_rate(rate, step, steps))
+        warm = stage_name == "language" or (
+            stage_name in ("actions", "blind") and step < settings.warm_up_steps
+        )
+        sigma = settings.sigma_last if towers_too else sigma_at(step / max(1, steps), config)
+        numbers: dict[str, float] = {"sigma": sigma}
         optimizer.zero_grad()
         for k, (source, share) in enumerate(zip(sources, shares, strict=True)):
-            rows = np.searchsorted(cumulative[k], rng.random(max(1, round(share * settings.batch))))
-            rows = np.minimum(rows, len(source.frame) - 1)
-            token_loss, head_loss = losses_of(model, head, source, rows, sigma)
-            loss = (
-                share * (token_loss + head_loss * (1.0 if warm else 0.3))
-                if k or stage_name == "language"
-                else (share * ((0.3 if warm else 1.0) * token_loss + (3.0 if warm else 0.5) * head_loss))
-            )
+            frames, rows = source.draw(rng, max(1, round(share * settings.frames)), settings.sentences)
+            with quick():
+                losses = losses_of(model, learners["head"], source, frames, rows, see(k, frames), sigma)
+                weights = {
+                    "tokens": 0.3 if warm and k == 0 and len(sources) > 1 else 1.0,
+                    "action": 3.0 if warm else 0.5,
+                    "place": 1.0 if warm else 0.3,
+                    "look": 0.0 if stage_name == "blind" else settings.looking,
+                }
+                loss = share * sum(weights[key] * value for key, value in losses.items())
             loss.backward()
-            losses |= {f"tokens_{k}": token_loss, f"head_{k}": head_loss}
+            numbers |= {f"{key}_{k}": value.item() for key, value in losses.items()}
         nn.utils.clip_grad_norm_(learners.parameters(), 1.0)
         optimizer.step()
-        stage.after(step, {"sigma": sigma} | {key: value.item() for key, value in losses.items()})
-        if stage_name == "actions" and (step + 1) % 500 == 0:
-            save_model(model, tokenizer, folder)
+        stage.after(step, numbers)
+        if stage_name != "language" and (step + 1) % 500 == 0:
+            save_model(model, tokenizer, folder, stage_name)
     stage.save()
-    if stage_name == "actions":
-        save_model(model, tokenizer, folder)
+    if stage_name != "language":
+        save_model(model, tokenizer, folder, stage_name)
+
+
+def learners_of(model: OpenVLAForActionPrediction, config: NanoConfig) -> nn.ModuleDict:
+    """What learns while the towers are frozen. The head is thrown away in the end."""
+    torch.manual_seed(config.seed)
+    head = nn.Linear(config.language_width, VALUES)
+    return nn.ModuleDict({"projector": model.projector, "language": model.language_model, "head": head})
+
+
+def begin_from(learners: nn.ModuleDict, folder: Path, stage_name: str | None) -> None:
+    """Load what the stage before has learned; towers only if they learned in it.
+
+    Raises: FileNotFoundError if that stage has not run.
+    """
+    if stage_name is None:
+        return
+    kept = torch.load(folder / f"{stage_name}.pt", weights_only=True)["parts"]["learners"]
+    missing = learners.load_state_dict(kept, strict=False).missing_keys
+    assert all(key.startswith("towers.") for key in missing), missing
 
 
 def sigma_at(share: float, config: NanoConfig) -> float:
@@ -105,10 +118,12 @@ def sigma_at(share: float, config: NanoConfig) -> float:
     return float(first * (last / first) ** min(1.0, share / 0.67))
 
 
-def save_model(model: OpenVLAForActionPrediction, tokenizer: Tokenizer, folder: Path) -> None:
+def save_model(
+    model: OpenVLAForActionPrediction, tokenizer: Tokenizer, folder: Path, stage_name: str
+) -> None:
     """In the published format, with its processor."""
     model.processor = OpenVLAProcessor(model.config, tokenizer)
-    model.save_pretrained(folder / "model")
+    model.save_pretrained(folder / ("blind" if stage_name == "blind" else "model"))
 
 
 def with_towers(config: NanoConfig, folder: Path) -> OpenVLAForActionPrediction:
@@ -121,124 +136,121 @@ def with_towers(config: NanoConfig, folder: Path) -> OpenVLAForActionPrediction:
     return model
 
 
+def _see(
+    stage_name: str,
+    model: OpenVLAForActionPrediction,
+    sources: list[Samples],
+    rng: np.random.Generator,
+    config: NanoConfig,
+    folder: Path,
+) -> See:
+    """How this stage looks at frames of a source: kept features, one grey picture, or towers that learn."""
+    if stage_name == "blind":
+        grey = torch.full((1, 3, config.image_size, config.image_size), GREY / 255)
+        with torch.no_grad():
+            features = model.vision_backbone(for_both_towers(model, grey))
+        return lambda k, frames: features.expand(len(frames), -1, -1)
+    if stage_name == "whole":
+
+        def look(k: int, frames: np.ndarray) -> torch.Tensor:
+            pixels = torch.from_numpy(sources[k].pictures(frames)).permute(0, 3, 1, 2).float() / 255
+            return model.vision_backbone(for_both_towers(model, augment(pixels, rng)))
+
+        return look
+    kinds = ["actions", "sight"] if len(sources) > 1 else ["sight"]
+    kept = [cached_features(model, kind, source, folder) for kind, source in zip(kinds, sources, strict=True)]
+    return lambda k, frames: torch.from_numpy(kept[k][frames]).float()
+
+
+def for_both_towers(model: OpenVLAForActionPrediction, pixels: torch.Tensor) -> torch.Tensor:
+    """Pictures in [0, 1] as the towers want them."""
+    processor = OpenVLAProcessor(model.config, None)
+    return pixels.repeat(1, 2, 1, 1).sub(processor._mean).div(processor._std)
+
+
 @torch.no_grad()
 def cached_features(
-    model: OpenVLAForActionPrediction, kind: str, config: NanoConfig, folder: Path
+    model: OpenVLAForActionPrediction, kind: str, samples: Samples, folder: Path
 ) -> np.ndarray:
-    """What the towers see in every picture of the shards, computed once for these towers."""
+    """What the towers see in every picture of the shards, computed once for these towers: (F, P, D) float16 in a file."""
     path = folder / f"features_{kind}.npy"
     newest = max((folder / f"tower_{which}.pt").stat().st_mtime for which in ("dinov2", "siglip"))
     if path.exists() and path.stat().st_mtime > newest:
-        return np.load(path, mmap_mode="r")
-    processor = OpenVLAProcessor(model.config, None)
-    found = []
-    count = config.scenes.sight_shards if kind == "sight" else config.scenes.action_shards
-    for k in range(count):
-        images = np.load(shard_path(folder / "scenes", kind, k))["image"]
-        for begin in range(0, len(images), 256):
-            pixels = torch.from_numpy(images[begin : begin + 256]).permute(0, 3, 1, 2).float() / 255
-            pixels = pixels.repeat(1, 2, 1, 1).sub(processor._mean).div(processor._std)
-            found.append(model.vision_backbone(pixels).half().numpy())
-        print(f"features of {kind} {k + 1}/{count}", flush=True)
+        kept = np.load(path, mmap_mode="r")
+        if len(kept) == len(samples.shares):
+            return kept
     partial = path.with_suffix(".partial.npy")
-    np.save(partial, np.concatenate(found))
+    shape = (len(samples.shares), model.config.num_patches, model.vision_backbone.width)
+    found = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+    number = 0
+    for images in samples.images:
+        for begin in range(0, len(images), 128):
+            pixels = torch.from_numpy(images[begin : begin + 128]).permute(0, 3, 1, 2).float() / 255
+            with quick():
+                features = model.vision_backbone(for_both_towers(model, pixels))
+            found[number : number + len(pixels)] = features.half().numpy()
+            number += len(pixels)
+    found.flush()
     os.replace(partial, path)
     return np.load(path, mmap_mode="r")
 
 
-def sight_samples(features: np.ndarray, config: NanoConfig, folder: Path, tokenizer: Tokenizer) -> Samples:
-    """Questions with their answers, and every named thing to point at."""
-    frame, prompt, answer, values, weight = [], [], [], [], []
-    ids = Encoder(tokenizer)
-    number = 0
-    for k in range(config.scenes.sight_shards):
-        for words in json.loads(str(np.load(shard_path(folder / "scenes", "sight", k))["words"])):
-            for question, said in words["questions"]:
-                frame.append(number)
-                prompt.append(ids(question_prompt(question)))
-                answer.append(ids(f" {said}"))
-                values.append([np.nan] * 9)
-                weight.append(1.0)
-            for thing, x, y, _ in words["points"]:
-                place = (np.array([x, y]) - PLACE_MIDDLE) / PLACE_SCALE
-                frame.append(number)
-                prompt.append([*ids(point_prompt(thing)), EMPTY])
-                answer.append(tokenize_actions(place, config.vocabulary_size).tolist())
-                values.append([np.nan] * 7 + place.tolist())
-                weight.append(6.0)  # pointing is what an action needs most
-            number += 1
-    return Samples(features, np.array(frame), prompt, answer, np.array(values, np.float32), np.array(weight))
-
-
-def action_samples(
-    features: np.ndarray, config: NanoConfig, folder: Path, tokenizer: Tokenizer
-) -> tuple[Samples, dict[str, dict[str, object]]]:
-    """Demonstrations, and the statistics their actions are normalised by."""
-    shards = [
-        np.load(shard_path(folder / "scenes", "actions", k)) for k in range(config.scenes.action_shards)
-    ]
-    counts = np.cumsum([0, *(len(shard["image"]) for shard in shards)])
-    frame = np.concatenate([shard["frame"] + counts[k] for k, shard in enumerate(shards)])
-    action = np.concatenate([shard["action"] for shard in shards])
-    target = np.concatenate([shard["target"] for shard in shards])[:, :2]
-    near = np.concatenate([shard["near"] for shard in shards])
-    texts = [text for shard in shards for text in json.loads(str(shard["words"]))]
-    stats = action_stats(action)
-    scaled = normalize(action, stats)
-    ids = Encoder(tokenizer)
-    prompt = [[*ids(build_prompt(text)), EMPTY] for text in texts]
-    answer = tokenize_actions(scaled, config.vocabulary_size).tolist()
-    values = np.concatenate([scaled, (target - PLACE_MIDDLE) / PLACE_SCALE], 1).astype(np.float32)
-    weight = np.where(near < NEAR_M, config.learn.decisive, 1.0)
-    print(
-        f"{len(frame)} actions on {counts[-1]} frames; q01 {np.round(stats[KEY]['action']['q01'], 3)}",
-        flush=True,
-    )
-    return Samples(features, frame, prompt, answer, values, weight), stats
-
-
-class Encoder:
-    """Token ids of sentences, each encoded once."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer, self._known = tokenizer, {}
-
-    def __call__(self, text: str) -> list[int]:
-        """The ids, without a start token."""
-        if text not in self._known:
-            self._known[text] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return self._known[text]
-
-
 def losses_of(
-    model: OpenVLAForActionPrediction, head: nn.Linear, samples: Samples, rows: np.ndarray, sigma: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of the answers' tokens (action tokens against a Gaussian over bins), and L1 of the linear head.
-
-    Rows are padded at their end: a causal model never looks there, so no mask is needed.
+    model: OpenVLAForActionPrediction,
+    head: nn.Module,
+    samples: Samples,
+    frames: np.ndarray,
+    rows: np.ndarray,
+    features: torch.Tensor,
+    sigma: float,
+) -> dict[str, torch.Tensor]:
+    """Cross-entropy of the answers' tokens (action tokens against a Gaussian over bins), L1 of the linear head for actions and
+    for places, and how far the two pointing heads are from looking at what is meant.
     """
-    lines = [[BOS, *samples.prompt[row], *samples.answer[row], EOS] for row in rows]
+    own, labels, ask = _sentences(samples, rows)
+    frame = torch.from_numpy(np.searchsorted(frames, samples.frame[rows]))
+    embed = model.language_model.get_input_embeddings()
+    common = embed(torch.tensor(samples.prompt[0][: samples.common])).expand(len(frames), -1, -1)
+    patches = model.projector(features)
+    shared = torch.cat([common[:, :1], patches, common[:, 1:]], 1)
+    found = read(model.language_model, shared, embed(own), frame, ask, patches.shape[1])
+    wanted = labels[:, 1:] != UNLEARNED
+    logits = model.language_model.lm_head(found.hidden[:, :-1][wanted])
+    losses = {"tokens": soft_cross_entropy(logits.float(), labels[:, 1:][wanted], sigma)}
+    values = torch.from_numpy(samples.values[rows])
+    guess = head(found.hidden[torch.arange(len(rows)), ask]).float()
+    off, asked = (guess - values.nan_to_num()).abs(), ~values.isnan()
+    for key, columns in (("action", slice(0, 7)), ("place", slice(7, None))):
+        losses[key] = off[:, columns][asked[:, columns]].sum() / asked[:, columns].sum().clamp(min=1)
+    losses["look"] = looking_loss(found.looks, samples, rows)
+    return losses
+
+
+def looking_loss(looks: torch.Tensor, samples: Samples, rows: np.ndarray) -> torch.Tensor:
+    """Minus the log of the attention that lies on what is meant, of those that can be seen at all."""
+    shares = samples.shares[samples.frame[rows]].astype(np.float32)
+    points = samples.points[rows]
+    meant = np.stack(
+        [shares[np.arange(len(rows)), :, np.where(points[:, k] == NO_SPOT, 0, points[:, k])] for k in (0, 1)],
+        1,
+    )
+    meant *= (points != NO_SPOT)[..., None]
+    mask = torch.from_numpy((meant / meant.max(-1, keepdims=True).clip(min=1e-6)).clip(max=1.0))
+    seen = torch.from_numpy(meant.max(-1) > 0.02)
+    hits = torch.logsumexp(looks + mask.clamp(min=1e-9).log(), -1)
+    return -(hits * seen).sum() / seen.sum().clamp(min=1)
+
+
+def _sentences(samples: Samples, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What follows the common beginning, padded; what is to be learned of it; and where each prompt ends."""
+    lines = [[*samples.prompt[row][samples.common :], *samples.answer[row], EOS] for row in rows]
     length = max(len(line) for line in lines)
     ids = torch.tensor([line + [0] * (length - len(line)) for line in lines])
-    labels = torch.full_like(ids, UNLEARNED)
-    last = torch.tensor([len(samples.prompt[row]) for row in rows])
-    for k, (row, line) in enumerate(zip(rows, lines, strict=True)):
-        begin = 1 + len(samples.prompt[row])
-        labels[k, begin : len(line)] = ids[k, begin : len(line)]
-    features = torch.from_numpy(samples.features[samples.frame[rows]]).float()
-    patches = model.projector(features)
-    words = model.language_model.get_input_embeddings()(ids)
-    hidden = model.language_model.model(
-        inputs_embeds=torch.cat([words[:, :1], patches, words[:, 1:]], 1), use_cache=False
-    ).last_hidden_state[:, patches.shape[1] :]
-    wanted = labels[:, 1:] != UNLEARNED
-    logits = model.language_model.lm_head(hidden[:, :-1][wanted])
-    token_loss = soft_cross_entropy(logits, labels[:, 1:][wanted], sigma)
-    values = torch.from_numpy(samples.values[rows])
-    asked = ~values.isnan()
-    guess = head(hidden[torch.arange(len(rows)), last])
-    head_loss = (guess - values.nan_to_num()).abs()[asked].mean() if asked.any() else guess.sum() * 0
-    return token_loss, head_loss
+    ask = torch.tensor([len(samples.prompt[row]) - samples.common - 1 for row in rows])
+    place = torch.arange(length)[None]
+    ends = torch.tensor([len(line) for line in lines])[:, None]
+    labels = torch.where((place > ask[:, None]) & (place < ends), ids, UNLEARNED)
+    return ids, labels, ask
 
 
 def soft_cross_entropy(logits: torch.Tensor, ids: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """Make the nano OpenVLA from nothing, or go on where it was stopped.
 
     python tools/nano/make_nano.py                       all stages of the full recipe, hours on two cores
-    python tools/nano/make_nano.py --preset touch        a first complete pass: touching only
     python tools/nano/make_nano.py --stage scenes --workers 2
 
 Everything is kept under build/nano/<preset>/, which git ignores.
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from assemble import new_model
+from corrections import make_corrections
 from nano_config import PRESETS, NanoConfig
 from scenes import make_scenes, shard_path
 from towers import Sights, train_tower
@@ -21,7 +21,18 @@ from words import load_tokenizer, train_tokenizer
 
 from vla_course import assets
 
-STAGES = ("scenes", "words", "dinov2", "siglip", "language", "actions", "evaluate")
+STAGES = (
+    "scenes",
+    "words",
+    "dinov2",
+    "siglip",
+    "language",
+    "actions",
+    "blind",
+    "corrections",
+    "whole",
+    "evaluate",
+)
 
 
 def main() -> None:
@@ -57,9 +68,13 @@ def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> No
         if which in stages:
             sights = Sights(folder / "scenes", config, load_tokenizer(folder))
             train_tower(which, new_model(config).vision_backbone, config, sights, folder)
-    for stage in ("language", "actions"):
+    for stage in ("language", "actions", "blind"):
         if stage in stages:
             learn(stage, config, folder)
+    if "corrections" in stages:
+        make_corrections(config, folder, workers=workers)
+    if "whole" in stages:
+        learn("whole", config, folder)
     if "evaluate" in stages:
         prove(config, folder)
 

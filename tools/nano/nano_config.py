@@ -1,5 +1,6 @@
 """All numbers of the nano model's making in one place. `tiny()` runs every stage in seconds, to see that the programs work."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vla_course.envs.tabletop.config import VERBS
@@ -9,16 +10,23 @@ from vla_course.envs.tabletop.config import VERBS
 class ScenesConfig:
     """Pictures, labels, words and demonstrations, written as shards."""
 
-    sight_shards: int = 40
+    sight_shards: int = 24
     sight_frames: int = 1000
     """Frames in one shard of labelled pictures with captions and questions."""
-    action_shards: int = 60
+    action_shards: int = 80
     action_episodes: int = 100
     """Episodes in one shard of demonstrations."""
     verbs: tuple[str, ...] = VERBS
     garment_share: float = 0.3
-    alternatives: int = 3
+    """Share of the labelled pictures with a garment in them."""
+    action_garment_share: float = 0.15
+    """Share of the demonstrations that touch a part of a garment."""
+    alternatives: int = 5
     """How many other tasks of the same scene the expert answers at every frame, besides the one it does."""
+    correction_shards: int = 16
+    """Shards of episodes in which the model acts and the expert says what it would have done."""
+    helped: float = 0.3
+    """How often, in half of those, the expert acts."""
     noise: float = 0.25
     """Spread of what is added to the executed action (never to the recorded one) in half of the episodes."""
 
@@ -27,7 +35,7 @@ class ScenesConfig:
 class TowersConfig:
     """Dense supervision per patch for both towers, image-text contrast for SigLIP."""
 
-    steps: int = 4000
+    steps: int = 6000
     batch: int = 64
     learning_rate: float = 1e-3
     contrast_weight: float = 0.3
@@ -35,19 +43,36 @@ class TowersConfig:
 
 @dataclass(frozen=True)
 class LearnConfig:
-    """Language, then actions, on frozen features."""
+    """Language and actions on frozen features, then everything together."""
 
-    language_steps: int = 2000
-    action_steps: int = 6000
-    batch: int = 128
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {
+            "language": 1200,
+            "actions": 5000,
+            "blind": 1000,
+            "whole": 3000,
+            "corrected": 2000,
+        }
+    )
+    frames: int = 48
+    """Pictures in a batch."""
+    sentences: int = 6
+    """Sentences of each, at most."""
     learning_rate: float = 1e-3
-    words_share: float = 0.25
+    whole_learning_rate: float = 3e-4
+    words_share: float = 0.3
     """Share of a batch that stays questions and pointing while actions are learned."""
-    warm_up_steps: int = 1200
+    warm_up_steps: int = 1500
     """Steps in which a linear head's L1 loss leads, before tokens do."""
     sigma_first: float = 12.0
     sigma_last: float = 1.5
     """Width, in bins, of the Gaussian over neighbouring bins that stands for a token, at the beginning and at the end."""
+    looking: float = 0.5
+    """Weight of the loss that teaches two attention heads where to look."""
+    pointing: float = 3.0
+    """How many times as often a thing is pointed at as a question is asked."""
+    own_task: float = 4.0
+    """How many times as often the task that is being done is drawn as one of the others."""
     decisive: float = 2.0
     """How many times as often states near contact are drawn."""
 
@@ -84,22 +109,14 @@ def tiny() -> NanoConfig:
             action_episodes=2,
             verbs=("touch",),
             alternatives=1,
+            correction_shards=1,
         ),
         towers=TowersConfig(steps=2, batch=4),
-        learn=LearnConfig(language_steps=2, action_steps=2, batch=4, warm_up_steps=1),
+        learn=LearnConfig(
+            steps=dict.fromkeys(LearnConfig().steps, 2), frames=4, sentences=2, warm_up_steps=1
+        ),
         evaluation_starts=1,
     )
 
 
-def touch_first() -> NanoConfig:
-    """The first complete pass: only touching things, an hour of two cores in all."""
-    return NanoConfig(
-        scenes=ScenesConfig(
-            sight_shards=10, action_shards=12, action_episodes=200, verbs=("touch",), garment_share=0.0
-        ),
-        towers=TowersConfig(steps=800),
-        learn=LearnConfig(language_steps=100, action_steps=1800, warm_up_steps=600),
-    )
-
-
-PRESETS = {"full": NanoConfig, "touch": touch_first, "tiny": tiny}
+PRESETS = {"full": NanoConfig, "tiny": tiny}

@@ -3,6 +3,8 @@
 `sight` shards are single moments with the labels of every pixel, captions, and questions. Every combination of colour and
 kind is in them. `actions` shards are demonstrations of the seen split only; at every frame the expert also answers other
 tasks of the same scene, so that only the words can tell which action is right.
+
+What a pixel shows is one number, its spot: the place of a thing, or FIRST_PART and the part of a garment, or NO_SPOT.
 """
 
 import json
@@ -20,13 +22,18 @@ from vla_course.envs.tabletop.captions import SceneWords
 from vla_course.envs.tabletop.config import SEEN, UNSEEN_COMBINATION, VERBS, StartConfig, TabletopConfig
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
+from vla_course.envs.tabletop.garments import PARTS, REST
 from vla_course.envs.tabletop.goals import Goal
+from vla_course.envs.tabletop.labels import GARMENT_PLACE, NO_PLACE, PART_LABELS, Labels
 from vla_course.envs.tabletop.language import name, phrasings, say
-from vla_course.envs.tabletop.scene import CLOSE_CAMERA, NUM_PLACES
-from vla_course.envs.tabletop.tasks import Task, possible_tasks
+from vla_course.envs.tabletop.scene import CLOSE_CAMERA
+from vla_course.envs.tabletop.start import Start
+from vla_course.envs.tabletop.tasks import Task, Thing, possible_tasks
 
-FIRST_SEED = {"sight": 10_000_000, "actions": 20_000_000}
+FIRST_SEED = {"sight": 10_000_000, "actions": 20_000_000, "corrections": 30_000_000}
 """Evaluations count their seeds from 0: no start of a test is ever in a shard."""
+NO_SPOT, FIRST_PART = NO_PLACE, 16
+NUM_SPOTS = FIRST_PART + len(PART_LABELS)
 
 
 def make_scenes(config: NanoConfig, folder: Path, *, workers: int = 1) -> None:
@@ -60,29 +67,35 @@ def write_shard(config: NanoConfig, folder: Path, kind: str, index: int) -> str:
     return path.name
 
 
-def environment(config: NanoConfig, verbs: tuple[str, ...]) -> TabletopEnv:
-    """The tabletop world with the config's share of garments."""
-    start = StartConfig(garment_share=config.scenes.garment_share)
-    return TabletopEnv(verbs=verbs, config=TabletopConfig(start=start))
+def environment(verbs: tuple[str, ...], garment_share: float) -> TabletopEnv:
+    """The tabletop world; `garment_share` of the touches are of parts of garments."""
+    return TabletopEnv(verbs=verbs, config=TabletopConfig(start=StartConfig(garment_share=garment_share)))
+
+
+def worlds(config: NanoConfig, verbs: tuple[str, ...]) -> list[TabletopEnv]:
+    """A world of things, and one in which every task is about a garment."""
+    return [environment(verbs, 0.0), environment(("touch",), 1.0)]
 
 
 def record_sight(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
     """Moments of episodes: picture, labels of every pixel, where things and hand are, and what can be said.
 
-    `thing` holds the world position of each place's thing (the garment last), NaN where there is none; `words` is JSON.
+    `thing` holds the place on the table of each spot, NaN where there is none; `words` is JSON.
     """
-    env, expert = environment(config, VERBS), None
+    envs = worlds(config, VERBS)
+    experts = [TabletopExpert(env) for env in envs]
     rng = np.random.default_rng([config.seed, 1, index])
     size = (config.image_size, config.image_size)
     rows: dict[str, list[Any]] = {
-        key: [] for key in ("image", "kind", "color", "part", "place", "thing", "hand")
+        key: [] for key in ("image", "kind", "color", "part", "spot", "thing", "hand")
     }
     words = []
     first = FIRST_SEED["sight"] + index * config.scenes.sight_frames
     for k in range(config.scenes.sight_frames):
         split = SEEN if rng.random() < 0.5 else UNSEEN_COMBINATION
+        which = int(rng.random() < config.scenes.garment_share)
+        env, expert = envs[which], experts[which]
         observation, _ = env.reset(seed=first + k, options={"split": split})
-        expert = expert or TabletopExpert(env)
         for _ in range(int(rng.integers(0, 12))):
             action = expert.act() + rng.normal(0, config.scenes.noise, 7)
             observation, _, terminated, truncated, _ = env.step(np.clip(action, -1, 1))
@@ -90,8 +103,9 @@ def record_sight(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
                 break
         labels = env.labels(CLOSE_CAMERA, size)
         rows["image"].append(env.picture(CLOSE_CAMERA, size))
-        for key in ("kind", "color", "part", "place"):
+        for key in ("kind", "color", "part"):
             rows[key].append(getattr(labels, key))
+        rows["spot"].append(spots(labels))
         rows["thing"].append(_where_things_are(env))
         rows["hand"].append(observation["end_effector"])
         words.append(_words(env, rng))
@@ -101,36 +115,80 @@ def record_sight(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
 def record_actions(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
     """Demonstrations: pictures, and for each several instructions with the expert's answer to each.
 
-    Labels count `frame` into `image`; `near` is the distance (m) of hand and target, `first` marks the task that was done.
+    `frame` counts into `image` and `spot`; `target` and `destination` are places on the table (NaN without), `points` the
+    spots of both; `near` is the distance (m) of hand and target, `first` marks the task that was done.
     """
-    env = environment(config, config.scenes.verbs)
+    envs = worlds(config, config.scenes.verbs)
+    experts = [TabletopExpert(env) for env in envs]
     rng = np.random.default_rng([config.seed, 2, index])
-    size = (config.image_size, config.image_size)
-    images: list[np.ndarray] = []
-    rows: dict[str, list[Any]] = {key: [] for key in ("frame", "action", "target", "near", "first")}
-    texts: list[str] = []
-    expert = TabletopExpert(env)
-    first = FIRST_SEED["actions"] + index * config.scenes.action_episodes
+    found = Demonstrations(config)
+    begin = FIRST_SEED["actions"] + index * config.scenes.action_episodes
     for episode in range(config.scenes.action_episodes):
-        env.reset(seed=first + episode)
+        which = int(rng.random() < config.scenes.action_garment_share)
+        env, expert = envs[which], experts[which]
+        env.reset(seed=begin + episode)
         noise = config.scenes.noise * (rng.random() < 0.5)
         ended = False
         while not ended:
-            images.append(env.picture(CLOSE_CAMERA, size))
-            for task in (env.task, *_alternatives(env, rng, config)):
-                action = _answer(env, expert, task)
-                target = env.world.anchor(task.target)
-                rows["frame"].append(len(images) - 1)
-                rows["action"].append(action)
-                rows["target"].append(target)
-                rows["near"].append(float(np.linalg.norm(target - env.world.hand_position)))
-                rows["first"].append(task == env.task)
-                texts.append(say(task, _one_of(rng, phrasings(task.verb, seen=True))))
+            found.add(env, expert, rng)
             done = expert.act() + rng.normal(0, noise, 7) * [1, 1, 1, 0.5, 0.5, 0.5, 0]
             _, _, terminated, truncated, _ = env.step(np.clip(done, -1, 1))
             ended = terminated or truncated
-    arrays = {key: np.array(row) for key, row in rows.items()}
-    return {"image": np.array(images), **arrays, "words": np.array(json.dumps(texts))}
+    return found.arrays()
+
+
+class Demonstrations:
+    """Frames, and the expert's answers to the task that is being done and to others."""
+
+    def __init__(self, config: NanoConfig) -> None:
+        self._config, self._size = config, (config.image_size, config.image_size)
+        self._pictures: dict[str, list[np.ndarray]] = {"image": [], "spot": []}
+        keys = ("frame", "action", "target", "destination", "points", "near", "first")
+        self._rows: dict[str, list[Any]] = {key: [] for key in keys}
+        self._texts: list[str] = []
+
+    def add(self, env: TabletopEnv, expert: TabletopExpert, rng: np.random.Generator) -> np.ndarray:
+        """Keep the present state of an environment; returns its picture."""
+        picture = env.picture(CLOSE_CAMERA, self._size)
+        for task in (env.task, *_alternatives(env, rng, self._config)):
+            for key, value in _lesson(env, expert, task).items():
+                self._rows[key].append(value)
+            self._rows["frame"].append(len(self._pictures["image"]))
+            self._rows["first"].append(task == env.task)
+            self._texts.append(say(task, _one_of(rng, phrasings(task.verb, seen=True))))
+        self._pictures["image"].append(picture)
+        self._pictures["spot"].append(spots(env.labels(CLOSE_CAMERA, self._size)))
+        return picture
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it, as it is written."""
+        arrays = {key: np.array(row) for key, row in (self._pictures | self._rows).items()}
+        return {**arrays, "words": np.array(json.dumps(self._texts))}
+
+
+def spots(labels: Labels) -> np.ndarray:
+    """What every pixel shows that words can point at, as one number."""
+    return np.where(labels.place == GARMENT_PLACE, FIRST_PART + labels.part, labels.place).astype(np.uint8)
+
+
+def spot_of(start: Start, thing: Thing | None) -> int:
+    """The number that `spots` has where this thing is."""
+    if thing is None:
+        return NO_SPOT
+    return FIRST_PART + PART_LABELS.index(thing.part) if thing.part else start.things.index(thing)
+
+
+def _lesson(env: TabletopEnv, expert: TabletopExpert, task: Task) -> dict[str, Any]:
+    """The expert's answer to a task in the present state, and where what it is about lies."""
+    target = env.world.anchor(task.target)
+    there = np.full(2, np.nan) if task.destination is None else env.world.anchor(task.destination)[:2]
+    return {
+        "action": _answer(env, expert, task),
+        "target": target[:2],
+        "destination": there,
+        "points": [spot_of(env.start, thing) for thing in (task.target, task.destination)],
+        "near": float(np.linalg.norm(target - env.world.hand_position)),
+    }
 
 
 def _answer(env: TabletopEnv, expert: TabletopExpert, task: Task) -> np.ndarray:
@@ -151,16 +209,27 @@ def _alternatives(env: TabletopEnv, rng: np.random.Generator, config: NanoConfig
     if env.world.held is not None:
         return []
     start = env.start
-    every = possible_tasks(config.scenes.verbs, start.things, start.garment)
+    every = possible_tasks(rng.permutation(config.scenes.verbs).tolist(), start.things, start.garment)
     others = [task for task in every if not task.held_out and task != start.task]
-    return [others[k] for k in rng.permutation(len(others))[: config.scenes.alternatives]]
+    # Every verb as often: there are four times as many directions to push a thing as ways to pick it up.
+    verbs = list(dict.fromkeys(task.verb for task in others))
+    chosen: list[Task] = []
+    for k in range(config.scenes.alternatives if others else 0):
+        left = [task for task in others if task.verb == verbs[k % len(verbs)] and task not in chosen]
+        chosen += [_one_of(rng, left)] if left else []
+    return chosen
 
 
 def _where_things_are(env: TabletopEnv) -> np.ndarray:
-    where = np.full((NUM_PLACES + 1, 3), np.nan, np.float32)
-    where[: len(env.start.things)] = env.world.position
-    if env.start.garment is not None:
-        where[NUM_PLACES] = [*env.start.garment_pose[:2], 0.0]
+    """Place on the table of every spot, NaN where there is none; what lies between a garment's parts counts as its middle."""
+    where = np.full((NUM_SPOTS, 2), np.nan, np.float32)
+    start = env.start
+    where[: len(start.things)] = env.world.position[:, :2]
+    if start.garment is not None:
+        where[spot_of(start, Thing(*start.garment, REST))] = start.garment_pose[:2]
+        for part in PARTS[start.garment[1]]:
+            thing = Thing(*start.garment, part)
+            where[spot_of(start, thing)] = env.world.anchor(thing)[:2]
     return where
 
 
@@ -171,7 +240,10 @@ def _words(env: TabletopEnv, rng: np.random.Generator) -> dict[str, Any]:
     return {
         "captions": [speaker.caption(rng) for _ in range(3)],
         "questions": [[found.question, found.answer] for found in speaker.questions(rng)],
-        "points": [[name(thing), *map(float, env.world.anchor(thing))] for thing in named],
+        "points": [
+            [name(thing), spot_of(env.start, thing), *map(float, env.world.anchor(thing)[:2])]
+            for thing in named
+        ],
     }
 
 

@@ -5,14 +5,24 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from nano_config import NanoConfig
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 SAVE_EVERY_S = 60.0
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Train in bfloat16 where that is safe, with plain attention: for forty tokens five times as fast on a CPU that has it."""
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 class Stage:

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 from nano_config import NanoConfig
-from scenes import shard_path
-from stage import Stage, learning_rate, set_learning_rate
+from scenes import NUM_SPOTS, shard_path
+from stage import Stage, learning_rate, quick, set_learning_rate
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
 
-from vla_course.envs.tabletop.labels import COLOR_LABELS, KIND_LABELS, NO_PLACE, PART_LABELS
+from vla_course.envs.tabletop.labels import COLOR_LABELS, KIND_LABELS, PART_LABELS
 from vla_course.openvla.config import PATCH_SIZE
 from vla_course.openvla.processor import HALF, IMAGENET
 from vla_course.openvla.vision import VisionTowers
 
 COUNTS = {"kind": len(KIND_LABELS), "color": len(COLOR_LABELS), "part": len(PART_LABELS)}
 WHERE_SCALE_M = 0.15
+WEIGHTS = {"where": 2.0, "hand": 2.0}
+"""Places have to be exact; names are learned anyway."""
 HAND_MIDDLE = np.array([0.05, 0.0, 0.12, 0.0, 0.0, 0.0, 0.5], np.float32)
 HAND_SCALE = np.array([0.12, 0.12, 0.08, 0.3, 0.3, 0.3, 0.5], np.float32)
 CAPTION_LENGTH = 40
@@ -41,7 +43,7 @@ class Sights:
             found = {"image": shard["image"], "hand": (shard["hand"] - HAND_MIDDLE) / HAND_SCALE}
             for key, count in COUNTS.items():
                 found[key] = self._shares(shard[key], count)
-            found["where"], found["seen"] = self._where(shard["place"], shard["thing"])
+            found["where"], found["seen"] = self._where(shard["spot"], shard["thing"])
             for key, value in found.items():
                 parts.setdefault(key, []).append(value)
             self.words += json.loads(str(shard["words"]))
@@ -54,27 +56,34 @@ class Sights:
     def __len__(self) -> int:
         return len(self.words)
 
-    def _patches(self, maps: np.ndarray) -> np.ndarray:
-        n, side = len(maps), self.side
-        cut = maps.reshape(n, side, PATCH_SIZE, side, PATCH_SIZE).swapaxes(2, 3)
-        return cut.reshape(n, side * side, PATCH_SIZE**2)
-
     def _shares(self, maps: np.ndarray, count: int) -> np.ndarray:
         """Of each patch, which share of its pixels shows what."""
-        patches = self._patches(maps)
+        patches = patches_of(maps, self.side)
         return np.stack([(patches == k).mean(-1, dtype=np.float32) for k in range(count)], -1).astype(
             np.float16
         )
 
-    def _where(self, place: np.ndarray, thing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """World x, y of the thing that fills most of each patch, and which share it fills."""
-        patches = self._patches(place)
-        places = [*range(thing.shape[1] - 1), thing.shape[1] - 1]
-        share = np.stack([(patches == k).mean(-1, dtype=np.float32) for k in places], -1)
-        assert NO_PLACE not in places
+    def _where(self, spot: np.ndarray, thing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Place on the table of what fills most of each patch, and which share it fills."""
+        share = spot_shares(spot, self.side).astype(np.float32)
         best = share.argmax(-1)
-        where = np.take_along_axis(thing[:, None, :, :2], best[..., None, None], 2)[:, :, 0]
+        where = np.take_along_axis(thing[:, None], best[..., None, None], 2)[:, :, 0]
         return np.nan_to_num(where / WHERE_SCALE_M).astype(np.float16), share.max(-1).astype(np.float16)
+
+
+def patches_of(maps: np.ndarray, side: int) -> np.ndarray:
+    """The pixels of each of `side` × `side` patches."""
+    n = len(maps)
+    cut = maps.reshape(n, side, PATCH_SIZE, side, PATCH_SIZE).swapaxes(2, 3)
+    return cut.reshape(n, side * side, PATCH_SIZE**2)
+
+
+def spot_shares(spot: np.ndarray, side: int) -> np.ndarray:
+    """Of each patch, which share of its pixels shows which spot: (N, patches, NUM_SPOTS) in float16."""
+    patches = patches_of(spot, side)
+    return np.stack([(patches == k).mean(-1, dtype=np.float32) for k in range(NUM_SPOTS)], -1).astype(
+        np.float16
+    )
 
 
 class Heads(nn.Module):
@@ -141,12 +150,13 @@ def train_tower(which: str, towers: VisionTowers, config: NanoConfig, sights: Si
     for step in range(stage.step, config.towers.steps):
         set_learning_rate(optimizer, learning_rate(config.towers.learning_rate, step, config.towers.steps))
         rows = rng.integers(0, train, config.towers.batch)
-        patches, losses = _losses(see, normalize, heads, sights, rows, rng)
-        loss = sum(losses.values())
-        if which == "siglip" and config.towers.contrast_weight:
-            picture = tower.head(tower.post_layernorm(patches))
-            losses["contrast"] = captions.loss(picture, _captions(sights, rows, rng))
-            loss = loss + config.towers.contrast_weight * losses["contrast"]
+        with quick():
+            patches, losses = _losses(see, normalize, heads, sights, rows, rng)
+            loss = sum(WEIGHTS.get(key, 1.0) * value for key, value in losses.items())
+            if which == "siglip" and config.towers.contrast_weight:
+                picture = tower.head(tower.post_layernorm(patches))
+                losses["contrast"] = captions.loss(picture, _captions(sights, rows, rng))
+                loss = loss + config.towers.contrast_weight * losses["contrast"]
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

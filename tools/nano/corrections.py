@@ -1,0 +1,82 @@
+"""Stage 5: what the expert would have done where the model itself has gone.
+
+Demonstrations only show states into which an expert gets. Here the model acts, in some episodes with an expert that takes
+over now and then, and at every frame the expert answers the task that was said and others, as in the demonstrations: DAgger.
+"""
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from assemble import KEY
+from nano_config import NanoConfig
+from scenes import FIRST_SEED, Demonstrations, worlds
+
+from vla_course.envs.tabletop.env import TabletopEnv
+from vla_course.envs.tabletop.expert import TabletopExpert
+from vla_course.openvla.load import load_vla
+
+TOGETHER = 20
+
+
+def corrections_path(folder: Path, index: int) -> Path:
+    """Where a shard lies."""
+    return folder / f"corrections_{index:04d}.npz"
+
+
+def make_corrections(config: NanoConfig, folder: Path, *, workers: int = 1) -> None:
+    """Write the shards that are not there yet, with the model that lies in `folder/model` now."""
+    wanted = range(config.scenes.correction_shards)
+    paths = [corrections_path(folder / "scenes", k) for k in wanted]
+    missing = [k for k in wanted if not paths[k].exists()]
+    began = time.perf_counter()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        jobs = [pool.submit(write_corrections, config, folder, k, paths[k]) for k in missing]
+        for done, job in enumerate(jobs, 1):
+            print(
+                f"corrections {done}/{len(jobs)}  {job.result()}  {time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
+
+
+def write_corrections(config: NanoConfig, folder: Path, index: int, path: Path) -> str:
+    """Let the model act in `config.scenes.action_episodes` episodes; returns what came of it, in words."""
+    model = load_vla(path=folder / "model")
+    rng = np.random.default_rng([config.seed, 5, index])
+    free: list[list[TabletopEnv]] = [[], []]
+    found = Demonstrations(config)
+    running: list[tuple[int, TabletopEnv, TabletopExpert, float]] = []
+    seed = FIRST_SEED["corrections"] + index * config.scenes.action_episodes
+    left, done, wins = config.scenes.action_episodes, 0, 0
+    while left or running:
+        while left and len(running) < TOGETHER:
+            which = int(rng.random() < config.scenes.action_garment_share)
+            env = free[which].pop() if free[which] else worlds(config, config.scenes.verbs)[which]
+            env.reset(seed=seed + left)
+            helped = config.scenes.helped * (rng.random() < 0.5)
+            running.append((which, env, TabletopExpert(env), helped))
+            left -= 1
+        pictures = [found.add(env, expert, rng) for _, env, expert, _ in running]
+        actions = model.predict_action(pictures, [env.start.instruction for _, env, _, _ in running], KEY)
+        still = []
+        for (which, env, expert, helped), action in zip(running, actions, strict=True):
+            taken = expert.act() if rng.random() < helped else np.clip(action, -1, 1)
+            _, _, terminated, truncated, info = env.step(taken.astype(np.float32))
+            if terminated or truncated:
+                free[which].append(env)
+                done, wins = done + 1, wins + bool(info["is_success"])
+            else:
+                still.append((which, env, expert, helped))
+        running = still
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    np.savez(partial, **found.arrays())
+    os.replace(partial, path)
+    return f"{path.name}: {wins} of {done} done"
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
