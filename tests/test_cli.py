@@ -115,7 +115,7 @@ def test_a_deleted_check_is_said(capsys):
 @pytest.mark.parametrize(
     ("arguments", "content", "message"),
     [
-        (["check", "day77"], None, "there is no 'day77'; the days so far: day03"),
+        (["check", "day77"], None, f"there is no 'day77'; the days so far: {', '.join(notebook.days())}"),
         (["reset", "day77"], None, "there is no 'day77'"),
         (["check", "day03", "--notebook", "nowhere.ipynb"], None, "no notebook at nowhere.ipynb"),
         (["check", "day03", "--notebook", "x.ipynb"], '{"cells": [', "is damaged"),

@@ -26,7 +26,7 @@ FLOORS = (
     {"openvla", "adapters", "action_tokens", "action_heads", "control", "data", "envs"},
     {"policies", "training"},
     {"imitation", "rl"},
-    {"evaluate", "plots", "video", "widgets", "strip", "predictions", "progress"},
+    {"evaluate", "plots", "video", "widgets", "token_explorer", "patch_eraser", "strip", "predictions", "progress"},
     {"checks"},
     {"cli", "doctor", "presets"},
 )

@@ -1,16 +1,24 @@
 """Write the pictures of the README and the lessons under data/pictures/, and the first row of the strip.
 
-python tools/make_pictures.py
+python tools/make_pictures.py              all of them
+python tools/make_pictures.py command      one or some: tshirt, towel, trousers, strip, command
 """
 
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vla_course import strip
+from vla_course import plots, strip
+from vla_course.action_tokens import detokenize_actions, tokenize_actions
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
+from vla_course.envs.tabletop.env import TabletopEnv
+from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.video import film_strip
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -42,12 +50,86 @@ def first_row() -> None:
     strip.run("Random actions", "day00", lambda _: rng.uniform(-1, 1, 61), env, DATA / "strip")
 
 
-def main() -> None:
+def command_picture() -> None:
+    """The way of Day 02: picture, patches among words, seven tokens, seven numbers, and where such commands lead.
+
+    The tokens are what a model should have said: the expert's action, written in Llama's vocabulary.
+    """
+    env = TabletopEnv(verbs=("touch",), cameras=("close",), image_size=(84, 84), render_mode="rgb_array")
+    expert = TabletopExpert(env)
+    for seed in range(100):
+        observation, info = env.reset(seed=seed)
+        if len(info["instruction"]) < 20 and env.start.garment is None:
+            break
+    seen, action = observation["image_close"], expert.act()
+    ended = False
+    while not ended:
+        _, _, terminated, truncated, _ = env.step(expert.act())
+        ended = terminated or truncated
+    ids = tokenize_actions(action)
+    meant = detokenize_actions(ids) * [120, 120, 120, *[np.degrees(0.2)] * 3, 100]
+
+    drawing, _ = plots.figure(width=12, height=3.7)
+    drawing.clear()
+    drawing.set_layout_engine("none")
+    panels = [drawing.add_axes(box) for box in ((0.005, 0.08, 0.24, 0.80), (0.755, 0.08, 0.24, 0.80))]
+    titles = ("one picture, 36 patches", f"{env.elapsed_steps} commands later")
+    for panel, picture, title in zip(panels, (seen, env.render()), titles, strict=True):
+        panel.imshow(picture)
+        panel.set_title(title, fontsize=11)
+        panel.axis("off")
+    for line in range(1, 6):
+        panels[0].axhline(14 * line - 0.5, color="white", linewidth=0.8)
+        panels[0].axvline(14 * line - 0.5, color="white", linewidth=0.8)
+
+    middle = drawing.add_axes((0.255, 0.0, 0.49, 1.0))
+    middle.axis("off")
+    colorful = seen.reshape(6, 14, 84, 3).astype(float).std(axis=3).mean(axis=(1, 2)).argmax()
+    left = _box(middle, 0, "start", "#d9dce1")
+    left = _box(middle, left, "…", "white")
+    for column in range(6):
+        patch = seen[14 * colorful :, 14 * column :][:14, :14]
+        middle.imshow(patch, extent=(left, left + 1.9, 33, 36.2), aspect="auto", zorder=2)
+        left += 2.1
+    for word in ("…", "In:", "…", *info["instruction"].split(), "?", "Out:", "␣"):
+        left = _box(middle, left, word, "white" if word == "…" else "#f6e7c9")
+    middle.text(
+        0, 38.2, "the picture stands in the sentence as if it were words", fontsize=11, color=plots.GREY
+    )
+    middle.annotate("", (25, 27), (25, 32.4), arrowprops={"arrowstyle": "->", "color": plots.INK})
+    middle.text(26, 29, "seven times the next token", fontsize=11, color=plots.GREY)
+    names = ("Δx", "Δy", "Δz", "Δroll", "Δpitch", "Δyaw", "grip")
+    units = ("mm", "mm", "mm", "°", "°", "°", "%")
+    for number in range(7):
+        x = 7.2 * number
+        _box(middle, x, str(ids[number]), "#cfe3f3", y=23, width=6.4)
+        arrow = {"arrowstyle": "->", "color": plots.GREY}
+        middle.annotate("", (x + 3.2, 18.4), (x + 3.2, 22.6), arrowprops=arrow)
+        value = f"{meant[number]:+.0f}" if abs(meant[number]) >= 0.5 else "0"
+        middle.text(x + 3.2, 15.6, f"{value} {units[number]}", ha="center", fontsize=11, weight="bold")
+        middle.text(x + 3.2, 12.8, names[number], ha="center", fontsize=10, color=plots.GREY)
+    middle.set(xlim=(0, 50), ylim=(10, 43))
+    (FOLDER / "pixels_to_command.png").write_bytes(plots.png(drawing, dpi=110, colors=255))
+
+
+def _box(axes: Axes, x: float, text: str, color: str, *, y: float = 33, width: float = 0) -> float:
+    """A word in its box; where the next one may begin."""
+    width = width or 0.72 * len(text) + 0.9
+    edge = color if color == "white" else plots.GREY
+    axes.add_patch(Rectangle((x, y), width, 3.2, facecolor=color, edgecolor=edge, linewidth=0.6))
+    axes.text(x + width / 2, y + 1.6, text, ha="center", va="center", fontsize=9)
+    return x + width + 0.2
+
+
+def main(wanted: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for garment in ("tshirt", "towel", "trousers"):
-        fold_picture(garment)
-    first_row()
+    programs = {garment: partial(fold_picture, garment) for garment in ("tshirt", "towel", "trousers")}
+    programs |= {"strip": first_row, "command": command_picture}
+    for name in wanted or programs:
+        if name not in programs:
+            raise SystemExit(f"no picture {name!r}: there are {', '.join(programs)}")
+        programs[name]()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
