@@ -121,7 +121,7 @@ class TokenExplorer(PicturedWidget):
     )
     number = traitlets.Float(0.1).tag(sync=True)
     quantiles: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    ranges: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+    ranges = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
 
     def __init__(

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 
 from vla_course import assets
+from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
 FOLDER = "data/reference/openvla"
@@ -58,7 +59,7 @@ def published_model() -> OpenVLAForActionPrediction:
         shutil.copy(assets.find(f"{FOLDER}/{name}"), folder)
     packed = assets.find(f"{FOLDER}/model.safetensors.xz").read_bytes()
     (folder / "model.safetensors").write_bytes(lzma.decompress(packed))
-    return OpenVLAForActionPrediction.from_pretrained(folder, dtype=torch.float32)
+    return load_vla(path=folder, dtype=torch.float32)
 
 
 def published_tensors() -> dict[str, torch.Tensor]:
