@@ -177,7 +177,7 @@ checks.check_unnormalize_actions(unnormalize_actions)
 # 1. Drag the number slowly through a bin. When does the token change? Does the green dot move in between?
 # 2. Drag it past 1. What does the robot hear?
 # 3. Take *tabletop* instead of *BridgeData*. What happens to the token, and what to the millimetres?
-# 4. Pull q99 outward until half a bin is a whole millimetre. What kind of data set would that be?
+# 4. Pull both quantiles outward until half a bin is more than 0.4 mm. What kind of robot would have moved like that?
 
 # %% tags=["demo"]
 statistics = action_statistics(nano.config.norm_stats, "tabletop")
@@ -200,7 +200,7 @@ TokenExplorer(
 # %% tags=["demo"]
 def as_words(action):
     """Seven numbers as token ids of the nano's vocabulary."""
-    span = statistics.q99 - statistics.q01
+    span = np.where(statistics.mask, statistics.q99 - statistics.q01, 1)  # 0 where nothing ever changed
     normalized = np.where(statistics.mask, 2 * (action - statistics.q01) / span - 1, action)
     return tokenize_actions(normalized, nano.config.vocabulary_size)
 
@@ -446,8 +446,8 @@ print(f"{total:,} parameters; the published checkpoint has {openvla_7b_tensors()
 parts = {"DINOv2": dinov2, "SigLIP": siglip + pooling, "projector": projector, "Llama": llama}
 parts["our nano, all of it"] = sum(parameter.numel() for parameter in nano.parameters())
 plots.bars(
-    {name: count / 1e6 for name, count in parts.items()},
-    xlabel="million parameters",
+    {name: count / 1e9 for name, count in parts.items()},
+    xlabel="billion parameters",
     alt=", ".join(f"{name} {count / 1e6:.0f} million" for name, count in parts.items()),
 )
 
@@ -652,7 +652,7 @@ class AsPublished(OpenVLAForActionPrediction):
 
 
 blind = AsPublished(nano.config, nano.processor).eval()
-blind.load_state_dict(nano.state_dict())
+_ = blind.load_state_dict(nano.state_dict())
 
 # %% [markdown]
 # **Predict first.** Eight different pictures, each with its own instruction. How many *different* actions will this model give?

@@ -128,7 +128,7 @@ class PatchEraser(PicturedWidget):
     """
     alt = (
         "Nine copies of the model's picture with one ninth each painted grey, and beside each the distributions of the three "
-        "directions the hand can move in, before and after: some parts of the picture move them, others do not."
+        "directions the hand can move in, before in grey and after in blue."
     )
     grid = traitlets.Int().tag(sync=True)
     names: traitlets.List[Any] = traitlets.List().tag(sync=True)

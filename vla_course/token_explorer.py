@@ -76,7 +76,7 @@ class TokenExplorer(PicturedWidget):
           return `<rect x="${wide(b.left)}" width="${wide(b.right) - wide(b.left)}" y="112" height="58" fill="${mine ? "#F6D9C8" : "#fff"}" stroke="#8a8f98"/>
             <circle cx="${middle}" cy="158" r="3.5" fill="${mine ? "#009E73" : "#8a8f98"}"/>
             <text x="${middle}" y="128" text-anchor="middle" font-size="11" fill="#555">bin ${b.bin}</text>
-            <text x="${middle}" y="146" text-anchor="middle" font-weight="${mine ? 700 : 400}">${b.id}</text>`;
+            <text x="${middle}" y="146" text-anchor="middle" font-weight="${mine ? 700 : 400}">${mine ? s.id : b.id}</text>`;
         }).join("") + `<line x1="${wide(cut)}" x2="${wide(cut)}" y1="112" y2="170" stroke="#D55E00" stroke-width="2"/>
           <text x="${LEFT}" y="188" fill="#555">the bin's token id, and its centre (dot)</text>`;
         find(".range").setAttribute("x", x2(low)); find(".range").setAttribute("width", Math.max(0, x2(high) - x2(low)));
