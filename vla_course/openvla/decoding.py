@@ -54,47 +54,53 @@ def greedy_token_ids(
     With a cache, keys and values of what was read are kept, and each step reads one token. Without, everything is read
     again for each token: the same tokens, slowly.
     """
-    embed = language_model.get_input_embeddings()
-    embeddings, mask, positions = prompt.embeddings, prompt.attention_mask, prompt.positions
+    embed, config = language_model.get_input_embeddings(), language_model.config
+    embeddings, length = prompt.embeddings, prompt.embeddings.shape[1]
+    mask = _longer(prompt.attention_mask, count)
     padded = not bool(mask.all())
-    cache = DynamicCache(config=language_model.config) if use_cache else None
-    chosen: list[torch.Tensor] = []
-    for step in range(count):
+    turns = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
+    cache = DynamicCache(config=config) if use_cache else None
+    start, chosen = 0, []
+    for end in range(length, length + count):
         seen = None
-        if padded or embeddings.shape[1] > 1:  # one token after an unpadded prompt sees everything
-            seen = create_causal_mask(
-                language_model.config, embeddings, mask if padded else None, cache, position_ids=positions
-            )
-        hidden = read(language_model, embeddings, positions, seen, cache)
-        chosen.append(choose(language_model.lm_head(hidden[:, -1])).to(mask.device))
-        if step + 1 < count:
-            token, place = embed(chosen[-1][:, None]), positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            embeddings = token if use_cache else torch.cat([embeddings, token], dim=1)
-            positions = place if use_cache else torch.cat([positions, place], dim=1)
+        if padded or start == 0:  # one token after an unpadded prompt sees everything
+            seen = create_causal_mask(config, embeddings, mask[:, :end] if padded else None, cache)
+        new = tuple(turn[:, start:end] for turn in turns)
+        hidden = read(language_model, embeddings, new, seen, cache, answers=slice(-1, None))
+        chosen.append(choose(language_model.lm_head(hidden[:, 0])).to(mask.device))
+        token = embed(chosen[-1][:, None])
+        if use_cache:
+            embeddings, start = token, end
+        else:
+            embeddings = torch.cat([embeddings, token], dim=1)
     return torch.stack(chosen, dim=1)
 
 
 def read(
     language_model: Any,
     embeddings: Float[torch.Tensor, "B L D"],
-    positions: Int[torch.Tensor, "B L"],
+    turns: tuple[torch.Tensor, ...],
     attention_mask: torch.Tensor | None,
     cache: DynamicCache | None = None,
-) -> Float[torch.Tensor, "B L D"]:
-    """The final hidden states of a sequence: Llama's layers, one after the other, and its last norm.
+    *,
+    answers: slice,
+) -> Float[torch.Tensor, "B answers D"]:
+    """The final hidden states of the positions `answers`: Llama's layers, one after the other, and its last norm.
 
-    What `language_model.model(...)` does, without the bookkeeping around it, which takes a sixth of a small model's time. The
-    mask is as its attention implementation wants it; None is causal for SDPA, and everything for a single token.
+    What `language_model.model(...)` does, without the bookkeeping around it, which takes a sixth of a small model's time.
+    `turns` are the rotary embeddings of the positions. The mask is as its attention implementation wants it; None is causal
+    for SDPA, and everything for a single token.
     """
-    model = language_model.model
-    turned = model.rotary_emb(embeddings, position_ids=positions)
+    *layers, last = language_model.model.layers
+    shared = {"attention_mask": attention_mask, "position_embeddings": turns, "past_key_values": cache}
     hidden = embeddings
-    for layer in model.layers:
-        hidden = layer(
-            hidden, attention_mask=attention_mask, position_embeddings=turned, past_key_values=cache
-        )
-    final: torch.Tensor = model.norm(hidden)
+    for layer in layers:
+        hidden = layer(hidden, **shared)
+    # Nobody looks at the last layer's output but the answers: its second half is for them alone.
+    attended, _ = last.self_attn(last.input_layernorm(hidden), **shared)
+    hidden = (hidden.to(attended.device) + attended)[:, answers]
+    hidden = hidden + last.mlp(last.post_attention_layernorm(hidden))
+    final: torch.Tensor = language_model.model.norm(hidden)
     return final
 
 
@@ -125,17 +131,22 @@ def parallel_hidden_states(
     Source: moojink/openvla-oft, prismatic/extern/hf/modeling_prismatic.py (predict_action).
     """
     batch, length, _ = prompt.embeddings.shape
-    added = slots.expand(batch, -1, -1).to(prompt.embeddings)
-    mask = torch.cat([prompt.attention_mask, prompt.attention_mask.new_ones(batch, len(slots))], dim=1)
-    extended = Prompt(torch.cat([prompt.embeddings, added], dim=1), mask)
+    embeddings = torch.cat([prompt.embeddings, slots.expand(batch, -1, -1).to(prompt.embeddings)], dim=1)
+    mask = _longer(prompt.attention_mask, len(slots))
     if attention == "full":
         seen = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool)
         answers = slice(length - 1, -2)
     else:
         seen = parallel_attention_mask(length, len(slots))
         answers = slice(length, None)
-    additive = _additive(seen.to(mask.device) & mask[:, None, None].bool(), extended.embeddings.dtype)
-    return read(language_model, extended.embeddings, extended.positions, additive)[:, answers]
+    additive = _additive(seen.to(mask.device) & mask[:, None, None].bool(), embeddings.dtype)
+    turns = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
+    return read(language_model, embeddings, turns, additive, answers=answers)
+
+
+def _longer(attention_mask: torch.Tensor, count: int) -> torch.Tensor:
+    """The mask with room for `count` answers."""
+    return torch.cat([attention_mask, attention_mask.new_ones(len(attention_mask), count)], dim=1)
 
 
 def _additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

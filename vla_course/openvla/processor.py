@@ -191,7 +191,7 @@ class OpenVLAProcessor:
             (self.image_size, self.image_size), PillowImage.Resampling.BICUBIC
         )
         channels = torch.from_numpy(np.array(square)).permute(2, 0, 1).to(torch.float32).div(255)
-        return channels.repeat(2, 1, 1).sub(self._mean).div(self._std)
+        return channels.repeat(2, 1, 1).sub_(self._mean).div_(self._std)
 
 
 def _pad(row: torch.Tensor, length: int, value: int) -> torch.Tensor:
