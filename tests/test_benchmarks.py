@@ -4,6 +4,8 @@ import importlib
 from pathlib import Path
 
 import pytest
+import torch
+from openvla_reference import nano, nano_config
 
 from vla_course import assets, results
 
@@ -45,6 +47,55 @@ def test_the_bare_steps_are_those_inside(monkeypatch):
     whole = stepping.replay_s(env, actions, seed=0)
     assert 0 < timed.seconds < whole
     assert (env.vertices == plain).all()
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_a_model_of_any_size_is_made_and_timed_in_both_precisions(bits):
+    """What runs for seven billion parameters on a GPU runs here for a few on the processor."""
+    config, big = nano_config(), importlib.import_module("measuring.big_model")
+    model = big.random_model(config, device="cpu", bits=bits)
+    kinds = {type(layer).__name__ for layer in model.language_model.model.layers[0].mlp.children()}
+    assert ("Linear4bit" in kinds) == (bits == 4)
+    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+    logits = model(**big.random_questions(config, device="cpu")).logits
+    assert logits.isfinite().all() and logits.std() > 0
+    rows = importlib.import_module("openvla_speed").measure_big(config, device="cpu", bits=bits, rounds=2)
+    assert len(rows) == 6 and all(row.measured > 0 for row in rows if "further" not in row.what)
+
+
+def test_the_memory_of_seven_billion_parameters_is_known_beforehand():
+    big = importlib.import_module("measuring.big_model")
+    config = importlib.import_module("openvla_speed").OpenVLAConfig()
+    assert big.gigabytes(config, None) == pytest.approx(1.15 * 2 * 7.541237184, rel=1e-3)
+    assert 4 < big.gigabytes(config, 4) < 6
+
+
+def test_what_is_missing_for_seven_billion_parameters_is_said_and_no_error(monkeypatch, capsys):
+    speed = importlib.import_module("openvla_speed")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.argv", ["openvla_speed.py", "--scale", "7b", "--quick"])
+    speed.main()
+    bf16, four = capsys.readouterr().out.splitlines()
+    assert "bfloat16: not measured" in bf16 and "a GPU with 17.3 GB" in bf16 and "bitsandbytes" not in bf16
+    assert "4 bits: not measured" in four and "bitsandbytes" in four
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3e9, 80e9))
+    speed.main()
+    assert "17.3 GB of free GPU memory (3.0 GB are free)" in capsys.readouterr().out
+
+
+def test_each_way_of_deciding_is_timed_in_turn_and_writes_as_many_numbers():
+    speed, model = importlib.import_module("openvla_speed"), nano()
+    rows, details = speed.measure_nano(model, rounds=1)
+    assert {row.target for row in rows} == {"≤ 0.7", "≤ 0.4", ""} and all(row.measured > 0 for row in rows)
+    assert set(details["spread_ms"]) == {case[0] for case in speed.CASES}
+    calls = speed.nano_calls(model, "folding", 2)
+    prompt = len(model.processor.token_ids(speed.build_prompt(speed.INSTRUCTION))) + 1
+    assert calls["generate"]().shape == (2, prompt + 61) and calls["greedy"]().shape == (2, 61)
+    order = []
+    speed.turn_by_turn({name: lambda name=name: order.append(name) for name in "ab"}, 3)
+    assert order == list("ab" * 6)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)

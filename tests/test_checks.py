@@ -82,6 +82,7 @@ def test_mistakes_belong_to_exercises(day):
 def test_the_worked_case_gives_its_answer(day, name):
     task, _ = exercise(day, name)
     names = {task.name.split(".")[0]: owner(task), "np": np, "math": math, "torch": torch}
+    names["checks"] = importlib.import_module(f"vla_course.checks.{day}")
     answer = eval(task.case.call, names)
     assert kind_problem(answer, task.case.answer) is None
     assert same(answer, task.case.answer, task.case.tolerance)

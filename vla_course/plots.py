@@ -103,3 +103,29 @@ def bars(
     axes.set_xlabel(xlabel)
     axes.margins(x=0.12)
     return picture(drawing, alt)
+
+
+def rates(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], *, xlabel: str, alt: str) -> Image:
+    """For each row a dot and its interval for every series in it: (rate, low, high), each from 0 to 1, shown in percent.
+
+    Raises: ValueError for more series than there are colours.
+    """
+    series = list(dict.fromkeys(name for row in rows.values() for name in row))
+    if len(series) > len(COLORS):
+        raise ValueError(f"at most {len(COLORS)} series; got {', '.join(series)}")
+    drawing, (axes,) = figure(height=0.9 + 0.24 * len(rows) * (len(series) + 0.6))
+    for number, name in enumerate(series):
+        offset = 0.22 * (number - (len(series) - 1) / 2)
+        points = [(place + offset, *row[name]) for place, row in enumerate(rows.values()) if name in row]
+        y, rate, low, high = 100 * np.array(points).T
+        whiskers = np.stack([rate - low, high - rate])
+        axes.errorbar(rate, y / 100, xerr=whiskers, fmt="o", color=COLORS[number], capsize=3, label=name)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(-2, 102)
+    axes.grid(axis="x", color=PALE)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(xlabel)
+    if len(series) > 1:
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=len(series))
+    return picture(drawing, alt)

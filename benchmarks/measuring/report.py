@@ -38,13 +38,18 @@ class Row:
         return self.measured >= float(number) if sign == "≥" else self.measured <= float(number)
 
 
-def asked_to_be_quick(what: str) -> bool:
-    """Reads the command line: `--quick` runs small and records nothing."""
+def options(what: str) -> argparse.ArgumentParser:
+    """The command line that all programs share: `--quick` runs small and records nothing."""
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument(
         "--quick", action="store_true", help="run small, to see that it runs; nothing is recorded"
     )
-    return bool(parser.parse_args().quick)
+    return parser
+
+
+def asked_to_be_quick(what: str) -> bool:
+    """Reads a command line that has no more than that."""
+    return bool(options(what).parse_args().quick)
 
 
 def finish(

@@ -35,7 +35,6 @@ BEFORE = {
     "actions": "language",
     "blind": "language",
     "whole": "actions",
-    "corrected": "whole",
 }
 """Which stage each begins from."""
 See = Callable[[int, np.ndarray], torch.Tensor]

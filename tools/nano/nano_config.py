@@ -23,7 +23,7 @@ class ScenesConfig:
     """Share of the demonstrations that touch a part of a garment."""
     alternatives: int = 5
     """How many other tasks of the same scene the expert answers at every frame, besides the one it does."""
-    correction_shards: int = 16
+    correction_shards: int = 10
     """Shards of episodes in which the model acts and the expert says what it would have done."""
     helped: float = 0.3
     """How often, in half of those, the expert acts."""
@@ -49,9 +49,8 @@ class LearnConfig:
         default_factory=lambda: {
             "language": 1200,
             "actions": 5000,
-            "blind": 1000,
-            "whole": 3000,
-            "corrected": 2000,
+            "blind": 600,
+            "whole": 1500,
         }
     )
     frames: int = 48
@@ -75,6 +74,8 @@ class LearnConfig:
     """How many times as often the task that is being done is drawn as one of the others."""
     decisive: float = 2.0
     """How many times as often states near contact are drawn."""
+    corrected: float = 3.0
+    """How many times as often a frame of the corrections is drawn as one of the demonstrations."""
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,7 @@ def action_samples(
     decisive = np.ones(number)
     near = every["frame"][every["first"] & (every["near"] < NEAR_M)]
     decisive[near] = config.learn.decisive
+    decisive[sum(len(part) for part in images[: config.scenes.action_shards]) :] *= config.learn.corrected
     q01 = np.round(np.array(stats[KEY]["action"]["q01"]), 3)
     print(f"{len(texts)} actions on {number} frames; q01 {q01}", flush=True)
     return _samples(images, shares, rows, decisive), stats

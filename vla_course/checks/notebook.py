@@ -109,7 +109,9 @@ class _Run:
             interrupt_on_timeout=True,
             error_on_timeout={"ename": "TimeoutError", "evalue": "", "traceback": []},
             shutdown_kernel="immediate",
-            extra_arguments=["--IPKernelApp.log_level=40"],  # a learner has no use for the kernel's own warnings
+            extra_arguments=[
+                "--IPKernelApp.log_level=40"
+            ],  # a learner has no use for the kernel's own warnings
             resources={"metadata": {"path": str(self.folder.resolve())}},
         )
         client.log.disabled = True

@@ -44,7 +44,8 @@ class CodeFailed(Feedback):
 class WorkedCase:
     """One case worked by hand: the call, the steps as (what, value) rows, and the answer it must give.
 
-    `call` is Python over the exercise's function, with `np` and `torch`; a test evaluates it and compares it with `answer`.
+    `call` is Python over the exercise's function, with `np`, `torch` and the day's `checks`; a test evaluates it and
+    compares it with `answer`.
     """
 
     call: str

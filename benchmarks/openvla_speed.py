@@ -1,0 +1,163 @@
+"""What an action costs: `predict_action`, one token after the other or all at once, against transformers' own `generate()`.
+
+Nano: the same model on one core, picture and prompt prepared in both; turn by turn, CPU time, medians of a round's ratios.
+`--scale 7b`: random weights of openvla-7b's sizes on a GPU, in bfloat16 and in 4 bits; says what is missing where it cannot.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from measuring.big_model import in_words, missing, random_model, random_questions
+from measuring.report import Row, finish, options
+
+import numpy as np  # isort: skip  (after the thread count is set)
+import torch
+
+from vla_course.openvla.config import OpenVLAConfig
+from vla_course.openvla.load import load_vla
+from vla_course.openvla.model import OpenVLAForActionPrediction
+from vla_course.openvla.processor import build_prompt
+
+ROUNDS, WARM_UP = 100, 5
+"""At most: long cases need fewer."""
+INSTRUCTION = "put the red cube on the blue plate"
+CASES = (
+    ("7 numbers", "seven", 1, ROUNDS),
+    ("61 numbers", "folding", 1, ROUNDS // 5),
+    ("7 numbers, batch of 8", "seven", 8, ROUNDS // 2),
+)
+NAMES = {"seven": 7, "folding": 61}
+TARGETS = {"greedy": "≤ 0.7", "parallel": "≤ 0.4"}
+
+
+def turn_by_turn(
+    calls: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[str, list[float]]:
+    """Seconds of each call in every round, one call after the other, so that the machine's mood is the same for all."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(-min(WARM_UP, rounds), rounds):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            if number >= 0:
+                seconds[name].append(clock() - start)
+    return seconds
+
+
+def spread_ms(seconds: Iterable[float]) -> dict[str, float]:
+    low, middle, high = (1000 * float(value) for value in np.percentile(list(seconds), [25, 50, 75]))
+    return {"quarter": low, "median": middle, "three_quarters": high}
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def nano_calls(model: OpenVLAForActionPrediction, key: str, batch: int) -> dict[str, Callable[[], object]]:
+    """The same action three ways, from pictures as large as the model sees. `generate` may not stop early."""
+    side = model.config.image_size
+    images = list(np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8))
+    words = [INSTRUCTION] * batch
+    model.config.norm_stats |= {
+        name: {"action": {"q01": [-1.0] * count, "q99": [1.0] * count}} for name, count in NAMES.items()
+    }
+    model.generation_config.eos_token_id = None
+
+    def generate() -> torch.Tensor:
+        inputs = model.processor([build_prompt(text) for text in words], images)
+        return model.generate(**inputs, max_new_tokens=NAMES[key], do_sample=False)
+
+    return {
+        "generate": generate,
+        "greedy": lambda: model.predict_action(images, words, key),
+        "parallel": lambda: model.predict_action(images, words, key, parallel="cacheable"),
+    }
+
+
+def measure_nano(model: OpenVLAForActionPrediction, rounds: int) -> tuple[list[Row], dict]:
+    """The table's rows, and each case's quarters."""
+    rows, spreads = [], {}
+    for label, key, batch, most in CASES:
+        seconds = turn_by_turn(nano_calls(model, key, batch), min(rounds, most))
+        for way, target in TARGETS.items():
+            against = ratio(seconds[way], seconds["generate"])
+            rows.append(
+                Row(f"{label}: {way} over generate", against, "", target if label == CASES[0][0] else "")
+            )
+        for way, one in seconds.items():
+            rows.append(Row(f"{label}: {way}", 1000 * statistics.median(one), "ms"))
+        spreads[label] = {way: spread_ms(one) for way, one in seconds.items()}
+    return rows, {"spread_ms": spreads}
+
+
+def measure_big(
+    config: OpenVLAConfig, *, device: str, bits: int | None, rounds: int, numbers: int = 7
+) -> list[Row]:
+    """Prefill, tokens, actions and memory of a model with random weights; on a CPU too, where memory is not measured."""
+    gpu = device.startswith("cuda")
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+    model = random_model(config, device=device, bits=bits)
+    question = random_questions(config, device=device)
+
+    def clock() -> float:
+        if gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    seconds = turn_by_turn(
+        {
+            "one": lambda: model.predict_token_ids(**question, action_dim=1),
+            "all": lambda: model.predict_token_ids(**question, action_dim=numbers),
+            "parallel": lambda: model.predict_token_ids(**question, action_dim=numbers, parallel="cacheable"),
+            "generate": lambda: model.generate(**question, max_new_tokens=numbers, do_sample=False),
+        },
+        rounds,
+        clock,
+    )
+    median = {name: statistics.median(one) for name, one in seconds.items()}
+    name = in_words(bits)
+    rows = [
+        Row(f"{name}: image and prompt, to the first token", 1000 * median["one"], "ms"),
+        Row(f"{name}: each further token", 1000 * (median["all"] - median["one"]) / (numbers - 1), "ms"),
+        Row(f"{name}: actions of {numbers} numbers", 1 / median["all"], "per s"),
+        Row(f"{name}: actions, all numbers at once", 1 / median["parallel"], "per s"),
+        Row(f"{name}: greedy over generate", ratio(seconds["all"], seconds["generate"])),
+        Row(f"{name}: parallel over generate", ratio(seconds["parallel"], seconds["generate"])),
+    ]
+    if gpu:
+        rows.append(Row(f"{name}: peak memory", torch.cuda.max_memory_allocated() / 1e9, "GB"))
+    return rows
+
+
+def bench_nano(quick: bool) -> None:
+    torch.set_num_threads(1)
+    rows, details = measure_nano(load_vla("nano"), 2 if quick else ROUNDS)
+    finish("speed", rows, seeds=[0], quick=quick, world="nano", details=details)
+
+
+def bench_7b(quick: bool) -> None:
+    rows: list[Row] = []
+    for bits in (None, 4):
+        lacking = missing(OpenVLAConfig(), bits)
+        if lacking:
+            print(f"openvla-7b's sizes in {in_words(bits)}: not measured, needed are " + ", ".join(lacking))
+        else:
+            rows += measure_big(OpenVLAConfig(), device="cuda", bits=bits, rounds=3 if quick else 20)
+    if rows:
+        finish("speed", rows, seeds=[0], quick=quick, world="openvla_7b")
+
+
+def main() -> None:
+    parser = options(__doc__.splitlines()[0])
+    parser.add_argument("--scale", choices=("nano", "7b"), help="only this one; otherwise both")
+    asked = parser.parse_args()
+    if asked.scale != "7b":
+        bench_nano(asked.quick)
+    if asked.scale != "nano":
+        bench_7b(asked.quick)
+
+
+if __name__ == "__main__":
+    main()
