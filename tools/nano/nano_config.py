@@ -13,22 +13,32 @@ class ScenesConfig:
     sight_shards: int = 24
     sight_frames: int = 1000
     """Frames in one shard of labelled pictures with captions and questions."""
-    action_shards: int = 80
+    action_shards: int = 96
     action_episodes: int = 100
     """Episodes in one shard of demonstrations."""
     verbs: tuple[str, ...] = VERBS
+    verb_weights: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "touch": 0.3,
+            "push_to": 0.2,
+            "push_direction": 0.2,
+            "pick_up": 0.15,
+            "put": 0.15,
+        }
+    )
+    """How often each is demonstrated: a touch is over in six steps, a put in eighteen."""
     garment_share: float = 0.3
     """Share of the labelled pictures with a garment in them."""
     action_garment_share: float = 0.15
     """Share of the demonstrations that touch a part of a garment."""
-    alternatives: int = 5
+    alternatives: int = 3
     """How many other tasks of the same scene the expert answers at every frame, besides the one it does."""
     correction_shards: int = 10
     """Shards of episodes in which the model acts and the expert says what it would have done."""
     helped: float = 0.3
     """How often, in half of those, the expert acts."""
     noise: float = 0.25
-    """Spread of what is added to the executed action (never to the recorded one) in half of the episodes."""
+    """Largest spread of what is added to the executed action, never to the recorded one; every episode has its own."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,14 @@ class LearnConfig:
     steps: Mapping[str, int] = field(
         default_factory=lambda: {
             "language": 1200,
-            "actions": 5000,
+            "actions": 4500,
             "blind": 600,
             "whole": 1500,
         }
     )
-    frames: int = 48
+    frames: int = 80
     """Pictures in a batch."""
-    sentences: int = 6
+    sentences: int = 3
     """Sentences of each, at most."""
     learning_rate: float = 1e-3
     whole_learning_rate: float = 3e-4
@@ -70,7 +80,7 @@ class LearnConfig:
     """Weight of the loss that teaches two attention heads where to look."""
     pointing: float = 3.0
     """How many times as often a thing is pointed at as a question is asked."""
-    own_task: float = 4.0
+    own_task: float = 8.0
     """How many times as often the task that is being done is drawn as one of the others."""
     decisive: float = 2.0
     """How many times as often states near contact are drawn."""

@@ -122,16 +122,19 @@ def record_actions(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
     experts = [TabletopExpert(env) for env in envs]
     rng = np.random.default_rng([config.seed, 2, index])
     found = Demonstrations(config)
+    shares = np.array([config.scenes.verb_weights[verb] for verb in config.scenes.verbs])
+    shares /= shares.sum()
     begin = FIRST_SEED["actions"] + index * config.scenes.action_episodes
     for episode in range(config.scenes.action_episodes):
         which = int(rng.random() < config.scenes.action_garment_share)
         env, expert = envs[which], experts[which]
-        env.reset(seed=begin + episode)
-        noise = config.scenes.noise * (rng.random() < 0.5)
+        verb = "touch" if which else str(rng.choice(config.scenes.verbs, p=shares))
+        env.reset(seed=begin + episode, options={"task": verb})
+        noise = config.scenes.noise * rng.random()
         ended = False
         while not ended:
             found.add(env, expert, rng)
-            done = expert.act() + rng.normal(0, noise, 7) * [1, 1, 1, 0.5, 0.5, 0.5, 0]
+            done = expert.act() + rng.normal(0, noise, 7) * [1, 1, 1, 0.2, 0.2, 0.2, 0]
             _, _, terminated, truncated, _ = env.step(np.clip(done, -1, 1))
             ended = terminated or truncated
     return found.arrays()

@@ -1,4 +1,9 @@
-"""A scripted expert for every task: looks at the true state, goes above, comes down, does it, corrects itself."""
+"""A scripted expert for every task: looks at the true state, goes above, comes down, does it, corrects itself.
+
+Its motion is a continuous function of what it sees. A pupil that is two centimetres unsure of a place cannot learn an expert
+that comes down on one side of a threshold and goes straight up on the other: it would hover. So where the expert changes its
+mind, it changes it gradually. Only the fingers open and close at once.
+"""
 
 from typing import Any
 
@@ -19,7 +24,10 @@ TRAVEL_M, DESCEND_M, PUSH_STEP_M = 0.10, 0.06, 0.045
 """Longest steps: through the air, down to something, along the table."""
 CLEAR_M = 0.15
 """Height of the grasp site at which a closed hand passes over everything on the table."""
-ALIGNED_M = 0.02
+FUNNEL_M = (0.02, 0.06)
+"""How far from the axis of its descent a hand is at the bottom of the funnel that it slides down, and at the rim."""
+GRASP_M, RELEASE_M = 0.03, 0.03
+"""How near to the middle, along the table, fingers close around a thing, or let it go."""
 BEHIND_M, FIST_M = 0.062, 0.030
 """A fist goes down this far behind a thing's circle, and touches it this far before its middle."""
 FIST_HEIGHT_M, FIST_MIDDLE_M = 0.034, np.array([-0.004, 0.010])
@@ -80,15 +88,11 @@ class TabletopExpert:
         if world.held == self._goal.target:
             return self._hand + np.array([0.0, 0.0, DESCEND_M]), CLOSED, TRAVEL_M
         ready = max(OPEN_HEIGHT_M, top + 0.002)
-        if np.linalg.norm(self._hand[:2] - above) < ALIGNED_M and self._hand[2] < ready + 0.015:
-            if world.commanded_closure > OPEN_BELOW:
-                return (
-                    np.array([*above, ready]),
-                    OPEN,
-                    DESCEND_M,
-                )  # closed around nothing: open, and try again
-            return np.array([*above, max(0.034, top - 0.015)]), CLOSED, DESCEND_M
-        return self._over_then_down(above, ready, OPEN)
+        if np.linalg.norm(self._hand[:2] - above) > GRASP_M or self._hand[2] > ready + 0.03:
+            return self._over_then_down(above, ready, OPEN)
+        if world.commanded_closure > OPEN_BELOW:  # closed around nothing: open, and try again
+            return np.array([*above, ready]), OPEN, DESCEND_M
+        return np.array([*above, max(0.034, top - 0.015)]), CLOSED, DESCEND_M
 
     def _carrying(self) -> bool:
         """Whether the thing is held already, or lies where it should and only has to be let go."""
@@ -99,19 +103,14 @@ class TabletopExpert:
         assert goal.place is not None and self._goal.task.destination is not None
         there = SHAPES[self._goal.task.destination.kind]
         thing, place = self._thing(), world.position[goal.place]
-        grip_offset = self._hand - thing
         bottom = thing[2] - self._shape().rest_m
         across = float(np.linalg.norm((thing - place)[:2]))
-        height = there.floor_m + DROP_M + self._shape().rest_m
-        if across < ALIGNED_M:
-            if bottom < there.floor_m + DROP_M + 0.012:
-                return self._hand, OPEN, TRAVEL_M
-            return np.array([*place[:2], height]) + grip_offset, CLOSED, DESCEND_M
-        high = there.height_m + 0.03 + self._shape().rest_m
-        if bottom < there.height_m + 0.015 and across > there.radius_m * 0.5:
-            # Up first where the rim, or what stands in the way, is higher than the thing.
-            return np.array([*thing[:2], high + 0.04]) + grip_offset, CLOSED, DESCEND_M
-        return np.array([*place[:2], high + 0.02]) + grip_offset, CLOSED, TRAVEL_M
+        if across < RELEASE_M and bottom < there.floor_m + DROP_M + 0.02:
+            return self._hand, OPEN, TRAVEL_M
+        low, high = there.floor_m + DROP_M, max(CARRY_M, there.height_m + 0.05)
+        underside = np.array([*thing[:2], bottom])
+        target, longest = _along_funnel(underside, place[:2], low, high)
+        return self._hand + target - underside, CLOSED, longest
 
     def _push(self) -> tuple[np.ndarray, float, float]:
         env, goal = self._env, self._goal
@@ -130,27 +129,29 @@ class TabletopExpert:
         behind = float((thing - fist) @ way)
         side = thing - fist - behind * way
         off = float(np.linalg.norm(side))
-        low = self._hand[2] < FIST_HEIGHT_M + 0.02
-        if low and behind > 0.01 and off < 0.6 * min(radius, 0.04) and behind < radius + 0.14:
-            gap = max(0.0, behind - radius - FIST_M)
-            reach = min(PUSH_STEP_M + gap, left + gap + 0.01, 0.08)
-            step = reach * way + np.clip(1.2 * side, -0.02, 0.02)
-            return np.array([*(self._hand[:2] + step), FIST_HEIGHT_M]), CLOSED, 0.09
+        wide = 0.6 * min(radius, 0.04)
         spot = thing - (radius + BEHIND_M) * way - FIST_MIDDLE_M
-        return self._over_then_down(spot, FIST_HEIGHT_M, CLOSED)
+        around, _, _ = self._over_then_down(spot, FIST_HEIGHT_M, CLOSED)
+        gap = max(0.0, behind - radius - FIST_M)
+        reach = min(PUSH_STEP_M + gap, left + gap + 0.01, 0.08)
+        step = reach * way + np.clip(1.2 * side, -0.02, 0.02)
+        onward = np.array([*(self._hand[:2] + step), FIST_HEIGHT_M])
+        # It pushes as far as the fist is low, behind the thing, and in line with it; otherwise it goes around.
+        share = (
+            (1 - _rise(self._hand[2], FIST_HEIGHT_M + 0.012, FIST_HEIGHT_M + 0.03))
+            * _rise(behind, 0.0, 0.02)
+            * (1 - _rise(behind, radius + 0.12, radius + 0.16))
+            * (1 - _rise(off, 0.8 * wide, 1.8 * wide))
+        )
+        return share * onward + (1 - share) * around, CLOSED, 0.09
 
     def _over_then_down(
         self, spot: Float[np.ndarray, "2"], height: float, grip: float
     ) -> tuple[np.ndarray, float, float]:
-        """Go above a place on the table, high enough to pass over things, then straight down."""
-        away = float(np.linalg.norm(self._hand[:2] - spot))
-        if away < ALIGNED_M:
-            return np.array([*spot, height]), grip, DESCEND_M
-        # Fingers hang lower when they are open.
-        clear = CLEAR_M + (0.05 if grip == OPEN else 0.0)
-        if self._hand[2] < clear - 0.05 and away > 0.03:
-            return np.array([*self._hand[:2], clear]), grip, TRAVEL_M
-        return np.array([*spot, clear if away > 0.08 else max(height + 0.05, clear - 0.03)]), grip, TRAVEL_M
+        """Go above a place on the table, high enough to pass over things, then down."""
+        clear = CLEAR_M + (0.05 if grip == OPEN else 0.0)  # fingers hang lower when they are open
+        goal, longest = _along_funnel(self._hand, spot, height, clear)
+        return goal, grip, longest
 
     def _thing(self) -> Float[np.ndarray, "3"]:
         target = self._goal.target
@@ -166,3 +167,25 @@ class TabletopExpert:
         shape = self._shape()
         standing = self._env.world.upright[self._goal.target] > 0.9
         return shape.height_m if standing else 2 * min(shape.rest_m, shape.radius_m)
+
+
+def _along_funnel(
+    here: Float[np.ndarray, "3"], spot: Float[np.ndarray, "2"], low: float, high: float
+) -> tuple[Float[np.ndarray, "3"], float]:
+    """Where to go next from `here` to get to a spot at height `low`, passing over everything at `high`; and the longest step.
+
+    The height to be at depends on the distance to the spot, like the wall of a funnel. What is far below that wall goes up
+    first, and sideways only as it rises.
+    """
+    away = float(np.linalg.norm(here[:2] - spot))
+    outside = _rise(away, *FUNNEL_M)
+    height = low + (high - low) * outside
+    sideways = 1 - _rise(height - here[2], 0.02, 0.07)
+    goal = np.array([*(here[:2] + sideways * (spot - here[:2])), height])
+    return goal, DESCEND_M + (TRAVEL_M - DESCEND_M) * outside
+
+
+def _rise(value: float, low: float, high: float) -> float:
+    """From 0 below `low` to 1 above `high`, smoothly."""
+    share = min(1.0, max(0.0, (value - low) / (high - low)))
+    return share * share * (3 - 2 * share)
