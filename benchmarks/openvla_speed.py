@@ -1,10 +1,14 @@
 """What an action costs: `predict_action`, one token after the other or all at once, against transformers' own `generate()`.
 
 Nano: the same model on one core, picture and prompt prepared in both; turn by turn, CPU time, medians of a round's ratios.
-`--scale 7b`: random weights of openvla-7b's sizes on a GPU, in bfloat16 and in 4 bits; says what is missing where it cannot.
+Before the clock runs, `generate()` must write `predict_action`'s tokens exactly. `--scale 7b`: random weights of openvla-7b's
+sizes on a GPU, in bfloat16 and in 4 bits; says what is missing where it cannot, and ends with 1 if that was all that was
+asked for.
 """
 
+import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,6 +18,7 @@ from measuring.report import Row, finish, options
 import numpy as np  # isort: skip  (after the thread count is set)
 import torch
 
+from vla_course.action_tokens import BINS
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
@@ -54,37 +59,77 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def nano_calls(model: OpenVLAForActionPrediction, key: str, batch: int) -> dict[str, Callable[[], object]]:
-    """The same action three ways, from pictures as large as the model sees. `generate` may not stop early."""
+def scene(model: OpenVLAForActionPrediction, batch: int) -> tuple[list[np.ndarray], list[str]]:
+    """Pictures as large as the model sees, and what to do; statistics for each number of numbers."""
     side = model.config.image_size
-    images = list(np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8))
-    words = [INSTRUCTION] * batch
     model.config.norm_stats |= {
         name: {"action": {"q01": [-1.0] * count, "q99": [1.0] * count}} for name, count in NAMES.items()
     }
+    return list(np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)), [
+        INSTRUCTION
+    ] * batch
+
+
+def nano_calls(model: OpenVLAForActionPrediction, key: str, batch: int) -> dict[str, Callable[[], object]]:
+    """The same action three ways, and what all three begin with.
+
+    `generate` is transformers' own: its cache, its defaults, no logits processor. It may not stop early, and is spared to look.
+    """
+    images, words = scene(model, batch)
     model.generation_config.eos_token_id = None
 
-    def generate() -> torch.Tensor:
-        inputs = model.processor([build_prompt(text) for text in words], images)
-        return model.generate(**inputs, max_new_tokens=NAMES[key], do_sample=False)
+    def inputs() -> dict[str, torch.Tensor]:
+        return model.processor([build_prompt(text) for text in words], images)
+
+    @torch.inference_mode()
+    def see() -> object:
+        return model.prompt(**inputs())
 
     return {
-        "generate": generate,
+        "generate": lambda: model.generate(**inputs(), max_new_tokens=NAMES[key], do_sample=False),
         "greedy": lambda: model.predict_action(images, words, key),
         "parallel": lambda: model.predict_action(images, words, key, parallel="cacheable"),
+        "seeing": see,
     }
+
+
+def check_answers(model: OpenVLAForActionPrediction, key: str, batch: int) -> None:
+    """All three ways give a valid action, and `generate`, told to write action tokens, writes those of `predict_action`.
+
+    Raises:
+        RuntimeError: they do not, and their times could not be compared.
+    """
+    images, words = scene(model, batch)
+    inputs, count = model.processor([build_prompt(text) for text in words], images), NAMES[key]
+    others = [word for word in range(model.config.text_config.vocab_size) if not is_action(word, model)]
+    written = model.generate(**inputs, max_new_tokens=count, do_sample=False, suppress_tokens=others)[
+        :, -count:
+    ]
+    chosen = model.predict_token_ids(**inputs, action_dim=count)
+    if not torch.equal(written, chosen):
+        raise RuntimeError(f"generate() writes {written.tolist()}, predict_action {chosen.tolist()}")
+    for parallel in (None, "cacheable"):
+        action = model.predict_action(images, words, key, parallel=parallel)
+        if action.shape != (batch, count) or not (np.abs(action) <= 1).all():
+            raise RuntimeError(f"no action of {count} numbers in [-1, 1] (parallel={parallel}): {action}")
+
+
+def is_action(word: int, model: OpenVLAForActionPrediction) -> bool:
+    return 0 < model.config.vocabulary_size - word <= BINS
 
 
 def measure_nano(model: OpenVLAForActionPrediction, rounds: int) -> tuple[list[Row], dict]:
     """The table's rows, and each case's quarters."""
     rows, spreads = [], {}
     for label, key, batch, most in CASES:
+        check_answers(model, key, batch)
         seconds = turn_by_turn(nano_calls(model, key, batch), min(rounds, most))
         for way, target in TARGETS.items():
             against = ratio(seconds[way], seconds["generate"])
             rows.append(
                 Row(f"{label}: {way} over generate", against, "", target if label == CASES[0][0] else "")
             )
+        rows.append(Row(f"{label}: seeing over generate", ratio(seconds["seeing"], seconds["generate"])))
         for way, one in seconds.items():
             rows.append(Row(f"{label}: {way}", 1000 * statistics.median(one), "ms"))
         spreads[label] = {way: spread_ms(one) for way, one in seconds.items()}
@@ -96,8 +141,6 @@ def measure_big(
 ) -> list[Row]:
     """Prefill, tokens, actions and memory of a model with random weights; on a CPU too, where memory is not measured."""
     gpu = device.startswith("cuda")
-    if gpu:
-        torch.cuda.reset_peak_memory_stats()
     model = random_model(config, device=device, bits=bits)
     question = random_questions(config, device=device)
 
@@ -106,6 +149,8 @@ def measure_big(
             torch.cuda.synchronize()
         return time.perf_counter()
 
+    if gpu:  # what acting takes; while the model was made, one layer more was there
+        torch.cuda.reset_peak_memory_stats()
     seconds = turn_by_turn(
         {
             "one": lambda: model.predict_token_ids(**question, action_dim=1),
@@ -137,9 +182,12 @@ def bench_nano(quick: bool) -> None:
     finish("speed", rows, seeds=[0], quick=quick, world="nano", details=details)
 
 
-def bench_7b(quick: bool) -> None:
+def bench_7b(quick: bool) -> bool:
+    """Whether anything could be measured."""
     rows: list[Row] = []
     for bits in (None, 4):
+        gc.collect()
+        torch.cuda.empty_cache()  # the model before this one is gone, and its memory free for others
         lacking = missing(OpenVLAConfig(), bits)
         if lacking:
             print(f"openvla-7b's sizes in {in_words(bits)}: not measured, needed are " + ", ".join(lacking))
@@ -147,6 +195,7 @@ def bench_7b(quick: bool) -> None:
             rows += measure_big(OpenVLAConfig(), device="cuda", bits=bits, rounds=3 if quick else 20)
     if rows:
         finish("speed", rows, seeds=[0], quick=quick, world="openvla_7b")
+    return bool(rows)
 
 
 def main() -> None:
@@ -155,8 +204,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.scale != "7b":
         bench_nano(asked.quick)
-    if asked.scale != "nano":
-        bench_7b(asked.quick)
+    if asked.scale != "nano" and not bench_7b(asked.quick) and asked.scale == "7b":
+        sys.exit(1)
 
 
 if __name__ == "__main__":

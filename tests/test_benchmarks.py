@@ -1,6 +1,7 @@
 """The programs that measure, and the records they left: nothing here runs long."""
 
 import importlib
+import weakref
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,23 @@ def test_a_model_of_any_size_is_made_and_timed_in_both_precisions(bits):
     assert len(rows) == 6 and all(row.measured > 0 for row in rows if "further" not in row.what)
 
 
+def test_a_layer_in_full_precision_is_gone_when_the_next_is_made(monkeypatch):
+    """Otherwise 4 bits would need the memory of bfloat16 as well."""
+    big, there = importlib.import_module("measuring.big_model"), []
+    in_four_bits = big._four_bits
+
+    def counted(layer, *rest):
+        assert all(weight() is None for weight in there)
+        there.append(weakref.ref(layer.weight))
+        return in_four_bits(layer, *rest)
+
+    monkeypatch.setattr(big, "_four_bits", counted)
+    model = big.random_model(nano_config(), device="cpu", bits=4)
+    kinds = [type(module).__name__ for module in model.modules()]
+    assert kinds.count("Linear4bit") == len(there) > 20 and kinds.count("Linear") == 1  # the head
+    assert not any(weight() is not None for weight in there)
+
+
 def test_the_memory_of_seven_billion_parameters_is_known_beforehand():
     big = importlib.import_module("measuring.big_model")
     config = importlib.import_module("openvla_speed").OpenVLAConfig()
@@ -70,19 +88,49 @@ def test_the_memory_of_seven_billion_parameters_is_known_beforehand():
     assert 4 < big.gigabytes(config, 4) < 6
 
 
-def test_what_is_missing_for_seven_billion_parameters_is_said_and_no_error(monkeypatch, capsys):
+@pytest.mark.parametrize(("asked", "ends_with"), [(["--scale", "7b"], 1), ([], None)])
+def test_what_is_missing_for_seven_billion_parameters_is_said(monkeypatch, capsys, asked, ends_with):
+    """Who asks for nothing else learns by the exit code as well; `make bench` goes on."""
     speed = importlib.import_module("openvla_speed")
+    monkeypatch.setattr(speed, "bench_nano", lambda quick: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("sys.argv", ["openvla_speed.py", "--scale", "7b", "--quick"])
-    speed.main()
+    monkeypatch.setattr("sys.argv", ["openvla_speed.py", "--quick", *asked])
+    assert _exit_code(speed.main) == ends_with
     bf16, four = capsys.readouterr().out.splitlines()
     assert "bfloat16: not measured" in bf16 and "a GPU with 17.3 GB" in bf16 and "bitsandbytes" not in bf16
     assert "4 bits: not measured" in four and "bitsandbytes" in four
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3e9, 80e9))
-    speed.main()
+    assert _exit_code(speed.main) == ends_with
     assert "17.3 GB of free GPU memory (3.0 GB are free)" in capsys.readouterr().out
+
+
+def test_where_nothing_is_missing_both_precisions_are_measured(monkeypatch, capsys):
+    """The program for the GPU from end to end, a tiny model and the processor in its place."""
+    speed, measured = importlib.import_module("openvla_speed"), []
+    monkeypatch.setattr(speed, "missing", lambda config, bits: [])
+    monkeypatch.setattr(speed, "OpenVLAConfig", nano_config)
+    measure = speed.measure_big
+
+    def here(config, *, device, bits, rounds):
+        measured.append((device, bits))
+        return measure(config, device="cpu", bits=bits, rounds=rounds)
+
+    monkeypatch.setattr(speed, "measure_big", here)
+    monkeypatch.setattr("sys.argv", ["openvla_speed.py", "--scale", "7b", "--quick"])
+    assert _exit_code(speed.main) is None and measured == [("cuda", None), ("cuda", 4)]
+    printed = capsys.readouterr().out
+    for precision in ("bfloat16", "4 bits"):
+        for what in ("to the first token", "each further token", "actions of 7 numbers", "over generate"):
+            assert any(line.startswith(precision) and what in line for line in printed.splitlines())
+
+
+def _exit_code(program):
+    try:
+        return program()
+    except SystemExit as end:
+        return end.code
 
 
 def test_each_way_of_deciding_is_timed_in_turn_and_writes_as_many_numbers():
@@ -93,9 +141,20 @@ def test_each_way_of_deciding_is_timed_in_turn_and_writes_as_many_numbers():
     calls = speed.nano_calls(model, "folding", 2)
     prompt = len(model.processor.token_ids(speed.build_prompt(speed.INSTRUCTION))) + 1
     assert calls["generate"]().shape == (2, prompt + 61) and calls["greedy"]().shape == (2, 61)
+    assert calls["seeing"]().embeddings.shape[:2] == (2, prompt + model.config.num_patches)
     order = []
     speed.turn_by_turn({name: lambda name=name: order.append(name) for name in "ab"}, 3)
     assert order == list("ab" * 6)
+
+
+def test_no_time_is_compared_of_answers_that_differ(monkeypatch):
+    speed, model = importlib.import_module("openvla_speed"), nano()
+    for key in speed.NAMES:
+        speed.check_answers(model, key, 2)
+    right = model.predict_token_ids
+    monkeypatch.setattr(model, "predict_token_ids", lambda **given: right(**given).roll(1, dims=1))
+    with pytest.raises(RuntimeError, match=r"generate\(\) writes .*, predict_action"):
+        speed.measure_nano(model, rounds=1)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)

@@ -61,7 +61,11 @@ def random_model(
     """Layer by layer on the device, so that at no time more than the model and one layer is there."""
     torch.manual_seed(0)
     model = empty_model(config)
-    for name, module in list(model.named_modules()):
+    names = [
+        name for name, _ in model.named_modules()
+    ]  # and not the modules: those replaced are to go at once
+    for name in names:
+        module = model.get_submodule(name)
         for key, parameter in list(module.named_parameters(recurse=False)):
             drawn = torch.randn(parameter.shape, device=device, dtype=dtype) * 0.02
             setattr(module, key, nn.Parameter(drawn, requires_grad=False))

@@ -59,7 +59,7 @@ def greedy_token_ids(
     mask = _longer(prompt.attention_mask, count)
     padded = not bool(mask.all())
     turns = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
-    cache = DynamicCache(config=config) if use_cache else None
+    cache = DynamicCache() if use_cache else None
     start, chosen = 0, []
     for end in range(length, length + count):
         seen = None

@@ -144,9 +144,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         shows the image at all; here what counts is whether this is the first step.
         """
         if pixel_values is not None:
-            mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-            _starts_with_a_token(mask)
-            position_ids = None
+            position_ids = None  # they are counted below
         inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             input_ids,
             attention_mask=attention_mask,
@@ -155,7 +153,10 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
             **kwargs,
         )
         if pixel_values is not None:
+            mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             shown = inputs.get("pixel_values") is not None
+            if shown:
+                _starts_with_a_token(mask)
             patches = mask.new_ones(len(mask), self.config.num_patches)
             whole = torch.cat([mask[:, :1], patches, mask[:, 1:]], dim=1)
             new = inputs["input_ids"].shape[1] + (self.config.num_patches if shown else 0)
