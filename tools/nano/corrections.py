@@ -28,10 +28,11 @@ def corrections_path(folder: Path, index: int) -> Path:
     return folder / f"corrections_{index:04d}.npz"
 
 
-def make_corrections(config: NanoConfig, folder: Path, *, workers: int = 1) -> None:
-    """Write the shards that are not there yet, with the model that lies in `folder/model` now."""
-    wanted = range(config.scenes.correction_shards)
-    paths = [corrections_path(folder / "scenes", k) for k in wanted]
+def make_corrections(config: NanoConfig, folder: Path, *, turn: int = 0, workers: int = 1) -> None:
+    """Write the shards of this turn that are not there yet, with the model that lies in `folder/model` now."""
+    count = config.scenes.correction_shards
+    wanted = range(turn * count, (turn + 1) * count)
+    paths = {k: corrections_path(folder / "scenes", k) for k in wanted}
     missing = [k for k in wanted if not paths[k].exists()]
     began = time.perf_counter()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:

@@ -35,8 +35,10 @@ BEFORE = {
     "actions": "language",
     "blind": "language",
     "whole": "actions",
+    "again": "whole",
 }
 """Which stage each begins from."""
+WITH_TOWERS = ("whole", "again")
 See = Callable[[int, np.ndarray], torch.Tensor]
 
 
@@ -51,7 +53,7 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
         actions, model.config.norm_stats = action_samples(config, folder, tokenizer)
         sources, shares = [actions, sight], [1 - settings.words_share, settings.words_share]
     learners = learners_of(model, config)
-    towers_too = stage_name == "whole"
+    towers_too = stage_name in WITH_TOWERS
     if towers_too:
         model.vision_backbone.requires_grad_(True)
         learners["towers"] = model.vision_backbone
@@ -75,8 +77,8 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
                 losses = losses_of(model, learners["head"], source, frames, rows, see(k, frames), sigma)
                 weights = {
                     "tokens": 0.3 if warm and k == 0 and len(sources) > 1 else 1.0,
-                    "action": 3.0 if warm else 0.5,
-                    "place": 1.0 if warm else 0.3,
+                    "action": 3.0 if warm else 1.0,
+                    "place": 2.0 if warm else 1.0,
                     "look": 0.0 if stage_name == "blind" else settings.looking,
                 }
                 loss = share * sum(weights[key] * value for key, value in losses.items())
@@ -149,7 +151,7 @@ def _see(
         with torch.no_grad():
             features = model.vision_backbone(for_both_towers(model, grey))
         return lambda k, frames: features.expand(len(frames), -1, -1)
-    if stage_name == "whole":
+    if stage_name in WITH_TOWERS:
 
         def look(k: int, frames: np.ndarray) -> torch.Tensor:
             pixels = torch.from_numpy(sources[k].pictures(frames)).permute(0, 3, 1, 2).float() / 255

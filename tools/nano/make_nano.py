@@ -31,6 +31,8 @@ STAGES = (
     "blind",
     "corrections",
     "whole",
+    "corrections_again",
+    "again",
     "evaluate",
 )
 
@@ -71,10 +73,11 @@ def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> No
     for stage in ("language", "actions", "blind"):
         if stage in stages:
             learn(stage, config, folder)
-    if "corrections" in stages:
-        make_corrections(config, folder, workers=workers)
-    if "whole" in stages:
-        learn("whole", config, folder)
+    for turn, (corrections, then) in enumerate((("corrections", "whole"), ("corrections_again", "again"))):
+        if corrections in stages:
+            make_corrections(config, folder, turn=turn, workers=workers)
+        if then in stages:
+            learn(then, config, folder)
     if "evaluate" in stages:
         prove(config, folder)
 

@@ -58,9 +58,10 @@ class LearnConfig:
     steps: Mapping[str, int] = field(
         default_factory=lambda: {
             "language": 1200,
-            "actions": 4500,
+            "actions": 4000,
             "blind": 600,
             "whole": 1500,
+            "again": 1500,
         }
     )
     frames: int = 80
@@ -71,11 +72,13 @@ class LearnConfig:
     whole_learning_rate: float = 3e-4
     words_share: float = 0.3
     """Share of a batch that stays questions and pointing while actions are learned."""
-    warm_up_steps: int = 1500
+    warm_up_steps: int = 1200
     """Steps in which a linear head's L1 loss leads, before tokens do."""
     sigma_first: float = 12.0
-    sigma_last: float = 1.5
+    sigma_last: float = 3.0
     """Width, in bins, of the Gaussian over neighbouring bins that stands for a token, at the beginning and at the end."""
+    spread: float = 0.03
+    """Of normalised actions, before they become tokens: a Gaussian's width."""
     looking: float = 0.5
     """Weight of the loss that teaches two attention heads where to look."""
     pointing: float = 3.0

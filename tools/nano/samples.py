@@ -20,8 +20,10 @@ from vla_course.openvla.processor import build_prompt
 
 PLACE_MIDDLE, PLACE_SCALE = np.array([0.075, 0.0]), np.array([0.20, 0.26])
 """Places on the table, metres, as numbers in [-1, 1] and so as action tokens."""
-VALUES = 11
-"""Numbers that the linear head is asked for: seven of the action, the places of target and destination."""
+OFFSET_SCALE = np.array([0.20, 0.26, 0.12])
+VALUES = 14
+"""Numbers that the linear head is asked for: seven of the action, the places of target and destination, the way from the hand
+to the target. The last is what an action hangs on: whether the hand is above *that* thing."""
 NEAR_M = 0.07
 
 
@@ -108,7 +110,7 @@ def sight_samples(config: NanoConfig, folder: Path, tokenizer: Tokenizer) -> Sam
         shard = np.load(shard_path(folder / "scenes", "sight", k))
         images.append(shard["image"])
         shares.append(spot_shares(shard["spot"], config.image_size // PATCH_SIZE))
-        for words in json.loads(str(shard["words"])):
+        for words, hand in zip(json.loads(str(shard["words"])), shard["hand"], strict=True):
             for question, said in words["questions"]:
                 add(
                     frame=number,
@@ -120,11 +122,12 @@ def sight_samples(config: NanoConfig, folder: Path, tokenizer: Tokenizer) -> Sam
                 )
             for thing, spot, x, y in words["points"]:
                 place = (np.array([x, y]) - PLACE_MIDDLE) / PLACE_SCALE
+                offset = (np.array([x, y]) - hand[:2]) / OFFSET_SCALE[:2]
                 add(
                     frame=number,
                     prompt=[BOS, *ids(point_prompt(thing)), EMPTY],
                     answer=tokenize_actions(place, config.vocabulary_size).tolist(),
-                    values=[*[np.nan] * 7, *place, np.nan, np.nan],
+                    values=[*[np.nan] * 7, *place, np.nan, np.nan, *offset, np.nan],
                     points=[spot, NO_SPOT],
                     weight=config.learn.pointing,
                 )
@@ -145,7 +148,7 @@ def action_samples(
         shard = np.load(path)
         images.append(shard["image"])
         shares.append(spot_shares(shard["spot"], config.image_size // PATCH_SIZE))
-        keys = ("frame", "action", "target", "destination", "points", "near", "first")
+        keys = ("frame", "action", "target", "destination", "offset", "points", "first")
         found.append({key: shard[key] for key in keys} | {"frame": shard["frame"] + number})
         texts += json.loads(str(shard["words"]))
         number += len(shard["image"])
@@ -154,16 +157,19 @@ def action_samples(
     stats = action_stats(every["action"][:demonstrations])
     scaled = normalize(every["action"], stats)
     places = [(every[key] - PLACE_MIDDLE) / PLACE_SCALE for key in ("target", "destination")]
+    # A motion that many demonstrations share to the last digit would outvote all others in its one bin.
+    spread = np.random.default_rng([config.seed, 6]).normal(0, config.learn.spread, scaled.shape)
+    spread[:, 6] = 0
     rows = {
         "frame": every["frame"],
         "prompt": [[BOS, *ids(build_prompt(text)), EMPTY] for text in texts],
-        "answer": tokenize_actions(scaled, config.vocabulary_size).tolist(),
-        "values": np.concatenate([scaled, *places], 1),
+        "answer": tokenize_actions((scaled + spread).clip(-1, 1), config.vocabulary_size).tolist(),
+        "values": np.concatenate([scaled, *places, every["offset"] / OFFSET_SCALE], 1),
         "points": every["points"],
         "weight": np.where(every["first"], config.learn.own_task, 1.0),
     }
     decisive = np.ones(number)
-    near = every["frame"][every["first"] & (every["near"] < NEAR_M)]
+    near = every["frame"][every["first"] & (np.linalg.norm(every["offset"], axis=1) < NEAR_M)]
     decisive[near] = config.learn.decisive
     decisive[sum(len(part) for part in images[: config.scenes.action_shards]) :] *= config.learn.corrected
     q01 = np.round(np.array(stats[KEY]["action"]["q01"]), 3)

@@ -116,7 +116,7 @@ def record_actions(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
     """Demonstrations: pictures, and for each several instructions with the expert's answer to each.
 
     `frame` counts into `image` and `spot`; `target` and `destination` are places on the table (NaN without), `points` the
-    spots of both; `near` is the distance (m) of hand and target, `first` marks the task that was done.
+    spots of both; `offset` leads from the hand to the target (m), `first` marks the task that was done.
     """
     envs = worlds(config, config.scenes.verbs)
     experts = [TabletopExpert(env) for env in envs]
@@ -146,7 +146,7 @@ class Demonstrations:
     def __init__(self, config: NanoConfig) -> None:
         self._config, self._size = config, (config.image_size, config.image_size)
         self._pictures: dict[str, list[np.ndarray]] = {"image": [], "spot": []}
-        keys = ("frame", "action", "target", "destination", "points", "near", "first")
+        keys = ("frame", "action", "target", "destination", "offset", "points", "first")
         self._rows: dict[str, list[Any]] = {key: [] for key in keys}
         self._texts: list[str] = []
 
@@ -190,7 +190,7 @@ def _lesson(env: TabletopEnv, expert: TabletopExpert, task: Task) -> dict[str, A
         "target": target[:2],
         "destination": there,
         "points": [spot_of(env.start, thing) for thing in (task.target, task.destination)],
-        "near": float(np.linalg.norm(target - env.world.hand_position)),
+        "offset": target - env.world.hand_position,
     }
 
 

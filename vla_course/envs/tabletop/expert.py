@@ -26,6 +26,9 @@ CLEAR_M = 0.15
 """Height of the grasp site at which a closed hand passes over everything on the table."""
 FUNNEL_M = (0.02, 0.06)
 """How far from the axis of its descent a hand is at the bottom of the funnel that it slides down, and at the rim."""
+SLIP = 0.25
+"""How much of the way along the table a hand goes even while it has to rise. Straight up would be the one answer that all
+tasks have in common, and so the likeliest whenever a pupil is not sure which it is."""
 GRASP_M, RELEASE_M = 0.03, 0.03
 """How near to the middle, along the table, fingers close around a thing, or let it go."""
 BEHIND_M, FIST_M = 0.062, 0.030
@@ -175,12 +178,12 @@ def _along_funnel(
     """Where to go next from `here` to get to a spot at height `low`, passing over everything at `high`; and the longest step.
 
     The height to be at depends on the distance to the spot, like the wall of a funnel. What is far below that wall goes up
-    first, and sideways only as it rises.
+    first, and on along the table mostly as it rises.
     """
     away = float(np.linalg.norm(here[:2] - spot))
     outside = _rise(away, *FUNNEL_M)
     height = low + (high - low) * outside
-    sideways = 1 - _rise(height - here[2], 0.02, 0.07)
+    sideways = 1 - (1 - SLIP) * _rise(height - here[2], 0.02, 0.07)
     goal = np.array([*(here[:2] + sideways * (spot - here[:2])), height])
     return goal, DESCEND_M + (TRAVEL_M - DESCEND_M) * outside
 
