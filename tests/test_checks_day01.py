@@ -30,6 +30,10 @@ def no_question_mark(instruction):
     return build_prompt(instruction).replace("?", "")
 
 
+def only_the_words(instruction):
+    return instruction.lower()
+
+
 def one_instruction_for_all(instruction):
     return build_prompt("pick up the red cube")
 
@@ -38,12 +42,17 @@ def one_instruction_for_all(instruction):
 
 
 def loop(env, policy, instruction, max_steps, *, again=True, fresh=True, first=(0, 0), forget=True, own_words=False,
-         ends=("terminated", "truncated"), success=lambda info, over: bool(info["is_success"]), counted=0):  # fmt: skip
+         back=False, often=False, ends=("terminated", "truncated"), success=lambda info, over: bool(info["is_success"]), counted=0):  # fmt: skip
     if forget:
         policy.reset(np.array([True]))
     observation, info = env.reset()
     seen, chunk, steps = observation, None, 0
     while steps < max_steps:
+        if back:
+            observation, info = env.reset()
+            seen = observation
+        if often and steps:
+            policy.reset(np.array([True]))
         if chunk is None or again:
             words = info["instruction"] if own_words else instruction
             chunk = policy.act(batch_of_one(seen, words))
@@ -97,6 +106,14 @@ def never_resets_the_policy(*arguments):
     return loop(*arguments, forget=False)
 
 
+def resets_the_environment_at_every_step(*arguments):
+    return loop(*arguments, back=True)
+
+
+def resets_the_policy_at_every_step(*arguments):
+    return loop(*arguments, often=True)
+
+
 def says_the_environments_words(*arguments):
     return loop(*arguments, own_words=True)
 
@@ -126,6 +143,10 @@ def middle_and_half_width(successes, episodes, z=1.96):
     return (low + high) / 2, (high - low) / 2
 
 
+def upper_end_first(successes, episodes, z=1.96):
+    return wilson_interval(successes, episodes, z)[::-1]
+
+
 def in_percent(successes, episodes, z=1.96):
     low, high = wilson_interval(successes, episodes, z)
     return 100 * low, 100 * high
@@ -150,6 +171,7 @@ MISTAKES = {
         (a_space_for_the_new_line, "a new line, not a space"),
         (everything_in_lower_case, "keep their capitals"),
         (no_question_mark, "question mark"),
+        (only_the_words, "compare letter by letter"),
         (one_instruction_for_all, "the instruction that is handed in"),
     ],
     "run_episode": [
@@ -162,7 +184,9 @@ MISTAKES = {
         (counts_from_zero, "steps are counted from one"),
         (has_no_limit, "max_steps is not looked at"),
         (one_step_too_many, "no more than max_steps"),
+        (resets_the_environment_at_every_step, "once, before the loop"),
         (never_resets_the_policy, "still remembers"),
+        (resets_the_policy_at_every_step, "policy.reset stands within the loop"),
         (says_the_environments_words, "the environment's own instruction"),
     ],
     "wilson_interval": [
@@ -170,6 +194,7 @@ MISTAKES = {
         (does_not_divide, "divided by 1 + z²/n"),
         (no_term_under_the_root, "z²/4n² is missing"),
         (middle_and_half_width, "two ends"),
+        (upper_end_first, "the lower end comes first"),
         (in_percent, "not in percent"),
         (wald_unless_all_succeed, "the z²-terms are missing"),
         (always_95_percent, "z is an argument"),

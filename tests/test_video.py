@@ -112,3 +112,12 @@ def test_a_notebook_gets_a_strip_and_a_playable_video(monkeypatch):
     movie = base64.b64decode(re.search(r"data:video/mp4;base64,([^\"]+)", text).group(1))
     assert len(decode(movie)[0]) == 10
     assert len(movie) < 20_000
+
+
+def test_a_picture_of_ones_own_takes_the_strips_place(monkeypatch):
+    shown, own = [], np.full((30, 50, 3), 200, np.uint8)
+    monkeypatch.setattr("vla_course.video.display", shown.append)
+    show_video(moving_bar(3), fps=20, alt="grey", strip=own)
+    strip, _ = DisplayFormatter().format(shown[0])
+    picture = Image.open(io.BytesIO(base64.b64decode(strip["image/jpeg"])))
+    assert np.abs(np.asarray(picture).astype(int) - own).max() < 3

@@ -14,8 +14,10 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import parse
 from vla_course.envs.tabletop.scene import CLOSE_CAMERA
 from vla_course.envs.tabletop.tasks import Task, Thing, possible_tasks
+from vla_course.envs.wrappers import TEXT_CHARACTERS
 from vla_course.evaluate import batch_of_one
 from vla_course.policies.openvla import OpenVLAPolicy
+from vla_course.video import film_strip
 
 Table = Mapping[str, Any]
 """A start without words: the reset options that pin everything else."""
@@ -37,6 +39,7 @@ TABLE: Table = {
 """Four things far apart, in plain light: the course's first table."""
 ROOM_CAMERA, ROOM_SIZE = "side", (240, 320)
 CAPTION_PX = 46
+COLORS = {True: "#007a57", False: "#b34700", None: "#444444"}
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,10 @@ class Recording:
     outcome: str
 
 
-def lay_table(seed: int) -> dict[str, Any]:
-    """The table that a seed lays, as options that lay it again, whatever is said at it."""
+def lay_table(seed: int, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The table that a seed lays, with `options` of `reset`, as options that lay it again, whatever is said at it."""
     env = TabletopEnv()
-    env.reset(seed=seed)
+    env.reset(seed=seed, options=None if options is None else dict(options))
     start = env.start
     table = {
         "things": [thing.pair for thing in start.things],
@@ -103,6 +106,11 @@ def record(policy: OpenVLAPolicy, words: str, table: Table = TABLE) -> Recording
     Raises:
         ValueError: words of more than 128 letters, with unknown letters, or that leave nothing to do at this table.
     """
+    unknown = sorted(set(words) - set(TEXT_CHARACTERS))
+    if unknown:
+        raise ValueError(
+            f"cannot say {' '.join(unknown)} here: instructions are plain English letters, digits and punctuation"
+        )
     options, scored = said_at(table, words)
     env = TabletopEnv(cameras=(CLOSE_CAMERA,), image_size=policy.image_size)
     try:
@@ -150,6 +158,17 @@ def side_by_side(recordings: Sequence[Recording]) -> NDArray[np.uint8]:
     return whole[:, : whole.shape[1] // 2 * 2, : whole.shape[2] // 2 * 2]
 
 
+def moments(recordings: Sequence[Recording], columns: int = 5) -> NDArray[np.uint8]:
+    """One picture of several episodes for where no film runs: a row for each, its words and its outcome above it. (H, W, 3)"""
+    rows = []
+    for one in recordings:
+        row = film_strip(one.room, columns)
+        missing = columns * (one.room.shape[2] + 4) - 4 - row.shape[1]  # a short episode has fewer moments
+        row = np.pad(row, ((0, 0), (0, missing), (0, 0)), constant_values=255)
+        rows += [_text(f"“{one.words}”: {one.outcome}", row.shape[1], COLORS[one.success], 22, lines=1), row]
+    return np.concatenate(rows)
+
+
 def _room(env: TabletopEnv) -> NDArray[np.uint8]:
     return env.picture(ROOM_CAMERA, ROOM_SIZE, pretty=True)
 
@@ -157,8 +176,8 @@ def _room(env: TabletopEnv) -> NDArray[np.uint8]:
 def _outcome(info: Mapping[str, Any], scored: bool, steps: int, control_hz: int) -> str:
     took = f"{steps} steps ({steps / control_hz:.1f} s)"
     if not scored:
-        touched = f"it touched the {info['touched']}" if info["touched"] else "it touched nothing"
-        return f"{touched} in {took}; nothing here to be scored"
+        touched = f"touched the {info['touched']} after" if info["touched"] else "touched nothing in"
+        return f"{touched} {took}; not scored, since it is no task of this table"
     if info["is_success"]:
         return f"done in {took}"
     return f"failed: {info['failure']}" if info["failure"] else f"out of time after {took}"
@@ -166,21 +185,20 @@ def _outcome(info: Mapping[str, Any], scored: bool, steps: int, control_hz: int)
 
 def _captioned(one: Recording, outcome: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The words above and the outcome below one film."""
-    colors = {True: "#007a57", False: "#b34700", None: "#444444"}
     width = one.room.shape[2]
-    return _text(f"“{one.words}”", width, "#222222"), _text(outcome, width, colors[one.success])
+    return _text(f"“{one.words}”", width, "#222222"), _text(outcome, width, COLORS[one.success])
 
 
-def _text(words: str, width: int, color: str) -> NDArray[np.uint8]:
-    """Words on white, in up to two lines."""
-    font = ImageFont.load_default(size=15)
+def _text(words: str, width: int, color: str, size: int = 15, *, lines: int = 2) -> NDArray[np.uint8]:
+    """Words on white, in up to that many lines."""
+    font = ImageFont.load_default(size=size)
     image = Image.new("RGB", (width, CAPTION_PX), "white")
-    pen, lines = ImageDraw.Draw(image), [""]
+    pen, text = ImageDraw.Draw(image), [""]
     for word in words.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if pen.textlength(longer, font=font) > width - 12 and lines[-1]:
-            lines.append(word)
+        longer = f"{text[-1]} {word}".strip()
+        if pen.textlength(longer, font=font) > width - 12 and text[-1]:
+            text.append(word)
         else:
-            lines[-1] = longer
-    pen.multiline_text((6, 3), "\n".join(lines[:2]), fill=color, font=font, spacing=3)
+            text[-1] = longer
+    pen.multiline_text((6, 3), "\n".join(text[:lines]), fill=color, font=font, spacing=3)
     return np.asarray(image)

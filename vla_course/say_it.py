@@ -32,13 +32,14 @@ NUMBERS: tuple[tuple[str, str, float, str], ...] = (
 )
 """The name of each number of an action, what it means, and what 1 of it stands for."""
 SUGGESTIONS = 6
+GARMENT = ("blue", "t-shirt")
 
 
 class SayIt(PicturedWidget):
     """A sentence, a table, two films that run together, and the seven numbers of every step.
 
-    `policy` acts. Table 0 is `recording.TABLE`, the others are laid from seeds. Whatever is typed is said; where it asks for
-    something that the table allows, it is scored.
+    `policy` acts. The first of the `tables` is `recording.TABLE`, the last shows a T-shirt's print, those between are laid from
+    seeds. Whatever is typed is said; where it asks for something that the table allows, it is scored.
     """
 
     _esm = (
@@ -50,7 +51,7 @@ class SayIt(PicturedWidget):
         <div style="font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:900px">
           <form style="display:flex;flex-wrap:wrap;gap:8px;align-items:center">
             <label>table <select aria-label="table"></select></label>
-            <input class="words" type="text" maxlength="128" aria-label="instruction" data-lm-suppress-shortcuts="true"
+            <input class="words" type="text" maxlength="128" aria-label="instruction" placeholder="tell it what to do" data-lm-suppress-shortcuts="true"
               style="flex:1;min-width:260px;font-size:16px;padding:5px 8px;border:1px solid #8a8f98;border-radius:5px;background:#fff;color:#222">
             <button type="submit" style="font-size:15px;padding:5px 14px">say it</button>
           </form>
@@ -73,14 +74,14 @@ class SayIt(PicturedWidget):
       const words = find(".words"), table = find("select"), moment = find(".moment"), play = find(".play");
       table.innerHTML = model.get("tables").map((name, k) => `<option value="${k}">${name}</option>`).join("");
       find(".bars").innerHTML = numbers.map((n) => `
-        <div style="display:grid;grid-template-columns:3.4em 1fr 4.6em;gap:6px;align-items:center;height:29px" title="${n[1]}">
+        <div style="display:grid;grid-template-columns:54px 1fr 60px;gap:6px;align-items:center;height:29px" title="${n[1]}">
           <b>${n[0]}</b>
           <span style="position:relative;height:12px;background:#e6e9ee;border-radius:3px;display:block">
             <span class="bar" style="position:absolute;top:0;bottom:0;background:#0072B2"></span>
             <span style="position:absolute;left:50%;top:-2px;bottom:-2px;border-left:1px solid #222"></span></span>
           <span class="value" style="text-align:right"></span>
-        </div><small style="display:block;margin:-8px 0 0 3.9em;color:#666">${n[1]}</small>`).join("");
-      let films = {}, actions = [], timer = null;
+        </div><small style="display:block;margin:-8px 0 0 60px;color:#666">${n[1]}</small>`).join("");
+      let films = {}, actions = [], timer = null, waiting = null;
       const picture = (bytes) => createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
       const paint = (name, k, height) => {
         const canvas = find("." + name), film = films[name];
@@ -96,7 +97,8 @@ class SayIt(PicturedWidget):
           const value = action ? action[i] : 0;
           bar.style.left = `${50 + 50 * Math.min(0, value)}%`; bar.style.width = `${50 * Math.abs(value)}%`;
           const [, , unit, name] = numbers[i];
-          el.querySelectorAll(".value")[i].textContent = !action ? "" : unit ? `${(unit * value).toFixed(0)} ${name}` : value.toFixed(2);
+          el.querySelectorAll(".value")[i].textContent =
+            !action ? "" : unit ? `${Math.round(unit * value) + 0} ${name}` : value.toFixed(2);
         });
         find(".count").textContent = actions.length ? (k ? `step ${k} of ${actions.length}` : "before the first") : "";
       };
@@ -110,20 +112,31 @@ class SayIt(PicturedWidget):
           moment.value = Number(moment.value) + 1; draw();
         }, 200);
       };
+      const busy = (doing) => {
+        clearInterval(waiting); waiting = null; stop();
+        el.querySelectorAll("form button, .ideas button, select").forEach((control) => { control.disabled = !!doing; });
+        el.querySelectorAll("canvas").forEach((canvas) => { canvas.style.opacity = doing ? 0.4 : 1; });
+        if (!doing) return;
+        moment.disabled = play.disabled = true;
+        const began = Date.now(), tell = () => {
+          find(".outcome").textContent = `${doing} … ${Math.round((Date.now() - began) / 1000)} s`;
+        };
+        tell(); waiting = setInterval(tell, 1000);
+      };
       const ask = () => {
-        if (!words.value.trim()) return;
-        find(".outcome").textContent = "acting …"; find("button[type=submit]").disabled = true; stop();
+        if (!words.value.trim()) { find(".outcome").textContent = "Type an instruction first."; words.focus(); return; }
+        busy("acting");
         model.set("words", words.value.trim()); model.set("asked", model.get("asked") + 1); model.save_changes();
       };
       const show = async () => {
         const rooms = model.get("room"), seen = model.get("seen");
         if (!rooms.byteLength) return;
         films = { room: await picture(rooms), seen: await picture(seen) };
+        busy(null);
         actions = model.get("actions");
         moment.max = actions.length; moment.value = 0; moment.disabled = play.disabled = !actions.length;
-        find(".size").textContent = `what the model sees: ${films.seen.width} × ${model.get("heights")[1]} pixels`;
+        find(".size").textContent = `what the model sees: ${films.seen.width} × ${model.get("heights")[1]} pixels, facing the robot`;
         find(".outcome").textContent = model.get("outcome");
-        find("button[type=submit]").disabled = false;
         draw(); if (actions.length) start(); else stop();
       };
       const ideas = () => {
@@ -137,7 +150,7 @@ class SayIt(PicturedWidget):
       };
       find("form").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
       words.addEventListener("keydown", (event) => event.stopPropagation());
-      table.addEventListener("change", () => { stop(); model.set("table", Number(table.value)); model.save_changes(); });
+      table.addEventListener("change", () => { words.value = ""; busy("laying the table"); model.set("table", Number(table.value)); model.save_changes(); });
       moment.addEventListener("input", () => { stop(); draw(); });
       play.addEventListener("click", () => timer ? stop() : start());
       withArrowKeys(moment);
@@ -145,7 +158,7 @@ class SayIt(PicturedWidget):
       model.on("change:ideas", ideas);
       table.value = model.get("table"); words.value = model.get("words");
       ideas(); show();
-      return () => stop();
+      return () => { stop(); clearInterval(waiting); };
     }
     export default { render };
     """
@@ -166,8 +179,13 @@ class SayIt(PicturedWidget):
 
     def __init__(self, policy: OpenVLAPolicy, *, tables: int = 8) -> None:
         self._policy, self._one_at_a_time = policy, threading.Lock()
-        self._tables = [recording.TABLE, *(recording.lay_table(seed) for seed in range(1, tables))]
-        super().__init__(tables=[str(k + 1) for k in range(tables)])
+        self._tables = [
+            recording.TABLE,
+            *(recording.lay_table(seed) for seed in range(1, tables - 1)),
+            recording.lay_table(0, {"garment": GARMENT, "things": []}),
+        ]
+        names = [str(number) for number in range(1, len(self._tables) + 1)]
+        super().__init__(tables=[*names[:-1], f"{names[-1]}: a T-shirt"])
         self._lay()
         self.words = self.ideas[0]
         self.observe(lambda change: self._lay(), names="table")
@@ -182,7 +200,8 @@ class SayIt(PicturedWidget):
             room = env.picture(recording.ROOM_CAMERA, recording.ROOM_SIZE, pretty=True)
             seen = env.picture(CLOSE_CAMERA, self._policy.image_size)
             env.close()
-            self._show(room[None], seen[None], np.zeros((0, 7)), "Type an instruction, or take one of these.")
+            self._still = room[None], seen[None], np.zeros((0, 7))
+            self._show(*self._still, "Type an instruction, or take one of these.")
             self.ideas = _ideas(table, self.table)
 
     def _act(self) -> None:
@@ -190,9 +209,10 @@ class SayIt(PicturedWidget):
         with self._one_at_a_time:
             try:
                 one = recording.record(self._policy, self.words, self._tables[self.table])
-            except ValueError as error:
-                self.outcome = str(error)
-                self.answered += 1
+            except Exception as error:  # whatever it is: who pressed the button must not wait for ever
+                self._show(*self._still, str(error) or repr(error))
+                if not isinstance(error, ValueError):
+                    raise
                 return
             self._show(one.room, one.seen, one.actions, f"“{one.words}”: {one.outcome}")
 
@@ -229,6 +249,7 @@ def sheet(one: Recording, moments: int = 5) -> Figure:
         one.actions.T, cmap="PuOr", vmin=-1, vmax=1, aspect="auto", extent=(0.5, steps + 0.5, 6.5, -0.5)
     )
     panel.set_yticks(range(7), [name for name, *_ in NUMBERS])
+    panel.xaxis.get_major_locator().set_params(integer=True)
     panel.set_xlabel("step")
     drawing.colorbar(shown, ax=panel, pad=0.01)
     drawing.suptitle(f"“{one.words}”: {one.outcome}", fontsize=11)

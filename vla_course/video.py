@@ -89,13 +89,20 @@ def film_strip(frames: Frames, columns: int = 6) -> UInt8[np.ndarray, "H S 3"]:
 
 
 def show_video(
-    frames: Frames, fps: float, *, alt: str, columns: int = 6, strip_width: int = 1200, width: int = 480
+    frames: Frames,
+    fps: float,
+    *,
+    alt: str,
+    columns: int = 6,
+    strip: UInt8[np.ndarray, "H W 3"] | None = None,
+    strip_width: int = 1200,
+    width: int = 480,
 ) -> None:
     """Shows the frames in a notebook twice: as a film strip and as a video to play.
 
     GitHub and printed pages show the strip, JupyterLab and Colab the video too. Both lie in the notebook itself, so keep
-    frames few and small: 200 frames of 480 × 360 are about 0.3 MB. `alt` says in words what is to be seen, `strip_width`
-    and `width` are the widths of strip and video in pixels.
+    frames few and small: 200 frames of 480 × 360 are about 0.3 MB. `alt` says in words what is to be seen, `strip` is a picture
+    of your own in place of the film strip, `strip_width` and `width` are the widths of strip and video in pixels.
 
     Raises: ValueError as `encode_mp4`.
     """
@@ -105,9 +112,9 @@ def show_video(
         f'<video controls loop muted playsinline width="{width}" aria-label="{words}">'
         f'<source type="video/mp4" src="data:video/mp4;base64,{movie}"></video>'
     )
-    strip = _jpeg(film_strip(frames, columns), strip_width)
+    still = _jpeg(film_strip(frames, columns) if strip is None else strip, strip_width)
     # Two outputs: of one output GitHub would take the richer form, and then leave the video out of it.
-    display(IPython.display.Image(data=strip, format="jpeg", alt=alt))  # type: ignore[no-untyped-call]
+    display(IPython.display.Image(data=still, format="jpeg", alt=alt))  # type: ignore[no-untyped-call]
     display(IPython.display.HTML(tag))  # type: ignore[no-untyped-call]
 
 

@@ -21,6 +21,8 @@ class CountingEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def __init__(self, *, length: int = 3, success: bool = False, truncates: bool = False) -> None:
         self.length, self.success, self.truncates = length, success, truncates
+        self.actions: list[float] = []
+        self.resets = 0
 
     def __repr__(self) -> str:
         return f"CountingEnv(length={self.length}, success={self.success}, truncates={self.truncates})"
@@ -29,7 +31,7 @@ class CountingEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Nothing counted yet."""
-        self.actions: list[float] = []
+        self.actions, self.resets = [], self.resets + 1
         return self._shown()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
@@ -152,6 +154,12 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
     env, policy = CountingEnv(success=True), TensPolicy()
     ended = run_episode(env, policy, SAID, 3)
     yield Claim(
+        "an episode begins with one reset of the environment",
+        got=env.resets,
+        expected=1,
+        hint="`observation, info = env.reset()` comes once, before the loop",
+    )
+    yield Claim(
         "a policy that acts ten times what it sees, and sees 0, 1, 2, acts 0, 10, 20",
         got=env.actions,
         expected=[0.0, 10.0, 20.0],
@@ -208,6 +216,9 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
             "policy.reset(np.array([True])) is missing: the policy still remembers the episode before": ", ".join(
                 [SAID] * 3
             ),
+            "policy.reset stands within the loop: the policy may remember what was earlier in this episode": ", ".join(
+                ["forget [True]", SAID] * 3
+            ),
             "the policy was told the environment's own instruction: say the one that is handed in": ", ".join(
                 ["forget [True]", *["the environment's own words"] * 3]
             ),
@@ -258,6 +269,7 @@ def check_wilson_interval(wilson_interval: Callable[..., tuple[float, float]]) -
                 0.9194,
                 0.0806,
             ),
+            "the lower end comes first": (1.0, 0.8389),
             "a rate is a number from 0 to 1 here, not in percent": (83.89, 100.0),
         },
     )
