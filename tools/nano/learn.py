@@ -34,11 +34,10 @@ BEFORE = {
     "language": None,
     "actions": "language",
     "blind": "language",
-    "whole": "actions",
-    "again": "whole",
+    "corrected": "actions",
+    "whole": "corrected",
 }
 """Which stage each begins from."""
-WITH_TOWERS = ("whole", "again")
 See = Callable[[int, np.ndarray], torch.Tensor]
 
 
@@ -53,12 +52,12 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
         actions, model.config.norm_stats = action_samples(config, folder, tokenizer)
         sources, shares = [actions, sight], [1 - settings.words_share, settings.words_share]
     learners = learners_of(model, config)
-    towers_too = stage_name in WITH_TOWERS
+    towers_too, later = stage_name == "whole", stage_name in settings.later_rates
     if towers_too:
         model.vision_backbone.requires_grad_(True)
         learners["towers"] = model.vision_backbone
     begin_from(learners, folder, BEFORE[stage_name])
-    rate = settings.whole_learning_rate if towers_too else settings.learning_rate
+    rate = settings.learning_rate * settings.later_rates.get(stage_name, 1.0)
     optimizer = torch.optim.AdamW(learners.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
     stage = Stage(folder, stage_name, config, {"learners": learners, "optimizer": optimizer})
     rng = np.random.default_rng([config.seed, 4, stage.step])
@@ -68,7 +67,7 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
         warm = stage_name == "language" or (
             stage_name in ("actions", "blind") and step < settings.warm_up_steps
         )
-        sigma = settings.sigma_last if towers_too else sigma_at(step / max(1, steps), config)
+        sigma = settings.sigma_last if later else sigma_at(step / max(1, steps), config)
         numbers: dict[str, float] = {"sigma": sigma}
         optimizer.zero_grad()
         for k, (source, share) in enumerate(zip(sources, shares, strict=True)):
@@ -151,7 +150,7 @@ def _see(
         with torch.no_grad():
             features = model.vision_backbone(for_both_towers(model, grey))
         return lambda k, frames: features.expand(len(frames), -1, -1)
-    if stage_name in WITH_TOWERS:
+    if stage_name == "whole":
 
         def look(k: int, frames: np.ndarray) -> torch.Tensor:
             pixels = torch.from_numpy(sources[k].pictures(frames)).permute(0, 3, 1, 2).float() / 255

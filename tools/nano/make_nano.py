@@ -30,9 +30,9 @@ STAGES = (
     "actions",
     "blind",
     "corrections",
-    "whole",
+    "corrected",
     "corrections_again",
-    "again",
+    "whole",
     "evaluate",
 )
 
@@ -73,7 +73,9 @@ def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> No
     for stage in ("language", "actions", "blind"):
         if stage in stages:
             learn(stage, config, folder)
-    for turn, (corrections, then) in enumerate((("corrections", "whole"), ("corrections_again", "again"))):
+    for turn, (corrections, then) in enumerate(
+        (("corrections", "corrected"), ("corrections_again", "whole"))
+    ):
         if corrections in stages:
             make_corrections(config, folder, turn=turn, workers=workers)
         if then in stages:

@@ -58,10 +58,10 @@ class LearnConfig:
     steps: Mapping[str, int] = field(
         default_factory=lambda: {
             "language": 1200,
-            "actions": 4000,
+            "actions": 3000,
             "blind": 600,
-            "whole": 1500,
-            "again": 1500,
+            "corrected": 1500,
+            "whole": 1000,
         }
     )
     frames: int = 80
@@ -69,7 +69,8 @@ class LearnConfig:
     sentences: int = 3
     """Sentences of each, at most."""
     learning_rate: float = 1e-3
-    whole_learning_rate: float = 3e-4
+    later_rates: Mapping[str, float] = field(default_factory=lambda: {"corrected": 0.5, "whole": 0.3})
+    """Stages that go on from one that has learned to act, and by how much slower."""
     words_share: float = 0.3
     """Share of a batch that stays questions and pointing while actions are learned."""
     warm_up_steps: int = 1200
