@@ -26,7 +26,7 @@ films = [recording.record(policy, words) for words in sentences]
 video.show_video(
     recording.side_by_side(films),
     fps=5,
-    columns=3,
+    strip=recording.moments(films),
     width=900,
     alt="A robot arm at a table with four coloured things, three times: "
     + "; ".join(f"“{film.words}”, {film.outcome}" for film in films),
@@ -39,7 +39,7 @@ video.show_video(
 # ## Say it
 #
 # Now you. Type an instruction (or take one of the suggestions), press *say it*, and drag the slider to see the seven numbers of every step.
-# Change the table. Say something that no one ever asked of it.
+# Change the table (on the last one lies a T-shirt, or rather its print). Say something that no one ever asked of it.
 #
 # **Left and right are the robot's.** The camera looks the robot in the face, so the picture is *mirrored*: what lies at the
 # robot's left is on your right. "Away" is away from the robot, towards you.
@@ -56,10 +56,12 @@ SayIt(policy)
 #
 # ```
 # your words ─► prompt ─┐ 01.1
-#                       ├─► OpenVLA ─► 7 numbers ─► arm ─► camera ─┐      a success or none, many times:
-# picture ──────────────┘                                          │      a rate, and an interval   01.3
+#                       ├─► OpenVLA ─► 7 numbers ─► arm ─► camera ─┐
+# picture ──────────────┘                                          │
 #    ▲                                                             │
 #    └──────────────────── look again, five times a second ────────┘ 01.2
+#
+# a success or none, many times ─► a rate and its interval             01.3
 # ```
 #
 # What is inside the box is Day 02. Today it stays shut, as for anyone who is handed a robot and a promise.
@@ -207,8 +209,8 @@ checks.check_wilson_interval(wilson_interval)
 # | unseen phrasing (paraphrase) | was in the training | never: "poke …", "make contact with …" |
 # | both unseen | never | never |
 #
-# A few episodes live, with your loop. Beside them the recorded run of the same model over many more starts and all kinds of tasks,
-# with your interval around both.
+# A few episodes live, with your loop. Beside them the recorded run of the nano over many more starts and all kinds of tasks, with
+# your interval around both.
 
 # %%
 STARTS = 8
@@ -245,15 +247,15 @@ try:
     print(record)
 except FileNotFoundError:
     conditions = {}
-    print("No full run is recorded for this model yet: the live episodes are all there is.")
+    print("No full run is recorded yet: the live episodes are all there is.")
 
 
 def recorded(condition, counted="successes"):
-    """A rate from the full run, where there is one: {} or {"recorded": (rate, low, high)}."""
+    """A rate from the full run, where there is one: {} or {"… recorded …": (rate, low, high)}."""
     row = conditions.get(condition, {})
     if row.get(counted) is None:
         return {}
-    return {f"recorded, {row['starts']} starts": rate(row[counted], row["starts"])}
+    return {f"the nano, recorded, {row['starts']} starts": rate(row[counted], row["starts"])}
 
 
 # %% tags=["demo"]

@@ -45,3 +45,18 @@ def test_bars_get_longer_with_their_value():
     rows = np.flatnonzero(lengths > 20)
     first, last = lengths[rows[0] + 3], lengths[rows[-1] - 3]
     assert last == pytest.approx(3 * first, rel=0.1)
+
+
+def test_rates_stand_beside_one_another_whatever_is_missing_or_rounds():
+    rows = {
+        "seen": {"live": (1.0, 0.5, 1.0 - 1e-16), "recorded": (0.8, 0.7, 0.9)},
+        "blind": {"recorded": (0.0, 1e-18, 0.1)},
+    }
+    shown = plots.rates(rows, xlabel="%", alt="two rows")
+    assert shown.alt == "two rows"
+    pixels = np.asarray(Image.open(io.BytesIO(shown.data)).convert("RGB")).astype(int).reshape(-1, 3)
+    for color in plots.COLORS[:2]:
+        wanted = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+        assert (np.abs(pixels - wanted).max(1) < 12).sum() > 30
+    with pytest.raises(ValueError, match="at most 7 series"):
+        plots.rates({"all": {str(k): (0.5, 0.4, 0.6) for k in range(8)}}, xlabel="%", alt="")

@@ -1,12 +1,13 @@
-"""Write the pictures of the README and the lessons under data/pictures/, and the first row of the strip.
+"""Write the pictures of the README and the lessons under data/pictures/, and the first rows of the strip.
 
 python tools/make_pictures.py              all of them
-python tools/make_pictures.py command      one or some: tshirt, towel, trousers, strip, command
+python tools/make_pictures.py command      one or some: tshirt, towel, trousers, strip, zero_shot, command
 """
 
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,10 +16,14 @@ from PIL import Image
 
 from vla_course import plots, strip
 from vla_course.action_tokens import detokenize_actions, tokenize_actions
+from vla_course.envs.end_effector import SingleArmAction
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
+from vla_course.evaluate import batch_of_one
+from vla_course.openvla.load import load_vla
+from vla_course.policies.openvla import tabletop_policy
 from vla_course.video import film_strip
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -48,6 +53,18 @@ def first_row() -> None:
     """What random actions do with the strip's T-shirt: the row that every policy has to beat."""
     env, rng = strip.make_env(), np.random.default_rng(0)
     strip.run("Random actions", "day00", lambda _: rng.uniform(-1, 1, 61), env, DATA / "strip")
+
+
+def zero_shot_row() -> None:
+    """What the nano makes of the strip's T-shirt with one hand, as in Day 01. To be made again with every other nano."""
+    eyes = tabletop_policy(load_vla(), camera=strip.CAMERA)
+    hand = SingleArmAction(strip.make_env(cameras=(strip.CAMERA,), image_size=eyes.image_size), "right")
+    fold = hand.unwrapped.instruction
+
+    def act(observation: dict[str, Any]) -> np.ndarray:
+        return eyes.act(batch_of_one(observation, fold))[0, 0]
+
+    strip.run("Zero-shot, one hand", "day01", act, hand, DATA / "strip")
 
 
 def command_picture() -> None:
@@ -124,7 +141,7 @@ def _box(axes: Axes, x: float, text: str, color: str, *, y: float = 33, width: f
 def main(wanted: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     programs = {garment: partial(fold_picture, garment) for garment in ("tshirt", "towel", "trousers")}
-    programs |= {"strip": first_row, "command": command_picture}
+    programs |= {"strip": first_row, "zero_shot": zero_shot_row, "command": command_picture}
     for name in wanted or programs:
         if name not in programs:
             raise SystemExit(f"no picture {name!r}: there are {', '.join(programs)}")

@@ -118,7 +118,7 @@ def rates(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], *, xlabe
         offset = 0.22 * (number - (len(series) - 1) / 2)
         points = [(place + offset, *row[name]) for place, row in enumerate(rows.values()) if name in row]
         y, rate, low, high = 100 * np.array(points).T
-        whiskers = np.stack([rate - low, high - rate])
+        whiskers = np.stack([rate - low, high - rate]).clip(0)  # 0 of 8 may round to an end beyond its rate
         axes.errorbar(rate, y / 100, xerr=whiskers, fmt="o", color=COLORS[number], capsize=3, label=name)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -127,5 +127,5 @@ def rates(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], *, xlabe
     axes.set_axisbelow(True)
     axes.set_xlabel(xlabel)
     if len(series) > 1:
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=len(series))
+        drawing.legend(frameon=False, loc="outside lower center", ncols=len(series))
     return picture(drawing, alt)

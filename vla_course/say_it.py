@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import traitlets
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -249,7 +250,7 @@ def sheet(one: Recording, moments: int = 5) -> Figure:
         one.actions.T, cmap="PuOr", vmin=-1, vmax=1, aspect="auto", extent=(0.5, steps + 0.5, 6.5, -0.5)
     )
     panel.set_yticks(range(7), [name for name, *_ in NUMBERS])
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("step")
     drawing.colorbar(shown, ax=panel, pad=0.01)
     drawing.suptitle(f"“{one.words}”: {one.outcome}", fontsize=11)
