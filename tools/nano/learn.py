@@ -61,6 +61,7 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
     optimizer = torch.optim.AdamW(learners.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
     stage = Stage(folder, stage_name, config, {"learners": learners, "optimizer": optimizer})
     rng = np.random.default_rng([config.seed, 4, stage.step])
+    frames_at_once = settings.whole_frames if towers_too else settings.frames
     see = _see(stage_name, model, sources, rng, config, folder)
     for step in range(stage.step, steps):
         set_learning_rate(optimizer, learning_rate(rate, step, steps))
@@ -71,7 +72,7 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
         numbers: dict[str, float] = {"sigma": sigma}
         optimizer.zero_grad()
         for k, (source, share) in enumerate(zip(sources, shares, strict=True)):
-            frames, rows = source.draw(rng, max(1, round(share * settings.frames)), settings.sentences)
+            frames, rows = source.draw(rng, max(1, round(share * frames_at_once)), settings.sentences)
             with quick():
                 losses = losses_of(model, learners["head"], source, frames, rows, see(k, frames), sigma)
                 weights = {

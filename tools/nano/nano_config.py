@@ -31,14 +31,14 @@ class ScenesConfig:
     """Share of the labelled pictures with a garment in them."""
     action_garment_share: float = 0.15
     """Share of the demonstrations that touch a part of a garment."""
-    alternatives: int = 3
+    alternatives: int = 2
     """How many other tasks of the same scene the expert answers at every frame, besides the one it does."""
     correction_shards: int = 10
     """Shards of episodes in which the model acts and the expert says what it would have done."""
     helped: float = 0.3
     """How often, in half of those, the expert acts."""
-    noise: float = 0.25
-    """Largest spread of what is added to the executed action, never to the recorded one; every episode has its own."""
+    noise: tuple[float, float] = (0.04, 0.25)
+    """Smallest and largest spread of what is added to the executed action, never to the recorded one; every episode has its own."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,13 @@ class LearnConfig:
             "actions": 3000,
             "blind": 600,
             "corrected": 1500,
-            "whole": 1000,
+            "whole": 1800,
         }
     )
     frames: int = 80
     """Pictures in a batch."""
+    whole_frames: int = 48
+    """The same while towers learn."""
     sentences: int = 3
     """Sentences of each, at most."""
     learning_rate: float = 1e-3
@@ -128,7 +130,11 @@ def tiny() -> NanoConfig:
         ),
         towers=TowersConfig(steps=2, batch=4),
         learn=LearnConfig(
-            steps=dict.fromkeys(LearnConfig().steps, 2), frames=4, sentences=2, warm_up_steps=1
+            steps=dict.fromkeys(LearnConfig().steps, 2),
+            frames=4,
+            whole_frames=4,
+            sentences=2,
+            warm_up_steps=1,
         ),
         evaluation_starts=1,
     )

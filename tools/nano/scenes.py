@@ -97,7 +97,7 @@ def record_sight(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
         env, expert = envs[which], experts[which]
         observation, _ = env.reset(seed=first + k, options={"split": split})
         for _ in range(int(rng.integers(0, 12))):
-            action = expert.act() + rng.normal(0, config.scenes.noise, 7)
+            action = expert.act() + rng.normal(0, config.scenes.noise[1], 7)
             observation, _, terminated, truncated, _ = env.step(np.clip(action, -1, 1))
             if terminated or truncated:
                 break
@@ -130,7 +130,7 @@ def record_actions(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
         env, expert = envs[which], experts[which]
         verb = "touch" if which else str(rng.choice(config.scenes.verbs, p=shares))
         env.reset(seed=begin + episode, options={"task": verb})
-        noise = config.scenes.noise * rng.random()
+        noise = rng.uniform(*config.scenes.noise)
         ended = False
         while not ended:
             found.add(env, expert, rng)

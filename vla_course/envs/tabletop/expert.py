@@ -24,11 +24,15 @@ TRAVEL_M, DESCEND_M, PUSH_STEP_M = 0.10, 0.06, 0.045
 """Longest steps: through the air, down to something, along the table."""
 CLEAR_M = 0.15
 """Height of the grasp site at which a closed hand passes over everything on the table."""
-FUNNEL_M = (0.02, 0.06)
-"""How far from the axis of its descent a hand is at the bottom of the funnel that it slides down, and at the rim."""
+FUNNEL_M, FIST_FUNNEL_M = (0.02, 0.06), (0.03, 0.08)
+"""How far from the axis of its descent a hand is at the bottom of the funnel that it slides down, and at the rim. A fist that
+comes down behind a thing has more room."""
 SLIP = 0.25
 """How much of the way along the table a hand goes even while it has to rise. Straight up would be the one answer that all
 tasks have in common, and so the likeliest whenever a pupil is not sure which it is."""
+TURN_GAIN = 0.3
+"""How much of its tilt and turn a hand undoes in a step, at most 0.3 of what it could: a small picture hardly shows them, and
+whoever is told to turn as fast as possible, without seeing which way, spins."""
 GRASP_M, RELEASE_M = 0.03, 0.03
 """How near to the middle, along the table, fingers close around a thing, or let it go."""
 BEHIND_M, FIST_M = 0.062, 0.030
@@ -71,7 +75,8 @@ class TabletopExpert:
         step = goal - self._hand
         length = float(np.linalg.norm(step))
         action[:3] = step * min(1.0, longest / max(length, 1e-9)) / env.config.translation_m
-        action[3:6] = rpy_from_matrix(DOWNWARD @ orientation.T) / env.config.rotation_rad
+        turn = rpy_from_matrix(DOWNWARD @ orientation.T) / env.config.rotation_rad
+        action[3:6] = TURN_GAIN * np.clip(turn, -1, 1)
         action[6] = grip
         return np.clip(action, -1, 1)
 
@@ -134,7 +139,7 @@ class TabletopExpert:
         off = float(np.linalg.norm(side))
         wide = 0.6 * min(radius, 0.04)
         spot = thing - (radius + BEHIND_M) * way - FIST_MIDDLE_M
-        around, _, _ = self._over_then_down(spot, FIST_HEIGHT_M, CLOSED)
+        around, _ = _along_funnel(self._hand, spot, FIST_HEIGHT_M, CLEAR_M, FIST_FUNNEL_M)
         gap = max(0.0, behind - radius - FIST_M)
         reach = min(PUSH_STEP_M + gap, left + gap + 0.01, 0.08)
         step = reach * way + np.clip(1.2 * side, -0.02, 0.02)
@@ -173,7 +178,11 @@ class TabletopExpert:
 
 
 def _along_funnel(
-    here: Float[np.ndarray, "3"], spot: Float[np.ndarray, "2"], low: float, high: float
+    here: Float[np.ndarray, "3"],
+    spot: Float[np.ndarray, "2"],
+    low: float,
+    high: float,
+    funnel_m: tuple[float, float] = FUNNEL_M,
 ) -> tuple[Float[np.ndarray, "3"], float]:
     """Where to go next from `here` to get to a spot at height `low`, passing over everything at `high`; and the longest step.
 
@@ -181,7 +190,7 @@ def _along_funnel(
     first, and on along the table mostly as it rises.
     """
     away = float(np.linalg.norm(here[:2] - spot))
-    outside = _rise(away, *FUNNEL_M)
+    outside = _rise(away, *funnel_m)
     height = low + (high - low) * outside
     sideways = 1 - (1 - SLIP) * _rise(height - here[2], 0.02, 0.07)
     goal = np.array([*(here[:2] + sideways * (spot - here[:2])), height])
