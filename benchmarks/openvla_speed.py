@@ -1,5 +1,7 @@
 """What an action costs: `predict_action`, one token after the other or all at once, against transformers' own `generate()`.
 
+Run it on a quiet machine: beside a training run everything took twice as long, and the ratios looked better than they are.
+
 Nano: the same model on one core, picture and prompt prepared in both; turn by turn, CPU time, medians of a round's ratios.
 Before the clock runs, `generate()` must write `predict_action`'s tokens exactly. `--scale 7b`: random weights of openvla-7b's
 sizes on a GPU, in bfloat16 and in 4 bits; says what is missing where it cannot, and ends with 1 if that was all that was
