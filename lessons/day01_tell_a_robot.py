@@ -21,7 +21,7 @@ torch.set_num_threads(1)  # small matrices: more threads only wait for one anoth
 model = load_vla(SCALE)
 policy = tabletop_policy(model)
 
-sentences = ["touch the red cube", "touch the blue can", "push the green ball to the yellow plate"]
+sentences = ["touch the red cube", "push the blue can to the yellow plate", "pick up the red cube"]
 films = [recording.record(policy, words) for words in sentences]
 video.show_video(
     recording.side_by_side(films),
@@ -50,7 +50,8 @@ from vla_course.say_it import SayIt
 SayIt(policy)
 
 # %% [markdown]
-# You may have seen it fail. Good: how *often* it fails, and at what, is today's question. Three small functions answer it.
+# You will have seen it fail. The films at the top were chosen because they go well, as films of robots are. How *often* it fails, and
+# at what, is today's question. Three small functions answer it.
 #
 # ## Where this sits
 #

@@ -19,17 +19,19 @@ def nano_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_stages_run_from_nothing_and_go_on_where_they_were(tmp_path: Path) -> None:
     import make_nano
     import nano_config
+    import record
 
     from vla_course.openvla.load import load_vla
 
     config = nano_config.tiny()
-    stages = ["scenes", "words", "dinov2", "siglip", "language", "actions", "blind", "corrections", "whole"]
+    stages = [stage for stage in make_nano.STAGES if stage != "evaluate"]
     make_nano.run(config, tmp_path, stages, workers=1)
     for name in ("model", "blind"):
         model = load_vla(path=tmp_path / name)
         action = model.predict_action(np.zeros((84, 84, 3), np.uint8), "touch the red cube", "tabletop")
         assert action.shape == (7,) and np.isfinite(action).all()
-    shards = [tmp_path / "scenes" / f"{name}_0000.npz" for name in ("sight", "actions", "corrections")]
+    names = ("sight_0000", "actions_0000", "corrections_0000", "corrections_0001")
+    shards = [tmp_path / "scenes" / f"{name}.npz" for name in names]
     written = [shard.stat().st_mtime_ns for shard in shards]
     longer = replace(config, learn=replace(config.learn, steps={**config.learn.steps, "whole": 3}))
     make_nano.run(longer, tmp_path, stages, workers=1)
@@ -38,6 +40,19 @@ def test_all_stages_run_from_nothing_and_go_on_where_they_were(tmp_path: Path) -
         name: json.loads((tmp_path / f"{name}.json").read_text())["steps"] for name in ("language", "whole")
     }
     assert steps == {"language": 2, "whole": 3}
+    kept = record.training(tmp_path)
+    trained = [stage for stage in stages if not stage.startswith(("scenes", "words", "corrections"))]
+    assert [name.removeprefix("tower_") for name in kept if name != "config"] == trained
+    assert (
+        kept["whole"]["steps"] == 3 and kept["whole"]["wall_s"] > 0 and kept["config"]["seed"] == config.seed
+    )
+
+
+def test_nothing_is_recorded_of_a_folder_in_which_nothing_was_trained(tmp_path: Path) -> None:
+    import record
+
+    with pytest.raises(FileNotFoundError, match="no stage was trained"):
+        record.training(tmp_path)
 
 
 def test_reading_many_sentences_about_one_picture_is_reading_each_alone() -> None:

@@ -56,7 +56,7 @@ def test_a_hand_a_millimetre_further_on_is_sent_nearly_the_same_way(env, verb, h
     middle = env.world.anchor(env.goal.task.target)[:2]
     answers = []
     for offset in np.arange(-0.3, 0.3, 0.001):
-        here = np.array([*(middle + [0.01, offset]), height_m])
+        here = np.array([middle[0] + 0.01, middle[1] + offset, height_m])
         monkeypatch.setattr(env.control, "pose", lambda joints, here=here: (here, rotation))
         answers.append(expert.act()[:3] * env.config.translation_m)
     jumps_m = np.linalg.norm(np.diff(answers, axis=0), axis=1)
