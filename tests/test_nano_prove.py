@@ -119,6 +119,27 @@ def test_the_record_follows_the_schema(prove, folders, monkeypatch, tmp_path):
     assert record.values["model"] == prove.fingerprint(folders / "model")
 
 
+def test_card_and_record_are_about_the_weights_that_ship(prove):
+    import card
+
+    found = results.read("nano/success").values
+    assert found["model"] == prove.fingerprint(card.CARD.parent)
+    wanted = prove.conditions([*prove.VERBS, prove.TOUCH_PART], blind=True)
+    assert set(found["conditions"]) == set(wanted)
+    for name, row in found["conditions"].items():
+        assert row["starts"] == 100, name
+        assert (row["model"] == found["model"]) == (not name.endswith("/blind")), name
+    text = card.CARD.read_text(encoding="utf-8")
+    assert card.with_table(text, found["conditions"]) == text, "run tools/nano/card.py"
+
+
+def test_a_card_without_a_place_for_the_table_is_refused(prove):
+    import card
+
+    with pytest.raises(ValueError, match="no place for a table"):
+        card.with_table("# a card", {})
+
+
 ROW = {
     "successes": 1, "touched_anything": 1, "touched_what_was_said": 1, "seconds": 1.0, "starts": 2, "touched_alike": 0,
 }  # fmt: skip
