@@ -12,6 +12,7 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def make_scenes(config: NanoConfig, folder: Path, *, workers: int = 1) -> None:
     wanted += [("actions", k) for k in range(config.scenes.action_shards)]
     missing = [(kind, k) for kind, k in wanted if not shard_path(folder, kind, k).exists()]
     began = time.perf_counter()
-    with ProcessPoolExecutor(workers) as pool:
+    # Spawned, because OpenGL does not survive a fork: whoever calls this may have drawn a picture already.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(write_shard, config, folder, kind, k) for kind, k in missing]
         for done, job in enumerate(jobs, 1):
             print(
