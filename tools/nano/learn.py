@@ -65,9 +65,7 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
     see = _see(stage_name, model, sources, rng, config, folder)
     for step in range(stage.step, steps):
         set_learning_rate(optimizer, learning_rate(rate, step, steps))
-        warm = stage_name == "language" or (
-            stage_name in ("actions", "blind") and step < settings.warm_up_steps
-        )
+        warm = stage_name == "language" or (not later and step < settings.warm_up_steps)
         sigma = settings.sigma_last if later else sigma_at(step / max(1, steps), config)
         numbers: dict[str, float] = {"sigma": sigma}
         optimizer.zero_grad()

@@ -87,7 +87,7 @@ class LearnConfig:
     pointing: float = 3.0
     """How many times as often a thing is pointed at as a question is asked."""
     own_task: float = 8.0
-    """How many times as often the task that is being done is drawn as one of the others."""
+    """How many times as often the task that is being done is drawn as one of the others, where not all of a frame's are."""
     decisive: float = 2.0
     """How many times as often states near contact are drawn."""
     corrected: float = 3.0

@@ -2,7 +2,7 @@
 
 Its motion is a continuous function of what it sees. A pupil that is two centimetres unsure of a place cannot learn an expert
 that comes down on one side of a threshold and goes straight up on the other: it would hover. So where the expert changes its
-mind, it changes it gradually. Only the fingers open and close at once.
+mind, it changes it gradually. Only where fingers open and close does it jump.
 """
 
 from typing import Any
@@ -31,8 +31,8 @@ SLIP = 0.25
 """How much of the way along the table a hand goes even while it has to rise. Straight up would be the one answer that all
 tasks have in common, and so the likeliest whenever a pupil is not sure which it is."""
 TURN_GAIN = 0.3
-"""How much of its tilt and turn a hand undoes in a step, at most 0.3 of what it could: a small picture hardly shows them, and
-whoever is told to turn as fast as possible, without seeing which way, spins."""
+"""Which share of its tilt and turn, and of what a step allows, a hand undoes: a small picture hardly shows them, and whoever
+is told to turn as fast as possible, without seeing which way, spins."""
 GRASP_M, RELEASE_M = 0.03, 0.03
 """How near to the middle, along the table, fingers close around a thing, or let it go."""
 BEHIND_M, FIST_M = 0.062, 0.030
@@ -103,7 +103,7 @@ class TabletopExpert:
         return np.array([*above, max(0.034, top - 0.015)]), CLOSED, DESCEND_M
 
     def _carrying(self) -> bool:
-        """Whether the thing is held already, or lies where it should and only has to be let go."""
+        """Whether the thing is held already."""
         return self._env.world.held == self._goal.target
 
     def _put(self) -> tuple[np.ndarray, float, float]:
