@@ -61,15 +61,32 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def scene(model: OpenVLAForActionPrediction, batch: int) -> tuple[list[np.ndarray], list[str]]:
-    """Pictures as large as the model sees, and what to do; statistics for each number of numbers."""
-    side = model.config.image_size
+def scene(
+    model: OpenVLAForActionPrediction, batch: int
+) -> tuple[list[np.ndarray], list[str], np.ndarray | None]:
+    """Pictures as large as the model sees, what to do, and the robot's state where the model is told it; statistics for each
+    number of numbers.
+    """
+    side, told = model.config.image_size, model.config.state_dim
+    state = {"q01": [-1.0] * told, "q99": [1.0] * told}
     model.config.norm_stats |= {
-        name: {"action": {"q01": [-1.0] * count, "q99": [1.0] * count}} for name, count in NAMES.items()
+        name: {"action": {"q01": [-1.0] * count, "q99": [1.0] * count}, "proprio": state}
+        for name, count in NAMES.items()
     }
-    return list(np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)), [
-        INSTRUCTION
-    ] * batch
+    images = list(np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8))
+    return images, [INSTRUCTION] * batch, np.zeros((batch, told)) if told else None
+
+
+def read(
+    model: OpenVLAForActionPrediction,
+    key: str,
+    images: list[np.ndarray],
+    words: list[str],
+    state: np.ndarray | None,
+) -> dict[str, torch.Tensor]:
+    """A scene as the model takes it in."""
+    said = None if state is None else model.state_tokens(state, key)
+    return model.processor([build_prompt(text) for text in words], images, said)
 
 
 def nano_calls(model: OpenVLAForActionPrediction, key: str, batch: int) -> dict[str, Callable[[], object]]:
@@ -77,11 +94,11 @@ def nano_calls(model: OpenVLAForActionPrediction, key: str, batch: int) -> dict[
 
     `generate` is transformers' own: its cache, its defaults, no logits processor. It may not stop early, and is spared to look.
     """
-    images, words = scene(model, batch)
+    images, words, state = scene(model, batch)
     model.generation_config.eos_token_id = None
 
     def inputs() -> dict[str, torch.Tensor]:
-        return model.processor([build_prompt(text) for text in words], images)
+        return read(model, key, images, words, state)
 
     @torch.inference_mode()
     def see() -> object:
@@ -89,8 +106,8 @@ def nano_calls(model: OpenVLAForActionPrediction, key: str, batch: int) -> dict[
 
     return {
         "generate": lambda: model.generate(**inputs(), max_new_tokens=NAMES[key], do_sample=False),
-        "greedy": lambda: model.predict_action(images, words, key),
-        "parallel": lambda: model.predict_action(images, words, key, parallel="cacheable"),
+        "greedy": lambda: model.predict_action(images, words, key, state=state),
+        "parallel": lambda: model.predict_action(images, words, key, state=state, parallel="cacheable"),
         "seeing": see,
     }
 
@@ -101,8 +118,8 @@ def check_answers(model: OpenVLAForActionPrediction, key: str, batch: int) -> No
     Raises:
         RuntimeError: they do not, and their times could not be compared.
     """
-    images, words = scene(model, batch)
-    inputs, count = model.processor([build_prompt(text) for text in words], images), NAMES[key]
+    images, words, state = scene(model, batch)
+    inputs, count = read(model, key, images, words, state), NAMES[key]
     others = [word for word in range(model.config.text_config.vocab_size) if not is_action(word, model)]
     written = model.generate(**inputs, max_new_tokens=count, do_sample=False, suppress_tokens=others)[
         :, -count:
@@ -111,7 +128,7 @@ def check_answers(model: OpenVLAForActionPrediction, key: str, batch: int) -> No
     if not torch.equal(written, chosen):
         raise RuntimeError(f"generate() writes {written.tolist()}, predict_action {chosen.tolist()}")
     for parallel in (None, "cacheable"):
-        action = model.predict_action(images, words, key, parallel=parallel)
+        action = model.predict_action(images, words, key, state=state, parallel=parallel)
         if action.shape != (batch, count) or not (np.abs(action) <= 1).all():
             raise RuntimeError(f"no action of {count} numbers in [-1, 1] (parallel={parallel}): {action}")
 

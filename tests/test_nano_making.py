@@ -28,7 +28,8 @@ def test_all_stages_run_from_nothing_and_go_on_where_they_were(tmp_path: Path) -
     make_nano.run(config, tmp_path, stages, workers=1)
     for name in ("model", "blind"):
         model = load_vla(path=tmp_path / name)
-        action = model.predict_action(np.zeros((84, 84, 3), np.uint8), "touch the red cube", "tabletop")
+        picture, hand = np.zeros((84, 84, 3), np.uint8), np.array([0.1, 0, 0.2, 0, 0, 0, 0.5])
+        action = model.predict_action(picture, "touch the red cube", "tabletop", state=hand)
         assert action.shape == (7,) and np.isfinite(action).all()
     names = ("sight_0000", "actions_0000", "corrections_0000", "corrections_0001")
     shards = [tmp_path / "scenes" / f"{name}.npz" for name in names]

@@ -6,7 +6,7 @@ vocabulary, and a token becomes the centre between two edges. 256 edges have 255
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -89,9 +89,32 @@ def unnormalize_actions(
     return np.where(mask, 0.5 * (actions + 1) * (q99 - q01) + q01, actions)
 
 
+def normalize_actions(
+    actions: Float[np.ndarray, "*batch A"],
+    q01: Float[np.ndarray, " A"],
+    q99: Float[np.ndarray, " A"],
+    mask: Bool[np.ndarray, " A"],
+) -> Float[np.ndarray, "*batch A"]:
+    """The way back of `unnormalize_actions`, clipped to [-1, 1]: `q01` becomes -1, `q99` becomes 1.
+
+    Dimensions that never change (`q01` equals `q99`) become 0; those outside the mask are only clipped.
+
+    Raises:
+        ValueError: the actions have another number of dimensions than the statistics.
+
+    Source: openvla/openvla @ c8f03f48, prismatic/vla/datasets/rlds/utils/data_utils.py (normalize_action_and_proprio).
+    """
+    if actions.shape[-1] != len(q01):
+        raise ValueError(f"actions of {actions.shape[-1]} numbers do not fit statistics of {len(q01)}")
+    width = q99 - q01
+    still = width < 1e-6
+    scaled = np.where(still, 0.0, 2 * (actions - q01) / np.where(still, 1.0, width) - 1)
+    return np.clip(np.where(mask, scaled, actions), -1.0, 1.0)
+
+
 @dataclass(frozen=True)
 class ActionStatistics:
-    """The quantiles that one data set's actions are normalised by, and which dimensions are."""
+    """The quantiles that one data set's actions, or states, are normalised by, and which dimensions are."""
 
     q01: Float[np.ndarray, " A"]
     q99: Float[np.ndarray, " A"]
@@ -99,9 +122,12 @@ class ActionStatistics:
 
 
 def action_statistics(
-    norm_stats: Mapping[str, Mapping[str, Any]], unnorm_key: str | None = None
+    norm_stats: Mapping[str, Mapping[str, Any]],
+    unnorm_key: str | None = None,
+    *,
+    of: Literal["action", "proprio"] = "action",
 ) -> ActionStatistics:
-    """The statistics of one data set out of a checkpoint's `norm_stats`.
+    """The statistics of one data set out of a checkpoint's `norm_stats`: of its actions, or of the robot's state ("proprio").
 
     `unnorm_key` may be left out where there is only one. Without a mask every dimension is normalised.
 
@@ -118,11 +144,12 @@ def action_statistics(
     key = next(iter(norm_stats)) if unnorm_key is None else unnorm_key
     if key not in norm_stats:
         raise ValueError(f"no action statistics for unnorm_key={key!r}: the model knows {known}")
-    action = norm_stats[key].get("action", {})
-    if not {"q01", "q99"} <= action.keys():
-        raise ValueError(f"the statistics of {key!r} hold no q01 and q99 of its actions")
-    q01, q99 = np.asarray(action["q01"], dtype=float), np.asarray(action["q99"], dtype=float)
-    mask = np.asarray(action.get("mask", np.ones(q01.shape)), dtype=bool)
+    found = norm_stats[key].get(of, {})
+    if not {"q01", "q99"} <= found.keys():
+        what = "its actions" if of == "action" else "the robot's state (proprio)"
+        raise ValueError(f"the statistics of {key!r} hold no q01 and q99 of {what}")
+    q01, q99 = np.asarray(found["q01"], dtype=float), np.asarray(found["q99"], dtype=float)
+    mask = np.asarray(found.get("mask", np.ones(q01.shape)), dtype=bool)
     if q01.ndim != 1 or not q01.shape == q99.shape == mask.shape:
         raise ValueError(
             f"the statistics of {key!r} do not fit together: "

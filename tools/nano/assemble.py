@@ -1,14 +1,19 @@
 """The nano's shape: an OpenVLAConfig from the recipe, and the model that fits it."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from nano_config import NanoConfig
 from words import BOS, EMPTY, EOS, PAD
 
+from vla_course.action_tokens import action_statistics, normalize_actions
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
 KEY = "tabletop"
+STATE_DIM = 7
+"""Numbers of the hand's pose that are said after the prompt."""
 
 
 def vla_config(config: NanoConfig) -> OpenVLAConfig:
@@ -37,6 +42,7 @@ def vla_config(config: NanoConfig) -> OpenVLAConfig:
         pad_token_id=PAD,
         pad_to_multiple_of=0,
         empty_token_id=EMPTY,
+        state_dim=STATE_DIM,
         vision_backbone_id="nano-dinosiglip",
         llm_backbone_id="nano-llama",
     )
@@ -52,25 +58,27 @@ def new_model(config: NanoConfig) -> OpenVLAForActionPrediction:
     return model
 
 
-def action_stats(actions: np.ndarray) -> dict[str, dict[str, object]]:
-    """q01 and q99 of each dimension, in the published form. The grip is left as it is, as BridgeData's is."""
-    low, high = np.quantile(actions, 0.01, axis=0), np.quantile(actions, 0.99, axis=0)
-    stats = {
+def action_stats(actions: np.ndarray, states: np.ndarray) -> dict[str, dict[str, object]]:
+    """What is normalised by, in the published form. The grip is left as it is, as BridgeData's is."""
+    action = {**_stats(actions), "mask": [True] * 6 + [False]}
+    return {KEY: {"action": action, "proprio": _stats(states), "num_transitions": len(actions)}}
+
+
+def normalize(
+    values: np.ndarray, stats: dict[str, dict[str, object]], of: Literal["action", "proprio"] = "action"
+) -> np.ndarray:
+    """To [-1, 1] by q01 and q99, clipped; dimensions that never move become 0."""
+    found = action_statistics(stats, KEY, of=of)
+    return normalize_actions(values, found.q01, found.q99, found.mask).astype(np.float32)
+
+
+def _stats(values: np.ndarray) -> dict[str, object]:
+    low, high = np.quantile(values, 0.01, axis=0), np.quantile(values, 0.99, axis=0)
+    return {
         "q01": low.tolist(),
         "q99": high.tolist(),
-        "mean": actions.mean(0).tolist(),
-        "std": actions.std(0).tolist(),
-        "min": actions.min(0).tolist(),
-        "max": actions.max(0).tolist(),
-        "mask": [True] * 6 + [False],
+        "mean": values.mean(0).tolist(),
+        "std": values.std(0).tolist(),
+        "min": values.min(0).tolist(),
+        "max": values.max(0).tolist(),
     }
-    return {KEY: {"action": stats, "num_transitions": len(actions)}}
-
-
-def normalize(actions: np.ndarray, stats: dict[str, dict[str, object]]) -> np.ndarray:
-    """To [-1, 1] by q01 and q99, clipped; dimensions that never move become 0."""
-    found = stats[KEY]["action"]
-    low, high, mask = (np.array(found[key]) for key in ("q01", "q99", "mask"))
-    width = high - low
-    scaled = np.where(width > 1e-6, 2 * (actions - low) / np.maximum(width, 1e-6) - 1, 0.0)
-    return np.clip(np.where(mask, scaled, actions), -1, 1).astype(np.float32)

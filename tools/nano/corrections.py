@@ -62,7 +62,9 @@ def write_corrections(config: NanoConfig, folder: Path, index: int, path: Path) 
             running.append((which, env, TabletopExpert(env), helped))
             left -= 1
         pictures = [found.add(env, expert, rng) for _, env, expert, _ in running]
-        actions = model.predict_action(pictures, [env.start.instruction for _, env, _, _ in running], KEY)
+        said = [env.start.instruction for _, env, _, _ in running]
+        states = np.stack([env.end_effector for _, env, _, _ in running])
+        actions = model.predict_action(pictures, said, KEY, state=states)
         still = []
         for (which, env, expert, helped), action in zip(running, actions, strict=True):
             taken = expert.act() if rng.random() < helped else np.clip(action, -1, 1)

@@ -19,11 +19,11 @@ class ScenesConfig:
     verbs: tuple[str, ...] = VERBS
     verb_weights: Mapping[str, float] = field(
         default_factory=lambda: {
-            "touch": 0.3,
-            "push_to": 0.2,
+            "touch": 0.2,
+            "push_to": 0.25,
             "push_direction": 0.2,
             "pick_up": 0.15,
-            "put": 0.15,
+            "put": 0.2,
         }
     )
     """How often each is demonstrated: a touch is over in six steps, a put in eighteen."""
@@ -64,11 +64,11 @@ class LearnConfig:
             "whole": 1800,
         }
     )
-    frames: int = 80
+    frames: int = 96
     """Pictures in a batch."""
     whole_frames: int = 48
     """The same while towers learn."""
-    sentences: int = 3
+    sentences: int = 2
     """Sentences of each, at most."""
     learning_rate: float = 1e-3
     later_rates: Mapping[str, float] = field(default_factory=lambda: {"corrected": 0.5, "whole": 0.3})

@@ -142,7 +142,7 @@ def action_samples(
     ids = Encoder(tokenizer)
     paths = [path_of(folder / "scenes", "actions", k) for k in range(config.scenes.action_shards)]
     paths += sorted((folder / "scenes").glob("corrections_*.npz"))
-    images, shares, found, texts = [], [], [], []
+    images, shares, found, texts, states = [], [], [], [], []
     number = 0
     for path in paths:
         shard = np.load(path)
@@ -150,11 +150,14 @@ def action_samples(
         shares.append(spot_shares(shard["spot"], config.image_size // PATCH_SIZE))
         keys = ("frame", "action", "target", "destination", "offset", "points", "first")
         found.append({key: shard[key] for key in keys} | {"frame": shard["frame"] + number})
+        states.append(shard["state"])
         texts += json.loads(str(shard["words"]))
         number += len(shard["image"])
     every = {key: np.concatenate([part[key] for part in found]) for key in found[0]}
     demonstrations = sum(len(part["frame"]) for part in found[: config.scenes.action_shards])
-    stats = action_stats(every["action"][:demonstrations])
+    shown = np.concatenate(states[: config.scenes.action_shards])
+    stats, state = action_stats(every["action"][:demonstrations], shown), np.concatenate(states)
+    said = tokenize_actions(normalize(state, stats, "proprio"), config.vocabulary_size).tolist()
     scaled = normalize(every["action"], stats)
     places = [(every[key] - PLACE_MIDDLE) / PLACE_SCALE for key in ("target", "destination")]
     # A motion that many demonstrations share to the last digit would outvote all others in its one bin.
@@ -162,7 +165,10 @@ def action_samples(
     spread[:, 6] = 0
     rows = {
         "frame": every["frame"],
-        "prompt": [[BOS, *ids(build_prompt(text)), EMPTY] for text in texts],
+        "prompt": [
+            [BOS, *ids(build_prompt(text)), *said[frame], EMPTY]
+            for text, frame in zip(texts, every["frame"], strict=True)
+        ],
         "answer": tokenize_actions((scaled + spread).clip(-1, 1), config.vocabulary_size).tolist(),
         "values": np.concatenate([scaled, *places, every["offset"] / OFFSET_SCALE], 1),
         "points": every["points"],

@@ -117,7 +117,7 @@ def record_sight(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
 def record_actions(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
     """Demonstrations: pictures, and for each several instructions with the expert's answer to each.
 
-    `frame` counts into `image` and `spot`; `target` and `destination` are places on the table (NaN without), `points` the
+    `frame` counts into `image`, `spot` and `state`, the hand's pose; `target` and `destination` are places on the table (NaN without), `points` the
     spots of both; `offset` leads from the hand to the target (m), `first` marks the task that was done.
     """
     envs = worlds(config, config.scenes.verbs)
@@ -147,7 +147,7 @@ class Demonstrations:
 
     def __init__(self, config: NanoConfig) -> None:
         self._config, self._size = config, (config.image_size, config.image_size)
-        self._pictures: dict[str, list[np.ndarray]] = {"image": [], "spot": []}
+        self._pictures: dict[str, list[np.ndarray]] = {"image": [], "spot": [], "state": []}
         keys = ("frame", "action", "target", "destination", "offset", "points", "first")
         self._rows: dict[str, list[Any]] = {key: [] for key in keys}
         self._texts: list[str] = []
@@ -163,6 +163,7 @@ class Demonstrations:
             self._texts.append(say(task, _one_of(rng, phrasings(task.verb, seen=True))))
         self._pictures["image"].append(picture)
         self._pictures["spot"].append(spots(env.labels(CLOSE_CAMERA, self._size)))
+        self._pictures["state"].append(env.end_effector)
         return picture
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -12,6 +12,8 @@ from vla_course.action_tokens import (
     action_statistics,
     detokenize_actions,
     next_action_token,
+    normalize_actions,
+    tokenize_actions,
     unnormalize_actions,
 )
 from vla_course.openvla.config import OpenVLAConfig
@@ -37,6 +39,7 @@ class Acting:
         instruction: str | Sequence[str],
         unnorm_key: str | None = None,
         *,
+        state: Float[np.ndarray, "*batch S"] | None = None,
         constrained: bool = True,
         parallel: Attention | None = None,
         build_prompt: Callable[[str], str] = build_prompt,
@@ -44,19 +47,22 @@ class Acting:
         """The motor command for what is seen and said, in the units of the data set `unnorm_key`.
 
         One image and one instruction give (A,); a sequence of images with a sequence of as many instructions gives (B, A).
+        `state` is the robot's, in the units of the data set, for models that are told it (`config.state_dim` numbers).
         Every token is the most likely action token; with `constrained=False`, as in the published code, the most likely of
         all tokens. `parallel` decodes all dimensions in one pass, for models that were trained so: "cacheable" or "full".
         `build_prompt` puts an instruction into the text that the model was trained on.
 
         Raises:
-            ValueError: the images are no RGB pictures, the numbers of images and instructions differ, `unnorm_key` is
-                unknown, the model has no processor, or unconstrained decoding left the action tokens.
+            ValueError: the images are no RGB pictures, the numbers of images, instructions and states differ, the model
+                wants a state and gets none or the other way round, `unnorm_key` is unknown, the model has no processor, or
+                unconstrained decoding left the action tokens.
 
         Source: openvla/openvla @ c8f03f48, prismatic/extern/hf/modeling_prismatic.py (predict_action).
         """
         statistics = action_statistics(self.config.norm_stats, unnorm_key)
         single = isinstance(instruction, str)
-        inputs = self._process(image, instruction, build_prompt)
+        said = None if state is None else self.state_tokens(state, unnorm_key)
+        inputs = self._process(image, instruction, said, build_prompt)
         ids = self.predict_token_ids(
             inputs["input_ids"],
             inputs["attention_mask"],
@@ -110,16 +116,38 @@ class Acting:
         logits: torch.Tensor = self.language_model.lm_head(hidden)
         return logits
 
+    def state_tokens(
+        self, state: Float[np.ndarray, "*batch S"], unnorm_key: str | None = None
+    ) -> Int[np.ndarray, "*batch S"]:
+        """The robot's state in words: each number a token, as in an action, normalised by the data set's quantiles ("proprio").
+
+        Raises:
+            ValueError: the model is told no state, this state has another number of numbers, or `unnorm_key` is unknown.
+        """
+        wanted = self.config.state_dim
+        if not wanted or np.shape(state)[-1:] != (wanted,):
+            what = f"a state of {wanted} numbers" if wanted else "no state: leave it out"
+            raise ValueError(f"this model is told {what}; it was given one of shape {np.shape(state)}")
+        found = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
+        normalized = normalize_actions(np.asarray(state, dtype=float), found.q01, found.q99, found.mask)
+        return tokenize_actions(normalized, self.config.vocabulary_size)
+
     @torch.no_grad()
     def encode(
-        self, image: Image | Sequence[Image], instruction: str | Sequence[str]
+        self,
+        image: Image | Sequence[Image],
+        instruction: str | Sequence[str],
+        unnorm_key: str | None = None,
+        *,
+        state: Float[np.ndarray, "*batch S"] | None = None,
     ) -> Float[torch.Tensor, "*batch D"]:
         """What the model makes of image and instruction: the final hidden state from which it chooses its first action token.
 
         Raises:
             ValueError: as `predict_action`.
         """
-        inputs = self._process(image, instruction)
+        said = None if state is None else self.state_tokens(state, unnorm_key)
+        inputs = self._process(image, instruction, said)
         prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
         read = self.language_model.model(
             inputs_embeds=prompt.embeddings,
@@ -138,6 +166,7 @@ class Acting:
         self,
         image: Image | Sequence[Image],
         instruction: str | Sequence[str],
+        states: Int[np.ndarray, "*batch S"] | None = None,
         build_prompt: Callable[[str], str] = build_prompt,
     ) -> dict[str, torch.Tensor]:
         if self.processor is None:
@@ -145,7 +174,9 @@ class Acting:
         single = isinstance(instruction, str)
         instructions = [instruction] if isinstance(instruction, str) else list(instruction)
         images: Any = [image] if single else image
-        return self.processor([build_prompt(text) for text in instructions], images)
+        if single and states is not None:
+            states = states[None]
+        return self.processor([build_prompt(text) for text in instructions], images, states)
 
     def _next_token(self, logits: torch.Tensor) -> torch.Tensor:
         return next_action_token(logits, self.config.vocabulary_size)

@@ -19,7 +19,8 @@ class OpenVLAConfig(PretrainedConfig):
 
     Called with nothing, it describes openvla-7b. The additions are `vision_towers` (the sizes of the DINOv2 and the SigLIP
     tower, in this order, in timm's words: embed_dim, depth, num_heads, mlp_ratio), `empty_token_id` (the token between the
-    prompt and the first action: 29871 in Llama's vocabulary), and for small vocabularies `pad_to_multiple_of=0`: no columns
+    prompt and the first action: 29871 in Llama's vocabulary), `state_dim` (numbers of the robot's state, which are said after the
+    prompt in action tokens; 0 as published: none), and for small vocabularies `pad_to_multiple_of=0`: no columns
     of the head are padding.
 
     Raises:
@@ -41,6 +42,7 @@ class OpenVLAConfig(PretrainedConfig):
     pad_token_id: int = 32000
     pad_to_multiple_of: int = 64
     empty_token_id: int = 29871
+    state_dim: int = 0
     vision_backbone_id: str = "dinosiglip-vit-so-224px"
     llm_backbone_id: str = "llama2-7b-pure"
     arch_specifier: str = "no-align+fused-gelu-mlp"

@@ -111,7 +111,7 @@ class OpenVLAProcessor:
             raise ValueError("only bicubic resizing (Pillow's 3) is what published models were trained with")
         towers = settings["tvf_normalize_params"]
         self.settings, self.tokenizer = settings, tokenizer
-        self.image_size = config.image_size
+        self.image_size, self.state_dim = config.image_size, config.state_dim
         self.bos_token_id, self.pad_token_id = config.text_config.bos_token_id, config.pad_token_id
         self.empty_token_id = config.empty_token_id
         self._mean = torch.tensor([tower["mean"] for tower in towers]).reshape(6, 1, 1)
@@ -143,15 +143,22 @@ class OpenVLAProcessor:
             self.tokenizer.save(str(folder / "tokenizer.json"))
 
     def __call__(
-        self, prompts: Sequence[str], images: Sequence[Image], *, empty_token: bool = True
+        self,
+        prompts: Sequence[str],
+        images: Sequence[Image],
+        states: Int[np.ndarray, "B S"] | None = None,
+        *,
+        empty_token: bool = True,
     ) -> dict[str, torch.Tensor]:
         """Everything a model takes: `input_ids`, `attention_mask` (B, L) and `pixel_values` (B, 6, S, S).
 
-        With `empty_token` each prompt ends with it, ready for the first action token. Shorter prompts are padded behind the
-        start token, where the image comes to stand, so that all rows end in their last word.
+        With `empty_token` each prompt ends with it, ready for the first action token. `states` are the tokens of the robot's
+        state, for models that are told (see `state_tokens`); they stand between prompt and empty token. Shorter prompts are
+        padded behind the start token, where the image comes to stand, so that all rows end in their last word.
 
         Raises:
-            ValueError: no prompts, another number of images than prompts, or images that are no RGB pictures.
+            ValueError: no prompts, another number of images or states than prompts, images that are no RGB pictures, or
+                a model that is told a state and was not, or the other way round.
         """
         if len(prompts) == 0 or len(prompts) != len(images):
             raise ValueError(
@@ -159,6 +166,14 @@ class OpenVLAProcessor:
             )
         pixels = torch.stack([self.pixel_values(image) for image in images])
         rows = [self.token_ids(prompt) for prompt in prompts]
+        given = (len(prompts), 0) if states is None else np.shape(states)
+        if given != (len(prompts), self.state_dim):
+            raise ValueError(
+                f"want {self.state_dim} tokens of the robot's state for each of {len(prompts)} prompts, got an array of "
+                f"shape {given}: see the model's state_tokens"
+            )
+        if states is not None:
+            rows = [torch.cat([row, torch.from_numpy(said)]) for row, said in zip(rows, states, strict=True)]
         masks = [torch.ones_like(row) for row in rows]
         if empty_token:
             ended = [with_empty_token(*pair, self.empty_token_id) for pair in zip(rows, masks, strict=True)]

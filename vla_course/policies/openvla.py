@@ -10,6 +10,8 @@ from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import build_prompt as library_prompt
 
+STATE = "end_effector"
+"""The observation that models with a state are told."""
 BRIDGE = "bridge_orig"
 """The data set in openvla-7b whose robot is most like ours: one arm on a table, hand steps five times a second."""
 Look = Callable[[np.ndarray], np.ndarray]
@@ -62,7 +64,11 @@ class OpenVLAPolicy:
         if len(asked):
             words = [said[k] for k in asked]
             actions = self.model.predict_action(
-                list(seen), words, self.unnorm_key, build_prompt=self.build_prompt
+                list(seen),
+                words,
+                self.unnorm_key,
+                state=self._states(observations, asked),
+                build_prompt=self.build_prompt,
             )
             actions = actions if self.convert is None else self.convert(actions)
             chunks[asked, 0] = np.clip(actions, -1, 1)
@@ -70,6 +76,16 @@ class OpenVLAPolicy:
 
     def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
         """Nothing to forget."""
+
+    def _states(self, observations: Mapping[str, Any], asked: np.ndarray) -> np.ndarray | None:
+        if not self.model.config.state_dim:
+            return None
+        if STATE not in observations:
+            raise KeyError(
+                f"this model is told where the hand is, and the observations are {sorted(observations)}: "
+                f"make the environment with {STATE!r} among its observations"
+            )
+        return np.asarray(observations[STATE])[asked]
 
     def _pictures(self, observations: Mapping[str, Any]) -> UInt8[np.ndarray, "N H W 3"]:
         key = f"image_{self.camera}"
