@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
+from vla_course.control.rotations import rpy_from_matrix
 from vla_course.envs.collisions import ROBOT_COLLISION
 from vla_course.envs.primitives import Point
 from vla_course.envs.shadow_hand import HAND_JOINTS, OPEN_HAND, Side, add_shadow_hand
@@ -38,6 +39,9 @@ BASE_POSITION_M: dict[Side, Point] = {
 }
 
 BASE_YAW_RAD: dict[Side, float] = {"left": 0.0, "right": math.pi}
+
+DOWNWARD: Float[np.ndarray, "3 3"] = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+"""The orientation of a hand whose fingers point down and whose palm looks away from the robots: at home, both do."""
 
 _MIRROR_OFFSET_RAD = np.array([0.0, -math.pi, 0.0, -math.pi, 0.0, 0.0])
 
@@ -95,6 +99,15 @@ def home_position() -> Float[np.ndarray, "60"]:
     right_arm = np.array(_HOME_RIGHT_ARM_RAD)
     hand = np.array([OPEN_HAND[joint] for joint in HAND_JOINTS])
     return np.concatenate([mirrored_arm(right_arm), hand, right_arm, hand])
+
+
+def turn_from_home(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
+    """Roll, pitch, yaw of the turn from DOWNWARD to this orientation, about the world's axes, rad.
+
+    Angles of the orientation itself would jump between -π and π, because a hand that points down is half a turn from the
+    world's frame.
+    """
+    return rpy_from_matrix(rotation @ DOWNWARD.T)
 
 
 @functools.lru_cache(maxsize=1)

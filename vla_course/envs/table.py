@@ -20,6 +20,8 @@ TABLE_PLANE = "table_plane"
 TABLE_MATERIALS = ("table_oak", "table_walnut", "table_birch", "table_linen", "table_slate")
 
 CAMERAS = ("front", "top", "side")
+CLOSE_CAMERA = "close"
+"""Looks the robots in the face, with little around the table's middle: for small pictures that a policy learns from."""
 
 FRICTION = 0.9
 
@@ -64,6 +66,11 @@ def add_table_and_sky(spec: mujoco.MjSpec) -> None:
     add_camera(world, "front", (0.80, 0.0, 0.74), (-0.04, 0.0, 0.10), fovy=46.0)
     add_camera(world, "top", (0.02, 0.0, 1.12), (0.02, 0.0, 0.0), fovy=42.0, up=(1, 0, 0))
     add_camera(world, "side", (0.78, -0.96, 0.80), (-0.17, 0.0, 0.18), fovy=43.0)
+
+
+def add_close_camera(world: mujoco.MjsBody) -> None:
+    """Adds the camera `close`, which sees what lies in the middle of the table large and both hands above it."""
+    add_camera(world, CLOSE_CAMERA, (0.66, 0.0, 0.60), (0.05, 0.0, 0.01), fovy=43.0)
 
 
 def _add_lights(spec: mujoco.MjSpec) -> None:

@@ -51,7 +51,7 @@ def make_vector_env(
     first = make()
     shared = not has_text(first.observation_space)
     first.close()
-    with _main_stays_here():
+    with main_stays_here():
         return AsyncVectorEnv([make] * num_envs, shared_memory=shared, context="spawn", autoreset_mode=mode)
 
 
@@ -95,7 +95,7 @@ class _MakeEnv:
 
 
 @contextmanager
-def _main_stays_here() -> Iterator[None]:
+def main_stays_here() -> Iterator[None]:
     """Hides the running script from `spawn`, which would run it again in every worker.
 
     A lesson is a plain script without `if __name__ == "__main__"`, and workers need nothing of it.

@@ -27,11 +27,11 @@ from vla_course.envs.folding.sensors import (
 )
 from vla_course.envs.folding.start import Start, draw_start
 from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
-from vla_course.envs.robot import ACTION_SCALE, home_position
+from vla_course.envs.robot import ACTION_SCALE, home_position, turn_from_home
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
-from vla_course.envs.table import TABLE_MATERIALS
+from vla_course.envs.table import CLOSE_CAMERA, TABLE_MATERIALS
 
-CAMERAS = (*FIXED_CAMERAS, "left_wrist", "right_wrist")
+CAMERAS = (CLOSE_CAMERA, *FIXED_CAMERAS, "left_wrist", "right_wrist")
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     | joint_position      | (60,)     | -10  | 10  | rad  | angles, in the order of the actions                         |
     | joint_target        | (60,)     | -10  | 10  | rad  | what the joints are told to go to                           |
     | hand_position       | (2, 3)    | -10  | 10  | m    | grasp sites, left first                                     |
+    | end_effector        | (14,)     | -10  | 10  | m, rad | left x y z, roll pitch yaw of the turn from the home pose, grip 0 closed to 1 open; right |
     | held                | (2,)      | 0    | 1   | 1    | 1 while a hand holds cloth                                  |
     | keypoints           | (K, 3)    | -10  | 10  | m    | the garment's named points, in the order of `keypoint_names` |
     | garment_point_cloud | (256, 3)  | -10  | 10  | m    | points on the cloth, the same ones for a whole episode      |
@@ -116,7 +117,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     | `garment`      | "tshirt"        | "towel", "tshirt" or "trousers"                                      |
     | `quarter`      | False           | fold the towel twice                                                 |
     | `observations` | all state keys  | which keys of the table an observation has                           |
-    | `cameras`      | ()              | "front", "top", "side", "left_wrist", "right_wrist"                  |
+    | `cameras`      | ()              | "close", "front", "top", "side", "left_wrist", "right_wrist"         |
     | `image_size`   | (224, 224)      | height and width of camera images                                    |
     | `num_points`   | 256             | points in the cloud, up to 2048                                      |
     | `config`       | FoldingConfig() | rates, limits, randomisation, reward                                 |
@@ -237,6 +238,12 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def hand_position(self) -> Float[np.ndarray, "2 3"]:
         """World position of the two grasp sites, metres."""
         return self.physics.hand_position
+
+    @property
+    def end_effector(self) -> Float[np.ndarray, "14"]:
+        """Each hand's place, its turn from home, and how far it is open: the observation of this name."""
+        hands = zip(self.hand_position, self.physics.hand_rotation, self.hand_closure(), strict=True)
+        return np.concatenate([[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in hands])
 
     def hand_closure(self) -> Float[np.ndarray, "2"]:
         """How far each hand is told to close: 0 open, 1 closed."""
@@ -422,6 +429,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "joint_position": lambda: self.joint_position,
             "joint_target": lambda: self.joint_target,
             "hand_position": lambda: self.hand_position,
+            "end_effector": lambda: self.end_effector,
             "held": lambda: [float(bool(vertices)) for vertices in self.held],
             "keypoints": lambda: self.vertices[list(self.garment.keypoints.values())],
             "garment_point_cloud": lambda: self.points_on_cloth(),

@@ -11,7 +11,7 @@ from vla_course.control.grip import grip_closure, grip_pose
 from vla_course.control.inverse_kinematics import InverseKinematics
 from vla_course.control.rotations import rotation_error
 from vla_course.envs.folding.env import FoldingEnv
-from vla_course.envs.robot import ACTION_SCALE, home_position
+from vla_course.envs.robot import ACTION_SCALE, DOWNWARD, home_position
 
 HAND_SLICES = (slice(6, 30), slice(36, 60))
 HOVER_M, RISE_M = 0.10, 0.14
@@ -32,9 +32,6 @@ def downward(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
     """The orientation of a hand whose fingers point down and whose palm faces this way."""
     cosine, sine = np.cos(yaw_rad), np.sin(yaw_rad)
     return np.array([[sine, -cosine, 0.0], [-cosine, -sine, 0.0], [0.0, 0.0, -1.0]])
-
-
-DOWNWARD = downward(0.0)
 
 
 class Phase(Enum):
@@ -105,6 +102,11 @@ class FoldingExpert:
         action[:60] = encode_residual(joints, env.joint_target, ACTION_SCALE)
         action[60] = float(self._phase is Phase.ADVANCE)
         return action
+
+    @property
+    def env(self) -> FoldingEnv:
+        """The environment, without wrappers."""
+        return self._env
 
     @property
     def phase(self) -> Phase:

@@ -55,6 +55,12 @@ class FoldingPhysics:
         return position
 
     @property
+    def hand_rotation(self) -> Float[np.ndarray, "2 3 3"]:
+        """Orientation of the two grasp sites, hand to world."""
+        rotation: Float[np.ndarray, "2 9"] = self.data.site_xmat[list(self.scene.grasp_site)]
+        return rotation.reshape(2, 3, 3)
+
+    @property
     def held(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The vertices that the left and the right hand hold."""
         return self.grasp.held[0], self.grasp.held[1]

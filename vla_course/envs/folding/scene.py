@@ -18,7 +18,7 @@ from vla_course.envs.folding.cloth import (
 from vla_course.envs.folding.cloth_skin import add_cloth_skin, paint_cloth
 from vla_course.envs.folding.garments import Garment, make_garment
 from vla_course.envs.robot import JOINT_NAMES, add_two_arms
-from vla_course.envs.table import TABLE_MATERIALS, TABLE_TOP, add_table_and_sky
+from vla_course.envs.table import TABLE_MATERIALS, TABLE_TOP, add_close_camera, add_table_and_sky
 
 HANDS = ("left_", "right_")
 
@@ -72,6 +72,7 @@ def build_scene(garment: Garment, timestep_s: float) -> Scene:
         </mujoco>"""
     )
     add_table_and_sky(spec)
+    add_close_camera(spec.worldbody)
     add_two_arms(spec)
     draft = spec.compile()
     vertex_bodies = [draft.body(body).name for body in draft.flex_vertbodyid]

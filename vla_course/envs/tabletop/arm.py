@@ -7,13 +7,12 @@ from jaxtyping import Float
 
 from vla_course.control.grip import grip_closure, grip_pose
 from vla_course.control.inverse_kinematics import InverseKinematics
-from vla_course.control.rotations import matrix_from_rpy, rotation_error, rpy_from_matrix
+from vla_course.control.rotations import matrix_from_rpy, rotation_error
 from vla_course.envs.end_effector import matrix_from_rotation_vector
-from vla_course.envs.robot import home_position
+from vla_course.envs.robot import DOWNWARD, home_position
+from vla_course.envs.robot import turn_from_home as turn_from_home
 from vla_course.envs.tabletop.scene import ARM_JOINT_NAMES, GRASP_SITE, arm_model
 
-DOWNWARD: Float[np.ndarray, "3 3"] = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-"""The orientation of a hand whose fingers point down and whose palm looks away from the robot."""
 HOME_M = np.array([-0.14, -0.16, 0.24])
 WORKSPACE_M = np.array([[-0.30, -0.42, 0.010], [0.42, 0.42, 0.45]])
 """The lowest and the highest place that the grasp site is sent to."""
@@ -65,12 +64,3 @@ class HandControl:
             joints = self._ik.solve(joints, (start + share * (goal - start))[None], rotation[None])
             joints[FINGERS] = grip_pose(now + np.clip(closure - now, -CLOSURE_PER_TICK, CLOSURE_PER_TICK))
             yield joints
-
-
-def turn_from_home(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
-    """Roll, pitch, yaw of the turn from DOWNWARD to this orientation, about the world's axes, rad.
-
-    Angles of the orientation itself would jump between -π and π, because a hand that points down is half a turn from the
-    world's frame.
-    """
-    return rpy_from_matrix(rotation @ DOWNWARD.T)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vla_course.control.rotations import rpy_from_matrix
-from vla_course.envs.tabletop.arm import DOWNWARD
+from vla_course.envs.robot import DOWNWARD
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.goals import Goal
 from vla_course.envs.tabletop.layout import PUSH_M

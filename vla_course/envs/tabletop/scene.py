@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from vla_course.envs.collisions import NO_COLLISION, THING_COLLISION
 from vla_course.envs.robot import BASE_POSITION_M, BASE_YAW_RAD, JOINT_NAMES, add_arm_with_hand
 from vla_course.envs.shadow_hand import Side
-from vla_course.envs.table import FRICTION, TABLE_MATERIALS, TABLE_TOP, add_camera, add_table_and_sky
+from vla_course.envs.table import CLOSE_CAMERA as CLOSE_CAMERA
+from vla_course.envs.table import FRICTION, TABLE_MATERIALS, TABLE_TOP, add_close_camera, add_table_and_sky
 from vla_course.envs.tabletop.garments import GARMENTS, flat_garment
 from vla_course.envs.tabletop.shapes import SHAPES, Shape
 
@@ -24,7 +25,6 @@ PREFIX = f"{SIDE}_"
 ARM_JOINT_NAMES = tuple(name for name in JOINT_NAMES if name.startswith(PREFIX))
 PALM = f"{PREFIX}palm"
 GRASP_SITE = f"{PREFIX}grasp"
-CLOSE_CAMERA = "close"
 NUM_PLACES = 5
 MASS_KG, INERTIA_KG_M2 = 0.12, 1.2e-4
 """Of every thing alike, so that what stands in a place can change without a new model."""
@@ -145,7 +145,7 @@ def build_scene(timestep_s: float) -> TabletopScene:
     option.iterations, option.ls_iterations, option.tolerance = 8, 6, 1e-6
     option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     add_table_and_sky(spec)
-    add_camera(spec.worldbody, CLOSE_CAMERA, (0.66, 0.0, 0.60), (0.05, 0.0, 0.01), fovy=43.0)
+    add_close_camera(spec.worldbody)
     add_arm(spec)
     for shape in SHAPES.values():
         mesh = spec.add_mesh(name=shape.name, inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
