@@ -5,20 +5,17 @@ matrix is the same input side A for all three, and a third of the rows of the ou
 possible in general: three changes of rank r have one of rank 3 r.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import nn
 
+from vla_course.adapters import peft_format
 from vla_course.openvla import checkpoint
 from vla_course.openvla.config import OpenVLAConfig
-
-_UPSTREAM = "base_model.model."
 
 
 @dataclass(frozen=True)
@@ -43,39 +40,20 @@ def read_adapter(
     `weights` are those it is made for, `model.state_dict()`; only their names and shapes are looked at.
 
     Raises:
-        FileNotFoundError: a file is missing.
+        FileNotFoundError: a file is missing or damaged.
         ValueError: it is another kind of adapter than plain LoRA, or matrices are missing, unknown or of another shape (all
             are named).
     """
-    folder = Path(folder)
-    settings_path, tensors_path = folder / "adapter_config.json", folder / "adapter_model.safetensors"
-    for path in (settings_path, tensors_path):
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{path.name} is missing in {folder}; adapters are read as safetensors only"
-            )
-    settings = json.loads(settings_path.read_text(encoding="utf-8"))
-    special = [
-        key for key in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern") if settings.get(key)
-    ]
-    if settings.get("peft_type") != "LORA" or settings.get("bias", "none") != "none" or special:
-        raise ValueError(
-            f"only plain LoRA can be read, this adapter has {special or settings.get('peft_type')}"
-        )
-    rank, scale = int(settings["r"]), settings["lora_alpha"] / settings["r"]
-    published = {name: tensor.shape for name, tensor in checkpoint.to_original(weights, config).items()}
-    pairs, problems = _pairs(load_file(tensors_path))
-    for module, (a, b) in pairs.items():
-        shape = published.get(f"{module}.weight")
-        if shape is None:
-            problems.append(f"unknown: {module}")
-        elif a.shape != (rank, *shape[1:]) or b.flatten(1).shape != (shape[0], rank):
-            problems.append(
-                f"wrong shape: {module} is {tuple(shape)}, A is {tuple(a.shape)}, B is {tuple(b.shape)}"
-            )
-    if problems:
-        lines = "\n  ".join(problems)
-        raise ValueError(f"{len(problems)} matrices of {folder} do not fit the model:\n  {lines}")
+    settings, pairs, problems = peft_format.read_adapter(folder)
+    published = {
+        name.removesuffix(".weight"): tuple(tensor.shape)
+        for name, tensor in checkpoint.to_original(weights, config).items()
+    }
+    known = {module: pair for module, pair in pairs.items() if module in published}
+    problems += [f"unknown: {module}" for module in pairs if module not in published]
+    problems += peft_format.misfits(known, published, settings.rank)
+    peft_format.refuse(problems, folder)
+    scale = settings.alpha / settings.rank
     return {name: LowRank(a, b, scale) for name, (a, b) in _by_our_names(pairs, config).items()}
 
 
@@ -95,22 +73,6 @@ def merge_adapter(model: nn.Module, folder: str | Path) -> None:
         for name, change in changes.items():
             weight = weights[name]
             weight.copy_(weight.float() + change.dense().to(weight.device))
-
-
-def _pairs(
-    tensors: Mapping[str, torch.Tensor],
-) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], list[str]]:
-    """A and B of every module by its published name, and what does not come in pairs."""
-    sides: dict[str, dict[str, torch.Tensor]] = {}
-    problems = []
-    for name, tensor in tensors.items():
-        module, _, side = name.removesuffix(".weight").removeprefix(_UPSTREAM).rpartition(".lora_")
-        if side in ("A", "B") and name.startswith(_UPSTREAM):
-            sides.setdefault(module, {})[side] = tensor
-        else:
-            problems.append(f"unknown: {name}")
-    problems += [f"missing: the other half of {module}" for module, both in sides.items() if len(both) == 1]
-    return {module: (both["A"], both["B"]) for module, both in sides.items() if len(both) == 2}, problems
 
 
 def _by_our_names(

@@ -264,8 +264,12 @@ def write(
     the old checkpoint as it was.
 
     Raises:
-        ValueError: the weights are quantised, and have no published form.
+        ValueError: the weights are quantised or carry adapters, and have no published form.
     """
+    if any(".lora_A" in name for name in tensors):
+        raise ValueError(
+            "the published format has no place for adapters: merge(model) first, or save_adapter them alone"
+        )
     if not all(tensor.is_floating_point() for tensor in tensors.values()):
         raise ValueError(
             "quantised weights cannot be written in the published format: save before quantising"

@@ -20,6 +20,8 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 
 from vla_course import assets
+from vla_course.adapters.lora import adaptable_layers, weight_shape
+from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
@@ -96,3 +98,29 @@ def openvla_7b_tensors() -> dict[str, Any]:
     packed = assets.find(f"{FOLDER}/openvla_7b_tensors.json.gz").read_bytes()
     contract: dict[str, Any] = json.loads(gzip.decompress(packed))
     return contract
+
+
+def published_lora_shapes() -> dict[str, tuple[int, ...]]:
+    """The weights of openvla-7b that its fine-tuning puts adapters beside: 439, by their published names.
+
+    All linear layers, and the patch convolutions, which share the name `proj` with linear ones; no table of words.
+    """
+    weights = {
+        name.removesuffix(".weight"): tuple(shape)
+        for name, shape in openvla_7b_tensors()["tensors"].items()
+        if name.endswith(".weight")
+    }
+    return {
+        name: shape for name, shape in weights.items() if len(shape) > 1 and not name.endswith("embed_tokens")
+    }
+
+
+def our_lora_shapes() -> dict[str, tuple[int, ...]]:
+    """The same for openvla-7b as it lies in memory here, by our names.
+
+    Query, key and value are three layers here and one in the published towers: three changes of rank r, not one, so more is
+    trained. The attention of SigLIP's pooling, which never runs, takes no adapter.
+    """
+    with torch.device("meta"):
+        model = OpenVLAForActionPrediction(OpenVLAConfig())
+    return {name: weight_shape(layer) for name, layer in adaptable_layers(model).items()}
