@@ -76,8 +76,11 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
 
     def embed_image(self, pixel_values: Float[torch.Tensor, "B 6 H W"]) -> Float[torch.Tensor, "B P D"]:
         """The image as the language model reads it: one vector per patch."""
-        features = self.vision_backbone(pixel_values)
-        patches: torch.Tensor = self.projector(features.to(self.projector.fc1.weight.device))
+        return self.project(self.vision_backbone(pixel_values))
+
+    def project(self, image_features: Float[torch.Tensor, "B P width"]) -> Float[torch.Tensor, "B P D"]:
+        """What the towers saw, as the language model reads it."""
+        patches: torch.Tensor = self.projector(image_features.to(self.projector.fc1.weight.device))
         return patches
 
     def forward(
@@ -89,13 +92,15 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         past_key_values: Any = None,
         inputs_embeds: Float[torch.Tensor, "B L D"] | None = None,
         labels: Int[torch.Tensor, "B L"] | None = None,
+        image_features: Float[torch.Tensor, "B P width"] | None = None,
         **kwargs: Any,
     ) -> OpenVLAOutput:
         """Logits, and with labels the loss, of prompts in which the image stands after the first token.
 
         Without `pixel_values` the text alone is read, or the next tokens of a sequence whose image is in the cache already.
         `attention_mask` and `labels` are as long as `input_ids`; the image's part is added here. Labels are not shifted: the
-        loss compares each position's prediction with the next label, and leaves out -100.
+        loss compares each position's prediction with the next label, and leaves out -100. `image_features` are what
+        `vision_backbone` makes of the pixels, for who has them already.
 
         Raises:
             ValueError: neither ids nor embeddings are given, or an image is given after the beginning of a sequence.
@@ -105,12 +110,14 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
                 raise ValueError("give input_ids (or inputs_embeds)")
             inputs_embeds = self.get_input_embeddings()(input_ids)
         patches = None
-        if pixel_values is not None:
+        if pixel_values is not None and image_features is None:
+            image_features = self.vision_backbone(pixel_values)
+        if image_features is not None:
             if past_key_values is not None and past_key_values.get_seq_length() > 0:
                 raise ValueError(
                     "the cache is not empty: the image was read with the first token, leave it out here"
                 )
-            patches = self.embed_image(pixel_values)
+            patches = self.project(image_features)
             if attention_mask is None:
                 attention_mask = torch.ones(
                     inputs_embeds.shape[:2], dtype=torch.long, device=inputs_embeds.device

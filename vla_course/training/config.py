@@ -1,0 +1,98 @@
+"""How a model is fine-tuned: everything a run depends on, in one record."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vla_course.adapters.lora import LoRAConfig
+
+Mode = Literal["lora", "qlora", "full", "head"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One fine-tuning. Presets are files with some of these settings; `vla-course train key=value` changes any of them.
+
+    Raises:
+        ValueError: a number is out of range, or two settings contradict each other.
+    """
+
+    data: str
+    """The folder of a LeRobot data set."""
+    out: str
+    """The run's folder."""
+    scale: Literal["nano", "7b"] = "nano"
+    init_from: str | None = None
+    """A model or an earlier run to begin with, in place of the model that ships with the course."""
+    training_mode: Mode = "lora"
+    """What learns: low-rank changes of the weights, the same beside weights of four bits, all weights, or the last layer."""
+    use_quantization: bool = False
+    """Keep the frozen weights in four bits: with lora, the same as training_mode=qlora."""
+    lora: LoRAConfig = field(default_factory=lambda: LoRAConfig(rank=8, alpha=16))
+    dataset_key: str | None = None
+    """The name under which the data's statistics are kept, for `predict_action`; the data folder's name where none is given."""
+    camera_names: tuple[str, ...] = ()
+    """The camera that the model looks through; may be left out where the data have only one."""
+    state_dim: int | None = None
+    """Numbers of the robot's state that the model is told: as many as the data have, or 0 for none; None says as the data."""
+    action_dim: int | None = None
+    """Numbers of an action; None says as the data, another number than theirs is an error."""
+    augment: bool = True
+    """OpenVLA's random crop and colours. A model trained so looks at the middle of the picture when it acts."""
+    cache_features: bool | None = None
+    """Compute what the frozen towers see only once; None does so wherever it changes nothing and fits into `cache_gb`."""
+    cache_gb: float = 2.0
+    validation_share: float = 0.0
+    """Share of the episodes that is not trained on, and measured instead."""
+    validate_every: int = 100
+    steps: int = 1000
+    """Optimiser steps."""
+    batch_size: int = 16
+    gradient_accumulation: int = 1
+    """Batches whose gradients one step adds up."""
+    learning_rate: float = 5e-4
+    warmup_steps: int = 20
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 1.0
+    gradient_checkpointing: bool = False
+    """Keep fewer activations and compute them again on the way back: less memory, about a third more time."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    save_every: int = 100
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        at_least_one = ("steps", "batch_size", "gradient_accumulation", "save_every", "log_every", "validate_every")
+        for name in at_least_one:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: want at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "max_gradient_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: want a number above zero, got {getattr(self, name)}")
+        if not 0 <= self.warmup_steps < self.steps:
+            raise ValueError(f"warmup_steps: want 0 to {self.steps - 1} (steps={self.steps}), got {self.warmup_steps}")
+        if not 0 <= self.validation_share < 1:
+            raise ValueError(f"validation_share: want a share below 1, got {self.validation_share}")
+        if self.use_quantization and self.training_mode not in ("lora", "qlora"):
+            raise ValueError(
+                f"use_quantization: weights of four bits cannot learn (training_mode={self.training_mode}); use qlora"
+            )
+        if self.cache_features and self.augment:
+            raise ValueError("cache_features: an augmented picture is another one every time; set augment=false")
+        if len(self.camera_names) > 1:
+            raise ValueError(f"camera_names: OpenVLA looks through one camera, got {', '.join(self.camera_names)}")
+
+    @property
+    def adapts(self) -> bool:
+        """Whether what learns are adapters, and the model itself stays as it is."""
+        return self.training_mode in ("lora", "qlora")
+
+    @property
+    def bits(self) -> Literal[4] | None:
+        """Bits of a frozen weight; None for whole ones."""
+        return 4 if self.use_quantization or self.training_mode == "qlora" else None
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples that one optimiser step sees."""
+        return self.batch_size * self.gradient_accumulation

@@ -1,0 +1,46 @@
+"""What learns and what stays: full fine-tuning, adapters, the last layer."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from vla_course.adapters.lora import LoRAConfig, LoRALinear, inject
+from vla_course.openvla.model import OpenVLAForActionPrediction
+from vla_course.training.config import TrainConfig
+
+Layer = Callable[[nn.Module, LoRAConfig], nn.Module]
+
+
+def prepare(model: OpenVLAForActionPrediction, config: TrainConfig, *, layer: Layer = LoRALinear) -> None:
+    """Free the weights that this training mode changes and freeze all others; adapters are put in, drawn from the seed.
+
+    `layer` makes the adapter of a linear layer.
+
+    Raises:
+        ValueError: the model has adapters already, or no layer has a name that `config.lora.targets` describes.
+    """
+    torch.manual_seed(config.seed)
+    if config.adapts:
+        inject(model, config.lora, layer)
+    else:
+        model.requires_grad_(config.training_mode == "full")
+        model.language_model.lm_head.requires_grad_(True)
+    if config.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+
+
+def towers_are_frozen(model: OpenVLAForActionPrediction) -> bool:
+    """Whether the picture's features stay as they are while the model learns."""
+    return not any(weight.requires_grad for weight in model.vision_backbone.parameters())
+
+
+def learning_count(model: nn.Module) -> tuple[int, int]:
+    """How many numbers learn, and how many there are; packed ones count as what they stand for."""
+    sizes = [(_numbers(weight), weight.requires_grad) for weight in model.parameters()]
+    return sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
+
+
+def _numbers(weight: torch.Tensor) -> int:
+    packed = getattr(weight, "quant_state", None)
+    return weight.numel() if packed is None else int(packed.shape.numel())
