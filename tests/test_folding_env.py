@@ -171,6 +171,8 @@ def test_reset_pins_each_option_and_leaves_the_others():
         "table": (free.table + 1) % 2,
         "joint_noise": np.full(60, 0.004),
         "camera_jitter": np.full_like(free.camera_jitter, 0.002),
+        "pattern": 2,
+        "distractors": np.full((3, 2), 0.3),
     }
     assert set(pins) == {field.name for field in dataclasses.fields(free)}
     for name, value in pins.items():

@@ -117,23 +117,25 @@ def _add_materials(spec: mujoco.MjSpec) -> None:
         "table_slate": _linen((0.36, 0.40, 0.44), (0.31, 0.35, 0.39)),
     }
     for name, image in textures.items():
-        _add_material(
+        add_textured_material(
             spec,
             name,
             image,
             repeat=(1.0, 1.0) if name.startswith(("table_oak", "table_walnut", "table_birch")) else (3, 4),
         )
-    _add_material(spec, "floor", _tiles((0.74, 0.75, 0.76), (0.68, 0.69, 0.71)), repeat=(8, 8))
+    add_textured_material(spec, "floor", _tiles((0.74, 0.75, 0.76), (0.68, 0.69, 0.71)), repeat=(8, 8))
     spec.add_material(name="pedestal", rgba=(0.30, 0.33, 0.38, 1), specular=0.1, shininess=0.1)
 
 
-def _add_material(
+def add_textured_material(
     spec: mujoco.MjSpec,
     name: str,
     image: UInt8[np.ndarray, "H W 3"],
     *,
     repeat: tuple[float, float],
+    shine: float = 1.0,
 ) -> None:
+    """A material of this name, covered with the picture, `repeat` times along each of its two directions."""
     height, width, _ = image.shape
     texture = spec.add_texture(
         name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, height=height, width=width, nchannel=3
@@ -141,7 +143,9 @@ def _add_material(
     texture.data = image.tobytes()
     textures = [""] * int(mujoco.mjtTextureRole.mjNTEXROLE)
     textures[int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = name
-    spec.add_material(name=name, textures=textures, texrepeat=repeat, specular=0.08, shininess=0.2)
+    spec.add_material(
+        name=name, textures=textures, texrepeat=repeat, specular=0.08 * shine, shininess=0.2 * shine
+    )
 
 
 def _wood(light: Point, dark: Point, size: int = 256) -> UInt8[np.ndarray, "H W 3"]:

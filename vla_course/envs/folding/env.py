@@ -1,7 +1,7 @@
 """The garment-folding environment: two arms, sixty joints, one garment on a table."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, SupportsFloat
 
@@ -9,7 +9,7 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from vla_course.envs.folding.config import TIME_LIMIT_QUARTER_STEPS, TIME_LIMIT_STEPS, FoldingConfig
 from vla_course.envs.folding.garments import Garment, turned_towel
@@ -100,7 +100,10 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     Garment flat, position within ±5 cm, any yaw for the towel and ±25° for the others, one of a pool of sizes, a colour, a table,
     joint and camera noise: each with a range in `StartConfig`. `reset(options={...})` pins any of `position`, `yaw`, `size`,
-    `color`, `table`, `joint_noise`, `camera_jitter`.
+    `color`, `table`, `joint_noise`, `camera_jitter`. Three things are there for tests of robustness only, and come only when pinned:
+    `table` may name one more than is ever drawn, `pattern` puts stripes (1) or squares (2) over the garment's print, and
+    `distractors` are the places of a can, a cube and a pile of laundry, which nothing touches, (3, 2) in metres. `move_garment`
+    lays the garment elsewhere in the middle of an episode.
 
     ## Episode End
 
@@ -338,17 +341,38 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
         Raises: ValueError for an unknown camera; RuntimeError with the cure where the machine cannot render.
         """
-        check_known("camera", [camera], CAMERAS)
-        key = (*size, pretty)
-        if key not in self._renderers:
-            self._renderers[key] = CameraRenderer(self.model, *size, VIDEO if pretty else OBSERVATION)
-        return self._renderers[key].render(self.data, camera, model=self.model)
+        return self._renderer(camera, size, pretty=pretty).render(self.data, camera, model=self.model)
+
+    def garment_mask(self, camera: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+        """Which pixels of a camera's picture show the garment.
+
+        Raises: as `picture`.
+        """
+        seen = self._renderer(camera, size, pretty=False).segment(self.data, camera, model=self.model)
+        skin = int(mujoco.mjtObj.mjOBJ_SKIN)  # nothing else in the scene wears one
+        mask: Bool[np.ndarray, "H W"] = seen[..., 1] == skin
+        return mask
 
     def close(self) -> None:
         """Free the renderers."""
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
+
+    def move_garment(self, position: Float[np.ndarray, "2"]) -> None:
+        """Lay the garment elsewhere, as it lies now and without turning it, in the middle of an episode.
+
+        Its frame's origin comes to `position` (m). The folds asked for move along, and the reward does not notice.
+
+        Raises: RuntimeError before the first reset, or while a hand holds the garment.
+        """
+        offset = np.asarray(position, dtype=float) - self.goal.position
+        if any(self.held):
+            raise RuntimeError("the garment is held: move it while both hands are empty")
+        self.physics.shift_cloth(offset)
+        self._start = replace(self._start, position=self.goal.position + offset)
+        self._goal = Goal(self.garment, self._start.position, self.goal.yaw_rad)
+        self._potentials = self._progress()
 
     # Going back
 
@@ -388,7 +412,20 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         turns = round(-start.yaw / (np.pi / 2)) % 4 if flat.name == "towel" else 0
         garment = turned_towel(flat, turns) if turns else flat
         self._goal = Goal(garment, start.position, start.yaw + flat.yaw_rad)
-        self.physics.scene.dress(color=start.color, table=start.table, camera_jitter=start.camera_jitter)
+        self.physics.scene.dress(
+            color=start.color,
+            table=start.table,
+            camera_jitter=start.camera_jitter,
+            pattern=start.pattern,
+            distractors=start.distractors,
+        )
+
+    def _renderer(self, camera: str, size: tuple[int, int], *, pretty: bool) -> CameraRenderer:
+        check_known("camera", [camera], CAMERAS)
+        key = (*size, pretty)
+        if key not in self._renderers:
+            self._renderers[key] = CameraRenderer(self.model, *size, VIDEO if pretty else OBSERVATION)
+        return self._renderers[key]
 
     def _at_rest(self) -> bool:
         return self.physics.hands_open() and self.physics.fastest_vertex_m_s() < self.config.rest_speed_m_s

@@ -85,6 +85,12 @@ class FoldingPhysics:
         mujoco.mj_forward(self.model, self.data)
         self._look()
 
+    def shift_cloth(self, offset_m: Float[np.ndarray, "2"]) -> None:
+        """Move every vertex by the same x and y."""
+        self.data.qpos[self.scene.vertex_qpos[:, :2]] += offset_m
+        mujoco.mj_kinematics(self.model, self.data)
+        self._look()
+
     def advance(self, joint_target: Float[np.ndarray, "60"], substeps: int) -> None:
         """Let time pass, with the joints drawn to these targets."""
         self.data.ctrl[:] = joint_target

@@ -17,8 +17,9 @@ from vla_course.envs.folding.cloth import (
 )
 from vla_course.envs.folding.cloth_skin import add_cloth_skin, paint_cloth
 from vla_course.envs.folding.garments import Garment, make_garment
+from vla_course.envs.folding.unseen import ALL_TABLES, add_unseen, show_unseen
 from vla_course.envs.robot import JOINT_NAMES, add_two_arms
-from vla_course.envs.table import TABLE_MATERIALS, TABLE_TOP, add_close_camera, add_table_and_sky
+from vla_course.envs.table import TABLE_TOP, add_close_camera, add_table_and_sky
 
 HANDS = ("left_", "right_")
 
@@ -46,11 +47,18 @@ class Scene:
         return replace(self, model=copy.copy(self.model))
 
     def dress(
-        self, *, color: Float[np.ndarray, "3"], table: int, camera_jitter: Float[np.ndarray, "C 3"]
+        self,
+        *,
+        color: Float[np.ndarray, "3"],
+        table: int,
+        camera_jitter: Float[np.ndarray, "C 3"],
+        pattern: int,
+        distractors: Float[np.ndarray, "3 2"],
     ) -> None:
-        """Paint the garment, choose the table's material, and move the cameras off their places by so many metres."""
+        """Paint the garment, choose table and print, put the distractors in place, and move the cameras by so many metres."""
         paint_cloth(self.model, color)
-        self.model.geom(TABLE_TOP).matid = self.model.material(TABLE_MATERIALS[table]).id
+        self.model.geom(TABLE_TOP).matid = self.model.material(ALL_TABLES[table]).id
+        show_unseen(self.model, pattern=pattern, distractors=distractors)
         self.model.cam_pos[:] = self.camera_home + camera_jitter
 
 
@@ -80,6 +88,7 @@ def build_scene(garment: Garment, timestep_s: float) -> Scene:
     add_cloth_skin(
         spec, vertex_bodies, garment.vertices, garment.triangles, height_m=RADIUS_M, garment=garment.name
     )
+    add_unseen(spec)
     spec.flexes[0].group = HIDDEN_GROUP
     for prefix in HANDS:
         for vertex, body in enumerate(vertex_bodies):

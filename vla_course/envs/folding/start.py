@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vla_course.envs.folding.config import YAW_RANGE_RAD, StartConfig
+from vla_course.envs.folding.unseen import ALL_TABLES, AWAY, PATTERNS
 from vla_course.envs.reset_options import fitting
 
 GARMENT_COLORS: dict[str, tuple[float, float, float]] = {
@@ -30,9 +31,13 @@ class Start:
     """Index into `StartConfig.sizes`."""
     color: Float[np.ndarray, "3"]
     table: int
-    """Index of the table's material."""
+    """Index of the table's material in ALL_TABLES."""
     joint_noise: Float[np.ndarray, "60"]
     camera_jitter: Float[np.ndarray, "C 3"]
+    pattern: int
+    """Index of the front's print in PATTERNS. Never drawn: 0, its own, unless pinned."""
+    distractors: Float[np.ndarray, "3 2"]
+    """Where each of DISTRACTORS stands on the table, metres. Never drawn: far away, unless pinned."""
 
 
 def draw_start(
@@ -47,7 +52,8 @@ def draw_start(
     """Draw a start, then put in what `options` pins, so that pinning one thing leaves the others as they were.
 
     `options` may hold: position (x, y) in m, yaw in rad, size as an index into the pool, color as a name or three numbers in
-    [0, 1], table as an index, joint_noise in rad (a number or 60), camera_jitter in m (a number, or one row a camera).
+    [0, 1], table as an index, joint_noise in rad (a number or 60), camera_jitter in m (a number, or one row a camera), pattern as
+    an index, distractors as places (x, y) in m of the can, the cube and the laundry. What is in `unseen.py` comes only so.
 
     Raises: ValueError for an option that is not known or does not fit.
     """
@@ -61,21 +67,23 @@ def draw_start(
         "table": int(rng.integers(num_tables)) if config.table else 0,
         "joint_noise": rng.uniform(-config.joint_noise_rad, config.joint_noise_rad, 60),
         "camera_jitter": rng.uniform(-config.camera_jitter_m, config.camera_jitter_m, (num_cameras, 3)),
+        "pattern": 0,
+        "distractors": AWAY,
     }
     known = [field.name for field in fields(Start)]
     for name, value in (options or {}).items():
         if name not in known:
             raise ValueError(f"unknown reset option {name!r}: the options are {', '.join(known)}")
-        drawn[name] = _fitting(name, value, drawn[name], num_sizes=config.num_sizes, num_tables=num_tables)
+        drawn[name] = _fitting(name, value, drawn[name], num_sizes=config.num_sizes)
     return Start(**drawn)
 
 
-def _fitting(name: str, value: Any, like: Any, *, num_sizes: int, num_tables: int) -> Any:
+def _fitting(name: str, value: Any, like: Any, *, num_sizes: int) -> Any:
     if name == "color" and isinstance(value, str):
         if value not in GARMENT_COLORS:
             raise ValueError(
                 f"unknown color {value!r}: choose one of {', '.join(GARMENT_COLORS)}, or give three numbers"
             )
         return np.array(GARMENT_COLORS[value])
-    counts = {"size": num_sizes, "table": num_tables}
+    counts = {"size": num_sizes, "table": len(ALL_TABLES), "pattern": len(PATTERNS)}
     return fitting(name, value, like, count=counts.get(name))
