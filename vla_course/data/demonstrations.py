@@ -1,0 +1,154 @@
+"""Whole sets of demonstrations with one command: on all cores, with a progress bar, going on where they stopped."""
+
+import itertools
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float
+from tqdm.auto import tqdm
+
+from vla_course.data.episodes import Episode, Expert, collect
+from vla_course.data.lerobot import LeRobotWriter
+from vla_course.data.statistics import grip_dimensions
+from vla_course.envs.end_effector import EndEffectorAction
+from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
+from vla_course.envs.folding.env import FoldingEnv
+from vla_course.envs.tabletop.env import TabletopEnv
+from vla_course.envs.tabletop.expert import TabletopExpert
+from vla_course.envs.vector import known_spec, main_stays_here
+
+FIRST_SEED = 40_000_000
+"""Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """What is demonstrated, and how it is seen and told.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    env: str = "FoldTowel-v0"
+    episodes: int = 200
+    """How many good demonstrations are kept. Those that fail are counted and thrown away."""
+    camera: str = "close"
+    image_size: int = 84
+    state: str = "end_effector"
+    rate_hz: int = 5
+    """Actions a second, for the folding robot: each is one step of its hands, evenly interpolated."""
+    noise: float = 0.1
+    """Spread of what is added to the hands' steps as they are carried out; grips are never noised."""
+    stage_signal: bool = False
+    """Whether actions have a last number that asks for the next fold."""
+    first_seed: int = FIRST_SEED
+    workers: int | None = None
+    """Processes; None means one for each core."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be recorded."""
+        if self.episodes < 1 or self.image_size < 1 or self.noise < 0 or self.first_seed < 0:
+            raise ValueError(f"want at least one episode and pixel, and no negative noise or seed: {self}")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"want at least one worker, not {self.workers}")
+
+
+def demonstration_env(config: CollectConfig) -> tuple[gymnasium.Env[Any, np.ndarray], Expert]:
+    """The environment as a pupil will meet it, and an expert that speaks its actions.
+
+    Raises:
+        ValueError: the environment, camera or state is unknown, or nobody here knows how to do its task.
+    """
+    size = (config.image_size, config.image_size)
+    env = gymnasium.make(
+        known_spec(config.env), observations=(config.state,), cameras=(config.camera,), image_size=size
+    )
+    if isinstance(env.unwrapped, FoldingEnv):
+        hands = EndEffectorAction(env, rate_hz=config.rate_hz, stage_signal=config.stage_signal)
+        return hands, EndEffectorExpert(hands)
+    if isinstance(env.unwrapped, TabletopEnv):
+        return env, TabletopExpert(env.unwrapped)
+    raise ValueError(f"there is no expert for {config.env}")
+
+
+def noise_spread(config: CollectConfig, env: gymnasium.Env[Any, np.ndarray]) -> Float[np.ndarray, " A"]:
+    """The noise of each dimension of an action: none on the grips, which are places, and none on the stage signal."""
+    assert env.action_space.shape is not None
+    spread = np.full(env.action_space.shape, config.noise)
+    spread[grip_dimensions(len(spread))] = 0.0
+    return spread
+
+
+def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bool = True) -> dict[str, int]:
+    """Record a LeRobot v3.0 set of good demonstrations under `root`; returns how many episodes were tried and kept.
+
+    Stopped at any moment, even killed, it goes on from the last finished episode when it is called again. The set does not
+    depend on the number of workers: seeds are counted up from the first, and episodes are kept in their order.
+
+    Raises:
+        ValueError: as `demonstration_env`, or what lies under `root` was recorded otherwise.
+        FileExistsError: the set is complete already.
+    """
+    env, _ = demonstration_env(config)  # what is unknown is said here, not in a worker
+    fps = int(env.metadata["render_fps"])
+    env.close()
+    with LeRobotWriter(root, fps=fps, camera=config.camera, robot_type=config.env) as writer:
+        first = writer.last_seed + 1 if writer.num_episodes else config.first_seed
+        tried, kept = 0, writer.num_episodes
+        with tqdm(total=config.episodes, initial=kept, unit="episode", disable=not progress) as bar:
+            episodes = _in_order(config, first)
+            while kept < config.episodes:
+                episode = next(episodes)
+                tried += 1
+                if episode.success:
+                    writer.add(episode)
+                    kept += 1
+                    bar.update()
+                bar.set_postfix(failed=tried - bar.n + bar.initial)
+            episodes.close()
+        writer.finalize()
+    return {"tried": tried, "kept": kept}
+
+
+def _in_order(config: CollectConfig, first: int) -> Generator[Episode, None, None]:
+    """Episodes of the seeds from `first` on, in order, worked out by several processes ahead of being asked for."""
+    workers = config.workers or os.cpu_count() or 1
+    if workers == 1:
+        _begin(config)
+        yield from map(_record, itertools.count(first))
+        return
+    # Spawned, because OpenGL does not survive a fork: whoever calls this may have drawn a picture already.
+    with main_stays_here():
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (config,))
+        ahead: deque[Future[Episode]] = deque()
+        try:
+            for seed in itertools.count(first):
+                ahead.append(pool.submit(_record, seed))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker: dict[str, Any] = {}
+
+
+def _begin(config: CollectConfig) -> None:
+    """Prepare one process: its own environment, and one thread for drawing."""
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    env, expert = demonstration_env(config)
+    _worker.update(config=config, env=env, expert=expert, noise=noise_spread(config, env))
+
+
+def _record(seed: int) -> Episode:
+    config: CollectConfig = _worker["config"]
+    wanted = {"camera": config.camera, "state": config.state, "noise": _worker["noise"]}
+    return next(collect(_worker["env"], _worker["expert"], [seed], **wanted))

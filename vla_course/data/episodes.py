@@ -1,0 +1,156 @@
+"""Demonstrations as they are made: one expert, one environment, one episode after the other."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from vla_course.policy import Policy
+
+Env = gymnasium.Env[Any, np.ndarray]
+Options = Mapping[str, Any] | Callable[[int], Mapping[str, Any]]
+"""What is pinned at `reset`: the same for all starts, or a function of the seed."""
+
+
+class Expert(Protocol):
+    """Knows what to do in the environment's present state."""
+
+    def act(self, observation: Any) -> np.ndarray:
+        """One action."""
+        ...
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What was seen, what should have been done, and what was done. Frame t is what was there before action t.
+
+    `actions` are the answers of the expert and what a pupil learns. `executed` is what was carried out: the same numbers,
+    unless noise pushed the robot off the expert's way so that the expert had to show the way back; None says "the same". To
+    replay an episode, carry out `carried_out` from the start of `seed`.
+
+    Raises:
+        ValueError: lengths differ, there is no frame, or a number is not finite; the message names the field.
+    """
+
+    images: UInt8[np.ndarray, "T H W 3"]
+    states: Float[np.ndarray, "T S"]
+    actions: Float[np.ndarray, "T A"]
+    instruction: str
+    success: bool
+    seed: int
+    executed: Float[np.ndarray, "T A"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no pupil could learn from."""
+        if len(self.actions) == 0 or not len(self.images) == len(self.states) == len(self.actions):
+            raise ValueError(
+                f"the episode of seed {self.seed} has {len(self.images)} images, {len(self.states)} states and "
+                f"{len(self.actions)} actions: want as many of each, and at least one"
+            )
+        if self.executed is not None and self.executed.shape != self.actions.shape:
+            raise ValueError(
+                f"the episode of seed {self.seed} executed {self.executed.shape}, not {self.actions.shape}"
+            )
+        for name in ("states", "actions", "executed"):
+            numbers = getattr(self, name)
+            if numbers is not None and not np.isfinite(numbers).all():
+                frame = int(np.flatnonzero(~np.isfinite(numbers).all(1))[0])
+                raise ValueError(f"{name} of the episode of seed {self.seed} are not finite in frame {frame}")
+
+    @property
+    def carried_out(self) -> Float[np.ndarray, "T A"]:
+        """The actions that led from frame to frame."""
+        return self.actions if self.executed is None else self.executed
+
+
+def collect(
+    env: Env,
+    expert: Expert | Policy,
+    seeds: Iterable[int],
+    *,
+    camera: str,
+    state: str | Sequence[str] = "end_effector",
+    options: Options | None = None,
+    noise: float | Float[np.ndarray, " A"] = 0.0,
+    max_steps: int | None = None,
+) -> Iterator[Episode]:
+    """One episode from the start of each seed, as it ends, whether it went well or not.
+
+    `camera` and `state` name observations: `image_<camera>`, and one or several keys whose numbers are put side by side.
+    `noise` is the spread of what is added to the actions that are carried out, one number or one for each dimension; the
+    expert's own answer stays the label. The noise is drawn from the seed, so an episode does not depend on those before it.
+
+    Raises:
+        KeyError: the environment does not show this camera or this state.
+    """
+    for seed in seeds:
+        pinned = options(seed) if callable(options) else options
+        observation, info = env.reset(seed=int(seed), options=None if pinned is None else dict(pinned))
+        instruction = str(info["instruction"])
+        if isinstance(expert, Policy):
+            expert.reset(np.array([True]))
+        luck = np.random.default_rng([int(seed), 4])  # its own stream: not the one that drew the start
+        frames: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        ended = False
+        while not ended and len(frames) != max_steps:
+            answer = _answer(expert, observation, instruction)
+            taken = np.clip(answer + noise * luck.standard_normal(answer.shape), -1, 1).astype(np.float32)
+            frames.append((_image(observation, camera), state_vector(observation, state), answer, taken))
+            observation, _, terminated, truncated, info = env.step(taken)
+            ended = terminated or truncated
+        images, states, actions, executed = (np.stack(column) for column in zip(*frames, strict=True))
+        yield Episode(
+            images,
+            states,
+            actions,
+            instruction,
+            bool(info["is_success"]),
+            int(seed),
+            executed if np.any(noise) else None,
+        )
+
+
+def replay(env: Env, episode: Episode, options: Options | None = None) -> dict[str, Any]:
+    """Carry out a recorded episode's actions from its start, without looking, and return the last `info`."""
+    pinned = options(episode.seed) if callable(options) else options
+    _, info = env.reset(seed=episode.seed, options=None if pinned is None else dict(pinned))
+    for action in episode.carried_out:
+        _, _, terminated, truncated, info = env.step(action)
+        if terminated or truncated:
+            break
+    return info
+
+
+def state_vector(observation: Mapping[str, Any], keys: str | Sequence[str]) -> Float[np.ndarray, " S"]:
+    """The robot's state: the numbers of these observations, one after the other.
+
+    Raises:
+        KeyError: the environment does not show one of them.
+    """
+    names = [keys] if isinstance(keys, str) else keys
+    for name in names:
+        if name not in observation:
+            raise KeyError(f"no observation {name!r} here: there are {', '.join(sorted(observation))}")
+    return np.concatenate([np.ravel(observation[name]) for name in names]).astype(np.float32)
+
+
+def _image(observation: Mapping[str, Any], camera: str) -> UInt8[np.ndarray, "H W 3"]:
+    key = f"image_{camera}"
+    if key not in observation:
+        raise KeyError(
+            f"no observation {key!r} here: make the environment with cameras=({camera!r},); "
+            f"there are {', '.join(sorted(observation))}"
+        )
+    return np.asarray(observation[key])
+
+
+def _answer(
+    expert: Expert | Policy, observation: Mapping[str, Any], instruction: str
+) -> Float[np.ndarray, " A"]:
+    if not isinstance(expert, Policy):
+        return np.asarray(expert.act(observation), np.float32)
+    alone = {key: np.asarray(value)[None] for key, value in observation.items()}
+    return np.asarray(expert.act({**alone, "instruction": [instruction]})[0, 0], np.float32)

@@ -1,0 +1,165 @@
+"""Demonstrations as a model learns from them: picture and prompt in, the expert's action as tokens, and what is learned of it.
+
+Prompt, state and pictures are made by the functions that make them when the robot acts: what is trained is what is asked.
+"""
+
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from vla_course.action_tokens import action_statistics, normalize_actions, tokenize_actions
+from vla_course.data.augmentation import AugmentationConfig, augment, center_crop
+from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.statistics import dataset_statistics
+from vla_course.openvla.model import OpenVLAForActionPrediction
+from vla_course.openvla.processor import OpenVLAProcessor, build_prompt, with_empty_token
+
+UNLEARNED = -100
+"""The label of what is not learned, for every loss of torch and transformers."""
+
+
+def build_labels(
+    input_ids: Int[torch.Tensor, " L"], prompt_length: int, pad_id: int
+) -> Int[torch.Tensor, " L"]:
+    """The ids to learn, and -100 everywhere else: the action tokens and the `</s>` behind them are learned.
+
+    `input_ids` is one row: the prompt, the action, `</s>`, and padding at the end. Labels stand where their ids stand: the
+    model compares each position's prediction with the next label by itself.
+
+    Source: openvla/openvla @ c8f03f48, prismatic/vla/datasets/datasets.py (RLDSBatchTransform).
+    """
+    labels = input_ids.clone()
+    labels[:prompt_length] = UNLEARNED
+    labels[input_ids == pad_id] = UNLEARNED
+    return labels
+
+
+def add_statistics(model: OpenVLAForActionPrediction, dataset: LeRobotDataset, key: str) -> None:
+    """Let the model know the data set's statistics under this key, so that it can be trained on it, and say its actions."""
+    model.config.norm_stats = {**model.config.norm_stats, **dataset_statistics(dataset.tracks(), key)}
+
+
+class DemonstrationSamples:
+    """Frames of a data set as batches for `model(**batch)`; satisfies the trainer's idea of samples.
+
+    With `rng` a batch's pictures are augmented; without, they are centre-cropped, as the robot's camera pictures must be when
+    the model acts (`center_crop`); `augmentation=None` is for training without either. `frames` chooses (see
+    `split_by_episode`). Pictures are decoded once, into a temporary file: memory does not grow with the set.
+
+    Raises:
+        ValueError: the model has no processor, does not know `key`, or is told a state of another length than the set's.
+    """
+
+    def __init__(
+        self,
+        model: OpenVLAForActionPrediction,
+        dataset: LeRobotDataset,
+        key: str,
+        *,
+        frames: Int[np.ndarray, " N"] | None = None,
+        augmentation: AugmentationConfig | None = AugmentationConfig(),  # noqa: B008  (frozen)
+        labels: Callable[..., Int[torch.Tensor, " L"]] = build_labels,
+        normalize: Callable[..., np.ndarray] = normalize_actions,
+    ) -> None:
+        if model.processor is None:
+            raise ValueError("this model has no processor: set model.processor = OpenVLAProcessor(...)")
+        self._processor: OpenVLAProcessor = model.processor
+        self.augmentation = augmentation
+        towers = self._processor.settings["tvf_normalize_params"]
+        self._mean, self._std = (
+            torch.tensor([tower[name] for tower in towers]).reshape(6, 1, 1) for name in ("mean", "std")
+        )
+        chosen = np.arange(dataset.num_frames) if frames is None else np.asarray(frames)
+        self._ids, self._labels, self._mask = _words(model, dataset, key, chosen, labels, normalize)
+        self._pictures = _pictures(dataset, chosen, self._processor.image_size)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def words(self, indices: Int[np.ndarray, " B"]) -> dict[str, torch.Tensor]:
+        """`input_ids`, `attention_mask` and `labels` of these frames, padded at the end."""
+        rows = torch.from_numpy(np.asarray(indices))
+        mask = self._mask[rows]
+        longest = int(mask.sum(1).max())
+        return {
+            "input_ids": self._ids[rows, :longest],
+            "attention_mask": mask[:, :longest],
+            "labels": self._labels[rows, :longest],
+        }
+
+    def batch(
+        self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The words of these frames and their pictures, augmented with `rng`."""
+        return {**self.words(indices), "pixel_values": self._pixels(self._pictures[np.asarray(indices)], rng)}
+
+    def _pixels(
+        self, images: UInt8[np.ndarray, "B H W 3"], rng: np.random.Generator | None
+    ) -> Float[torch.Tensor, "B 6 H W"]:
+        if rng is None or self.augmentation is None:
+            seen = images if self.augmentation is None else center_crop(images, self.augmentation.crop_area)
+            return torch.stack([self._processor.pixel_values(image) for image in seen])
+        luck = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div(255)
+        channels: torch.Tensor = augment(pixels, self.augmentation, luck).repeat(1, 2, 1, 1)
+        return channels.sub_(self._mean).div_(self._std)
+
+
+def _words(
+    model: OpenVLAForActionPrediction,
+    dataset: LeRobotDataset,
+    key: str,
+    chosen: Int[np.ndarray, " N"],
+    labels: Callable[..., Int[torch.Tensor, " L"]],
+    normalize: Callable[..., np.ndarray],
+) -> tuple[Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"]]:
+    """Ids, labels and attention mask of the chosen frames."""
+    config, processor = model.config, model.processor
+    assert processor is not None
+    statistics = action_statistics(config.norm_stats, key)
+    end = torch.tensor([config.text_config.eos_token_id])
+    episode_index, begins = dataset.episode_index[chosen], np.cumsum([0, *dataset.lengths])
+    rows: list[torch.Tensor] = []
+    lengths: list[int] = []
+    found: dict[int, tuple[torch.Tensor, np.ndarray, np.ndarray]] = {}
+    for episode in np.unique(episode_index).tolist():
+        track = dataset.track(episode)
+        scaled = normalize(track.actions.astype(float), statistics.q01, statistics.q99, statistics.mask)
+        actions = tokenize_actions(scaled, config.vocabulary_size)
+        said = (
+            model.state_tokens(track.states, key)
+            if config.state_dim
+            else np.empty((len(actions), 0), np.int64)
+        )
+        found[episode] = (processor.token_ids(build_prompt(track.instruction)), said, actions)
+    for episode, frame in zip(episode_index.tolist(), (chosen - begins[episode_index]).tolist(), strict=True):
+        text, said, actions = found[episode]
+        prompt = torch.cat([text, torch.from_numpy(said[frame])])
+        prompt, _ = with_empty_token(prompt, torch.ones_like(prompt), config.empty_token_id)
+        rows.append(torch.cat([prompt, torch.from_numpy(actions[frame]), end]))
+        lengths.append(len(prompt))
+    longest, pad = max(map(len, rows)), config.pad_token_id
+    ids = torch.stack([torch.cat([row, row.new_full((longest - len(row),), pad)]) for row in rows])
+    learned = torch.stack([labels(row, length, pad) for row, length in zip(ids, lengths, strict=True)])
+    mask = torch.arange(longest) < torch.tensor([len(row) for row in rows])[:, None]
+    return ids, learned, mask.long()
+
+
+def _pictures(
+    dataset: LeRobotDataset, chosen: Int[np.ndarray, " N"], size: int
+) -> UInt8[np.ndarray, "N H W 3"]:
+    """The chosen frames at the model's size, in a file that goes with the process. Resized as the processor does it."""
+    places = {int(frame): place for place, frame in enumerate(chosen)}
+    with tempfile.TemporaryFile(prefix="vla_course_") as file:  # the map outlives it
+        pictures = np.memmap(file, np.uint8, "w+", shape=(len(chosen), size, size, 3))
+    begins = np.cumsum([0, *dataset.lengths])
+    for episode in np.unique(dataset.episode_index[chosen]).tolist():
+        for frame, image in enumerate(dataset.images(episode), int(begins[episode])):
+            if frame in places:
+                square = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+                pictures[places[frame]] = np.asarray(square)
+    return pictures
