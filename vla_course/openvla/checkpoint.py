@@ -215,6 +215,17 @@ def refuse_odd_widths(expected: Mapping[str, torch.Tensor]) -> None:
         raise ValueError(f"quantised layers need a multiple of 64 inputs on the CPU:\n  {lines}")
 
 
+def never_repack(model: Any) -> None:
+    """Make layers in four bits compute on the CPU as they do in training, always.
+
+    Where a processor has instructions for bfloat16, bitsandbytes 0.50 repacks the weights at the first evaluation and does not
+    unpack them for training: after that, what lies before such a layer gets no gradient, without a word.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 class OnDisk:
     """A tensor that still lies in its file, and is copied out of it when transformers takes it with `[...]`."""
 

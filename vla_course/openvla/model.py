@@ -232,6 +232,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         if left:
             raise ValueError(f"transformers did not load all of {folder}: {left}")
         model.processor = processor
+        checkpoint.never_repack(model)
         return model
 
     def save_pretrained(self, save_directory: Any, *, max_shard_size: str = "5GB") -> None:
