@@ -22,7 +22,7 @@ ADDRESS = PYPROJECT["project"]["urls"]["Repository"]
 
 # A module imports only from its own floor and from those below.
 FLOORS = (
-    {"axes", "policy", "actor_critic", "assets", "results"},
+    {"axes", "policy", "actor_critic", "assets", "results", "settings"},
     {"openvla", "adapters", "action_tokens", "action_heads", "comparison", "control", "data", "envs"},
     {"policies", "training"},
     {"imitation", "rl"},
@@ -40,7 +40,7 @@ FLOORS = (
         "progress",
     },
     {"checks"},
-    {"cli", "doctor", "presets"},
+    {"cli", "doctor", "presets", "experiments"},
 )
 # On the same floor or below, and yet strangers.
 STRANGERS = {"envs": {"torch", "openvla"}, "control": {"torch"}, "openvla": {"envs"}}

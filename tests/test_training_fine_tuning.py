@@ -156,7 +156,9 @@ def test_the_learners_own_schedule_and_layer_are_the_ones_that_run(tmp_path):
 
 def test_episodes_that_are_not_trained_on_are_measured(tmp_path):
     train(tmp_path, validation=FewSamples(seed=1), steps=4, log_every=1, warmup_steps=1, validate_every=2)
-    measured = ["validation/bc" in line and "validation/token_accuracy" in line for line in read_metrics(tmp_path)]
+    measured = [
+        "validation/bc" in line and "validation/token_accuracy" in line for line in read_metrics(tmp_path)
+    ]
     assert measured == [False, True, False, True]
 
 

@@ -1,9 +1,11 @@
-"""The command line: what this machine can do, how the exercises stand, and a fresh notebook.
+"""The command line: what this machine can do, how the exercises stand, a fresh notebook, and experiments of your own.
 
 vla-course doctor
 vla-course check day03 [--notebook PATH] [--timeout SECONDS] [--json]
 vla-course progress [--json]
 vla-course reset day03 [--notebook PATH]
+vla-course collect --env FoldTowel-v0 --out data/demos/towel [key=value ...]
+vla-course train --preset finetune-lora --data data/demos/towel --out runs/towel-lora [key=value ...]
 """
 
 import argparse
@@ -17,20 +19,22 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from vla_course import assets, progress
+from vla_course import assets, experiments, progress
 from vla_course.checks import notebook
 from vla_course.checks.notebook import NotebookError, Verdict
+from vla_course.settings import SettingsError
 
 SIGNS: dict[str, str] = {"done": "✓", "borrowed": "≈", "wrong": "✗", "not finished": "…", "error": "!"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 all is well, 1 something is not, 2 it could not be done."""
-    options = _parser().parse_args(arguments)
+    options, words = _parser().parse_known_args(arguments)
     try:
+        experiments.take_settings(options, words)
         code: int = options.run(options)
         return code
-    except (NotebookError, OSError) as error:
+    except (NotebookError, SettingsError, OSError) as error:
         print(f"vla-course: {error}", file=sys.stderr)
         return 2
 
@@ -68,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         "--notebook", type=Path, help="another notebook than the one in this folder or in notebooks/"
     )
     command.set_defaults(run=_reset)
+
+    experiments.add_commands(commands)
     return parser
 
 

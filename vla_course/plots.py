@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from IPython.display import Image
+from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
@@ -129,3 +129,39 @@ def rates(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], *, xlabe
     if len(series) > 1:
         drawing.legend(frameon=False, loc="outside lower center", ncols=len(series))
     return picture(drawing, alt)
+
+
+LEARNING = (("loss/bc", "validation/bc"), ("policy/token_accuracy", "validation/token_accuracy"))
+"""What one watches of a fine-tuning: one panel for each group of metrics."""
+
+
+def curves(
+    lines: Sequence[Mapping[str, float]],
+    panels: Sequence[Sequence[str]] = LEARNING,
+    *,
+    alt: str = "How loss and token accuracy change with training steps",
+) -> Image:
+    """The metrics of a run over its steps, from the lines of its metrics file (`read_metrics`); what was not measured is left out."""
+    drawing, places = figure(1, len(panels), height=2.6)
+    for axes, names in zip(places, panels, strict=True):
+        for color, name in zip(COLORS, names, strict=False):
+            points = [(line["step"], line[name]) for line in lines if name in line]
+            if points:
+                axes.plot(*zip(*points, strict=True), color=color, label=name, linewidth=2.0)
+        axes.set_xlabel("step")
+        if axes.has_data():
+            axes.legend(frameon=False)
+    return picture(drawing, alt)
+
+
+class LiveCurves:
+    """The same in a notebook while the run goes on: give it to `fine_tune` as `watch`, and its picture changes in place."""
+
+    def __init__(self, panels: Sequence[Sequence[str]] = LEARNING) -> None:
+        self._panels = panels
+        self._shown = display(curves([], panels), display_id=True)  # type: ignore[no-untyped-call]
+
+    def __call__(self, lines: Sequence[Mapping[str, float]]) -> None:
+        """Draw these lines in the place of those before."""
+        if self._shown is not None:  # there is none where no notebook shows it
+            self._shown.update(curves(lines, self._panels))

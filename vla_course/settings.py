@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 from yaml import YAMLError
 
 Settings = TypeVar("Settings")
@@ -43,14 +48,17 @@ def read_settings(
     for word in overrides:
         merged = _merge(merged, _parse(word), word, kind)
     try:
-        settings: Settings = OmegaConf.to_object(merged)
+        settings: Any = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
-        raise SettingsError(f"{error.full_key} is not set, and has no default: give {error.full_key}=…") from error
+        raise SettingsError(
+            f"{error.full_key} is not set, and has no default: give {error.full_key}=…"
+        ) from error
     except OmegaConfBaseException as error:
         raise SettingsError(_first_line(error)) from error
     except ValueError as error:  # what the dataclass itself refuses
         raise SettingsError(str(error)) from error
-    return settings
+    filled: Settings = settings
+    return filled
 
 
 def presets() -> list[str]:
@@ -76,7 +84,9 @@ def keys(kind: type) -> Iterator[str]:
 
 def _preset(name: str) -> Path:
     if name not in presets():
-        raise SettingsError(f"there is no preset {name!r}{_meant(name, presets())}; there are {', '.join(presets())}")
+        raise SettingsError(
+            f"there is no preset {name!r} (there are {', '.join(presets())}){_meant(name, presets())}"
+        )
     return Path(str(resources.files("vla_course") / "presets" / f"{name}.yaml"))
 
 
@@ -90,7 +100,9 @@ def _read(path: Path) -> DictConfig:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise SettingsError(f"{where}: no YAML: {getattr(error, 'problem', None) or 'it cannot be read'}") from error
+        raise SettingsError(
+            f"{where}: no YAML: {getattr(error, 'problem', None) or 'it cannot be read'}"
+        ) from error
     if not isinstance(content, DictConfig):
         raise SettingsError(f"{path}: want lines like `learning_rate: 5e-4`")
     return content
@@ -111,7 +123,9 @@ def _merge(settings: Any, new: Any, origin: str, kind: type) -> Any:
         return OmegaConf.merge(settings, new)
     except (ConfigKeyError, ConfigAttributeError) as error:
         unknown = str(error.full_key)
-        raise SettingsError(f"{origin}: {unknown} is no setting{_meant(unknown, list(keys(kind)))}") from error
+        raise SettingsError(
+            f"{origin}: {unknown} is no setting{_meant(unknown, list(keys(kind)))}"
+        ) from error
     except OmegaConfBaseException as error:
         where = f"{error.full_key}: " if error.full_key else ""
         wants_a_list = "is not a TupleConfig" in str(error)

@@ -76,7 +76,9 @@ def restore_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> No
     learning = learning_weights(model)
     if learning.keys() != weights.keys():
         names = sorted(learning.keys() ^ weights.keys())
-        raise ValueError(f"the checkpoint belongs to another run: {len(names)} weights differ, {names[0]} is one")
+        raise ValueError(
+            f"the checkpoint belongs to another run: {len(names)} weights differ, {names[0]} is one"
+        )
     with torch.no_grad():
         for name, weight in learning.items():
             weight.copy_(weights[name])

@@ -62,7 +62,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        at_least_one = ("steps", "batch_size", "gradient_accumulation", "save_every", "log_every", "validate_every")
+        at_least_one = (
+            "steps",
+            "batch_size",
+            "gradient_accumulation",
+            "save_every",
+            "log_every",
+            "validate_every",
+        )
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: want at least 1, got {getattr(self, name)}")
@@ -70,7 +77,9 @@ class TrainConfig:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: want a number above zero, got {getattr(self, name)}")
         if not 0 <= self.warmup_steps < self.steps:
-            raise ValueError(f"warmup_steps: want 0 to {self.steps - 1} (steps={self.steps}), got {self.warmup_steps}")
+            raise ValueError(
+                f"warmup_steps: want 0 to {self.steps - 1} (steps={self.steps}), got {self.warmup_steps}"
+            )
         if not 0 <= self.validation_share < 1:
             raise ValueError(f"validation_share: want a share below 1, got {self.validation_share}")
         if self.use_quantization and self.training_mode not in ("lora", "qlora"):
@@ -78,9 +87,13 @@ class TrainConfig:
                 f"use_quantization: weights of four bits cannot learn (training_mode={self.training_mode}); use qlora"
             )
         if self.cache_features and self.augment:
-            raise ValueError("cache_features: an augmented picture is another one every time; set augment=false")
+            raise ValueError(
+                "cache_features: an augmented picture is another one every time; set augment=false"
+            )
         if len(self.camera_names) > 1:
-            raise ValueError(f"camera_names: OpenVLA looks through one camera, got {', '.join(self.camera_names)}")
+            raise ValueError(
+                f"camera_names: OpenVLA looks through one camera, got {', '.join(self.camera_names)}"
+            )
 
     @property
     def adapts(self) -> bool:

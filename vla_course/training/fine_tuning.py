@@ -22,12 +22,13 @@ from vla_course.training.checkpoints import Checkpoint
 from vla_course.training.config import TrainConfig
 from vla_course.training.frozen_features import Samples
 from vla_course.training.losses import action_token_loss
-from vla_course.training.metric_files import MetricLog
+from vla_course.training.metric_files import MetricLog, read_metrics
 from vla_course.training.order import Order
 from vla_course.training.schedule import warmup_cosine
 
 Loss = Callable[[Any, Mapping[str, torch.Tensor]], tuple[torch.Tensor, dict[str, float]]]
 Schedule = Callable[[int, int, int, float], float]
+Watch = Callable[[list[dict[str, Any]]], None]
 PRECISION = {"fp32": "no", "bf16": "bf16"}
 
 
@@ -39,17 +40,19 @@ def fine_tune(
     validation: Samples | None = None,
     schedule: Schedule = warmup_cosine,
     loss: Loss = action_token_loss,
+    watch: Watch | None = None,
     progress: bool = True,
 ) -> None:
     """Train what learns in `model`, in place, and keep checkpoint and metrics in the folder `config.out`.
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights as one that was not: the order of
-    the samples, their augmentation and dropout follow from seed and step. A full disk costs the checkpoint that did not fit.
+    the samples, their augmentation and dropout follow from seed and step. A full disk costs the checkpoint that did not fit. `watch`
+    gets all lines of the metrics file whenever there is a new one.
 
     Raises:
         ValueError: nothing learns in this model, or the folder holds a run with other settings.
     """
-    run = Run(model, samples, config, progress)
+    run = Run(model, samples, config, watch, progress)
     for step in run.steps():
         run.set_learning_rate(schedule(step, config.warmup_steps, config.steps, config.learning_rate))
         for part in range(config.gradient_accumulation):
@@ -69,9 +72,14 @@ class Run:
     """What goes on around the steps of one training: devices, batches, checkpoints, numbers."""
 
     def __init__(
-        self, model: OpenVLAForActionPrediction, samples: Samples, config: TrainConfig, progress: bool = True
+        self,
+        model: OpenVLAForActionPrediction,
+        samples: Samples,
+        config: TrainConfig,
+        watch: Watch | None = None,
+        progress: bool = True,
     ) -> None:
-        self._whole, self.config, self._progress = model, config, progress
+        self._whole, self.config, self._watch, self._progress = model, config, watch, progress
         self.folder, self._settings = Path(config.out), to_yaml(config)
         learning = checkpoints.learning_weights(model)
         if not learning:
@@ -136,7 +144,9 @@ class Run:
         done, config = step + 1, self.config
         last = done == config.steps
         if validation is not None and (done % config.validate_every == 0 or last):
-            self.note({f"validation/{name}": value for name, value in self._measure(validation, loss).items()})
+            self.note(
+                {f"validation/{name}": value for name, value in self._measure(validation, loss).items()}
+            )
         if done % config.log_every == 0 or last:
             self._write(done)
         if (done % config.save_every == 0 or last) and self.accelerator.is_main_process:
@@ -158,6 +168,8 @@ class Run:
         if self._log is not None:
             with survives_a_full_disk(f"the metrics of step {done}"):
                 self._log.write(done, means)
+            if self._watch is not None:
+                self._watch(read_metrics(self.folder))
         self._sums.clear()
         self._counts.clear()
         self._since = time.perf_counter()
@@ -180,7 +192,10 @@ class Run:
         sums: dict[str, float] = defaultdict(float)
         self.model.eval()
         for part in parts:
-            batch = {name: value.to(self.accelerator.device) for name, value in validation.batch(part, None).items()}
+            batch = {
+                name: value.to(self.accelerator.device)
+                for name, value in validation.batch(part, None).items()
+            }
             with self.accelerator.autocast():
                 for name, value in loss(self.model, batch)[1].items():
                     sums[name.split("/")[-1]] += value * len(part) / len(chosen)

@@ -21,8 +21,10 @@ class Samples(Protocol):
         """How many frames there are."""
         ...
 
-    def batch(self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None) -> dict[str, torch.Tensor]:
-        """What `model(**batch)` takes of these frames, with labels; `rng` draws the augmentation, None leaves pictures as they are."""
+    def batch(
+        self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None = None
+    ) -> dict[str, torch.Tensor]:
+        """What `model(**batch)` takes of these frames, with labels. Pictures are augmented by `rng`, or left as they are."""
         ...
 
     def words(self, indices: Int[np.ndarray, " B"]) -> dict[str, torch.Tensor]:
@@ -52,7 +54,9 @@ class FrozenFeatures:
 
 
 @torch.no_grad()
-def look_once(model: OpenVLAForActionPrediction, samples: Samples, used: Sequence[int] | np.ndarray) -> FrozenFeatures:
+def look_once(
+    model: OpenVLAForActionPrediction, samples: Samples, used: Sequence[int] | np.ndarray
+) -> FrozenFeatures:
     """Show the towers every frame that will be used, and keep what they see, in the towers' own precision."""
     frames = np.unique(np.asarray(used))
     device = next(model.vision_backbone.parameters()).device

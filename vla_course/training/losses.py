@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-UNLEARNED = -100
+from vla_course.data.samples import UNLEARNED
 
 
 def action_token_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:

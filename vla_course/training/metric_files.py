@@ -24,7 +24,7 @@ class MetricLog:
         self._path = folder / NAME
         kept = [line for line in read_metrics(folder) if line["step"] <= done]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1) if tensorboard else None  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1) if tensorboard else None
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line of numbers after this many steps. A number that is not finite is kept as text, which JSON allows.
@@ -37,12 +37,12 @@ class MetricLog:
             file.write(json.dumps({"step": step, **finite}) + "\n")
         if self._board is not None:
             for name, value in metrics.items():
-                self._board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write out what TensorBoard still holds back."""
         if self._board is not None:
-            self._board.close()  # type: ignore[no-untyped-call]
+            self._board.close()
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
@@ -54,5 +54,7 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except ValueError:
             continue
-        lines.append({name: float(value) if isinstance(value, str) else value for name, value in line.items()})
+        lines.append(
+            {name: float(value) if isinstance(value, str) else value for name, value in line.items()}
+        )
     return lines

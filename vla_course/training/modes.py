@@ -1,27 +1,37 @@
 """What learns and what stays: full fine-tuning, adapters, the last layer."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from vla_course.adapters.lora import LoRAConfig, LoRALinear, inject
+from vla_course.adapters.peft_format import load_adapter
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.training.config import TrainConfig
 
 Layer = Callable[[nn.Module, LoRAConfig], nn.Module]
 
 
-def prepare(model: OpenVLAForActionPrediction, config: TrainConfig, *, layer: Layer = LoRALinear) -> None:
+def prepare(
+    model: OpenVLAForActionPrediction,
+    config: TrainConfig,
+    *,
+    layer: Layer = LoRALinear,
+    adapter: Path | None = None,
+) -> None:
     """Free the weights that this training mode changes and freeze all others; adapters are put in, drawn from the seed.
 
-    `layer` makes the adapter of a linear layer.
+    `layer` makes the adapter of a linear layer; `adapter` is a folder with adapters to begin with.
 
     Raises:
         ValueError: the model has adapters already, or no layer has a name that `config.lora.targets` describes.
     """
     torch.manual_seed(config.seed)
-    if config.adapts:
+    if adapter is not None:
+        load_adapter(model, adapter, layer)
+    elif config.adapts:
         inject(model, config.lora, layer)
     else:
         model.requires_grad_(config.training_mode == "full")

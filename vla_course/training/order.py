@@ -20,16 +20,29 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.batch_size < 1:
-            raise ValueError(f"want samples and a batch size above zero, got {self.samples} and {self.batch_size}")
+            raise ValueError(
+                f"want samples and a batch size above zero, got {self.samples} and {self.batch_size}"
+            )
 
     def batch(self, number: int) -> Int[np.ndarray, " B"]:
         """The samples of one batch, the first of which is batch 0; where an epoch ends within it, the next begins."""
         places = np.arange(number * self.batch_size, (number + 1) * self.batch_size)
         epochs, within = np.divmod(places, self.samples)
-        return np.concatenate([_permutation(self.seed, int(epoch), self.samples)[within[epochs == epoch]] for epoch in np.unique(epochs)])
+        return np.concatenate(
+            [
+                _permutation(self.seed, int(epoch), self.samples)[within[epochs == epoch]]
+                for epoch in np.unique(epochs)
+            ]
+        )
+
+    def used(self, batches: int) -> Int[np.ndarray, " used"]:
+        """The samples that so many batches see at all, in order."""
+        if batches * self.batch_size >= self.samples:
+            return np.arange(self.samples)
+        return np.unique(np.concatenate([self.batch(number) for number in range(batches)]))
 
     def rng(self, number: int) -> np.random.Generator:
-        """Random numbers for what is done to the images of one batch, the same whenever it is asked for."""
+        """Random numbers for what is done to the pictures of one batch, the same whenever they are asked for."""
         return np.random.default_rng([self.seed, 1, number])
 
 

@@ -28,8 +28,11 @@ class FineTuned:
 
     model: OpenVLAForActionPrediction
     config: TrainConfig
-    key: str
-    """The data set whose actions it speaks."""
+
+    @property
+    def key(self) -> str:
+        """The data set whose actions it speaks."""
+        return str(self.config.dataset_key)
 
 
 def is_run(folder: str | Path) -> bool:
@@ -50,7 +53,9 @@ def read_config(folder: str | Path) -> TrainConfig:
         SettingsError: its config.yaml does not fit this version.
     """
     if not is_run(folder):
-        raise FileNotFoundError(f"{folder} holds no {CONFIG}: want the folder of a run, as `vla-course train` makes it")
+        raise FileNotFoundError(
+            f"{folder} holds no {CONFIG}: want the folder of a run, as `vla-course train` makes it"
+        )
     return read_settings(TrainConfig, file=Path(folder) / CONFIG)
 
 
@@ -131,7 +136,9 @@ def load_run(folder: str | Path, layer: Layer = LoRALinear) -> FineTuned:
     """
     folder, config = Path(folder), read_config(folder)
     if not (folder / STATISTICS).exists():
-        raise FileNotFoundError(f"{folder} holds a run that has not ended: `vla-course train` with its settings goes on")
+        raise FileNotFoundError(
+            f"{folder} holds a run that has not ended: `vla-course train` with its settings goes on"
+        )
     statistics = json.loads((folder / STATISTICS).read_text(encoding="utf-8"))
     if config.adapts:
         model = base_model(config)
@@ -139,4 +146,4 @@ def load_run(folder: str | Path, layer: Layer = LoRALinear) -> FineTuned:
         tell_data(model, statistics, config.state_dim or 0)
     else:
         model = load_vla(config.scale, path=folder)
-    return FineTuned(model.eval(), config, next(iter(statistics)))
+    return FineTuned(model.eval(), config)

@@ -15,7 +15,9 @@ def warmup_cosine(step: int, warmup: int, total: int, peak: float) -> float:
     Source: Loshchilov and Hutter, *SGDR: Stochastic gradient descent with warm restarts*, 2017, equation 5.
     """
     if not 0 <= warmup < total or step < 0:
-        raise ValueError(f"want step ≥ 0 and 0 ≤ warmup < total, got step {step}, warmup {warmup}, total {total}")
+        raise ValueError(
+            f"want step ≥ 0 and 0 ≤ warmup < total, got step {step}, warmup {warmup}, total {total}"
+        )
     if step < warmup:
         return peak * (step + 1) / warmup
     share = min(1.0, (step - warmup) / (total - warmup))

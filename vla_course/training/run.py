@@ -1,0 +1,133 @@
+"""One fine-tuning from its settings: data and model are brought together, something learns, the run's folder keeps it."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vla_course.adapters.lora import LoRALinear
+from vla_course.data.augmentation import AugmentationConfig
+from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.samples import DemonstrationSamples
+from vla_course.data.splits import split_by_episode
+from vla_course.data.statistics import dataset_statistics
+from vla_course.openvla.model import OpenVLAForActionPrediction
+from vla_course.training.config import TrainConfig
+from vla_course.training.fine_tuning import Loss, Schedule, Watch, fine_tune
+from vla_course.training.frozen_features import Samples, gigabytes, look_once
+from vla_course.training.losses import action_token_loss
+from vla_course.training.modes import Layer, learning_count, prepare, towers_are_frozen
+from vla_course.training.order import Order
+from vla_course.training.run_folder import base_model, first_adapter, save_learned, tell_data, write_config
+from vla_course.training.schedule import warmup_cosine
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model, what it will learn from, and settings in which nothing is left open."""
+
+    model: OpenVLAForActionPrediction
+    samples: Samples
+    validation: Samples | None
+    config: TrainConfig
+
+    def __str__(self) -> str:
+        """What learns from what, in one line."""
+        learns, of = learning_count(self.model)
+        kept = "" if isinstance(self.samples, DemonstrationSamples) else ", each picture looked at once"
+        return f"{self.config.training_mode}: {learns:,} of {of:,} numbers learn from {len(self.samples):,} frames{kept}"
+
+
+def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
+    """Load model and data, check that they fit, and decide what learns; `layer` makes the adapter of a linear layer.
+
+    Raises:
+        FileNotFoundError: there is no such data set, model or run.
+        ValueError: the data are damaged, or do not fit the settings; the message says what to change.
+        RuntimeError: the machine cannot run a model of this scale.
+    """
+    dataset = LeRobotDataset(config.data, camera=config.camera_names[0] if config.camera_names else None)
+    config = _completed(config, dataset)
+    model = base_model(config)
+    assert config.dataset_key is not None and config.state_dim is not None
+    tell_data(model, dataset_statistics(dataset.tracks(), config.dataset_key), config.state_dim)
+    prepare(model, config, layer=layer, adapter=first_adapter(config))
+    left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
+    samples = _samples(model, dataset, config, ~left_out)
+    validation = _samples(model, dataset, config, left_out) if left_out.any() else None
+    return Prepared(model, _looked_at(model, samples, config), validation, config)
+
+
+def train(
+    run: Prepared,
+    *,
+    schedule: Schedule = warmup_cosine,
+    loss: Loss = action_token_loss,
+    watch: Watch | None = None,
+    progress: bool = True,
+) -> Path:
+    """Fine-tune to the end and write what was learned; returns the run's folder. A run that was broken off goes on.
+
+    Raises:
+        ValueError: the folder holds a run with other settings.
+        OSError: what was learned could not be written; the checkpoint is there, and the same command goes on.
+    """
+    options = {"schedule": schedule, "loss": loss, "watch": watch, "progress": progress}
+    write_config(run.config)
+    fine_tune(run.model, run.samples, run.config, validation=run.validation, **options)  # type: ignore[arg-type]
+    save_learned(run.model.eval(), run.config)
+    return Path(run.config.out)
+
+
+def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
+    """The settings with everything filled in that the data decide."""
+    cameras = tuple(
+        name.removeprefix("observation.images.") for name in dataset.features if ".images." in name
+    )
+    states, actions = (int(dataset.features[name]["shape"][0]) for name in ("observation.state", "action"))
+    if config.state_dim not in (None, 0, states):
+        raise ValueError(
+            f"state_dim: {config.data} has states of {states} numbers, not {config.state_dim} (0 for none)"
+        )
+    if config.action_dim not in (None, actions):
+        raise ValueError(
+            f"action_dim: {config.data} has actions of {actions} numbers, not {config.action_dim}"
+        )
+    return replace(
+        config,
+        dataset_key=config.dataset_key or Path(config.data).resolve().name,
+        camera_names=config.camera_names or cameras,
+        state_dim=states if config.state_dim is None else config.state_dim,
+        action_dim=actions,
+    )
+
+
+def _samples(
+    model: OpenVLAForActionPrediction, dataset: LeRobotDataset, config: TrainConfig, chosen: np.ndarray
+) -> DemonstrationSamples:
+    assert config.dataset_key is not None
+    augmentation = AugmentationConfig() if config.augment else None
+    frames = np.flatnonzero(chosen)
+    return DemonstrationSamples(model, dataset, config.dataset_key, frames=frames, augmentation=augmentation)
+
+
+def _looked_at(
+    model: OpenVLAForActionPrediction, samples: DemonstrationSamples, config: TrainConfig
+) -> Samples:
+    """The samples with the frozen towers' features in place of their pictures, where that is wanted and changes nothing."""
+    same = towers_are_frozen(model) and not config.augment
+    together = config.batch_size * int(os.environ.get("WORLD_SIZE", 1))  # processes take shares of one batch
+    used = Order(len(samples), together, config.seed).used(config.steps * config.gradient_accumulation)
+    needed = gigabytes(model, len(used))
+    if config.cache_features and not same:
+        raise ValueError(
+            f"cache_features: in this run the eyes learn too (lora.targets={config.lora.targets}), and see something else "
+            "after every step"
+        )
+    if config.cache_features and needed > config.cache_gb:
+        raise ValueError(
+            f"cache_features: the features take {needed:.1f} GB; set cache_gb={needed + 0.1:.1f} or more"
+        )
+    wanted = same and needed <= config.cache_gb if config.cache_features is None else config.cache_features
+    return look_once(model, samples, used) if wanted else samples
