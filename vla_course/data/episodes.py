@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -15,6 +15,7 @@ Options = Mapping[str, Any] | Callable[[int], Mapping[str, Any]]
 """What is pinned at `reset`: the same for all starts, or a function of the seed."""
 
 
+@runtime_checkable
 class Expert(Protocol):
     """Knows what to do in the environment's present state."""
 

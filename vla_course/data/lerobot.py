@@ -24,6 +24,7 @@ from vla_course.data.frames import encode_frames, join_videos, read_frames, vide
 from vla_course.data.statistics import aggregate_statistics, feature_statistics
 
 RECORDING = "recording"
+MB = 2**20
 
 
 @dataclass(frozen=True)
@@ -417,7 +418,7 @@ class LeRobotWriter:
         for row in rows:
             video = _file(self._folder, schema.VIDEO, _where(row), image_key)
             more = video.stat().st_size if video.exists() else 0
-            if group and size + more > schema.VIDEO_FILE_MB * 2**20:
+            if group and size + more > schema.VIDEO_FILE_MB * MB:
                 yield group
                 group, size = [], 0
             group.append(row)

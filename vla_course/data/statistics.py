@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -15,6 +15,7 @@ HAND = 7
 """Numbers that move one hand: three of the place, three of the turn, and the grip."""
 
 
+@runtime_checkable
 class Recorded(Protocol):
     """Anything that has states and actions: an episode."""
 
@@ -30,7 +31,7 @@ class Recorded(Protocol):
 
 
 def action_quantiles(
-    episodes: Sequence[Float[np.ndarray, "T A"]],
+    episodes: Sequence[Float[np.ndarray, "_ A"]],
 ) -> tuple[Float[np.ndarray, " A"], Float[np.ndarray, " A"]]:
     """The 1 % and the 99 % quantile of each action dimension over all frames.
 
