@@ -1,0 +1,122 @@
+"""Settings: what comes later wins, and what does not fit is one line that says what and where."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from vla_course.settings import SettingsError, keys, presets, read_settings, to_yaml
+from vla_course.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Part:
+    rank: int = 8
+    names: tuple[str, ...] = ("a",)
+
+
+@dataclass(frozen=True)
+class Whole:
+    data: str
+    mode: Literal["lora", "full"] = "lora"
+    learning_rate: float = 1e-3
+    state_dim: int | None = None
+    quick: bool = False
+    part: Part = field(default_factory=Part)
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise ValueError("learning_rate: want a number above zero")
+
+
+def write(folder, text: str) -> str:
+    (folder / "settings.yaml").write_text(text, encoding="utf-8")
+    return str(folder / "settings.yaml")
+
+
+def test_later_wins(tmp_path):
+    path = write(tmp_path, "data: here\nlearning_rate: 5e-4\npart:\n  rank: 4\n")
+    found = read_settings(Whole, file=path, overrides=["learning_rate=2e-4", "part.names=[b,c]"])
+    assert found == Whole("here", learning_rate=2e-4, part=Part(4, ("b", "c")))
+
+
+def test_settings_survive_a_file(tmp_path):
+    settings = Whole("there", "full", 0.3, 14, True, Part(2, ("x", "y")))
+    assert read_settings(Whole, file=write(tmp_path, to_yaml(settings))) == settings
+    assert list(keys(Whole)) == [
+        "data", "mode", "learning_rate", "state_dim", "quick", "part", "part.rank", "part.names",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "data is not set, and has no default: give data=…"),
+        (["learnin_rate=3"], "learnin_rate=3: learnin_rate is no setting: did you mean learning_rate?"),
+        (["part.rnk=3"], "part.rnk=3: part.rnk is no setting: did you mean part.rank?"),
+        (["rank=3"], "rank=3: rank is no setting: did you mean part.rank?"),
+        (["zebra=3"], "zebra=3: zebra is no setting"),
+        (["state_dim=1.5"], "state_dim=1.5: state_dim: Value '1.5' of type 'float' could not be converted"),
+        (["quick=maybe"], "quick=maybe: quick: Value 'maybe' is not a valid bool"),
+        (["mode=qlora"], "mode=qlora: mode: Invalid value 'qlora', expected one of ['lora', 'full']"),
+        (["part.names=b"], "part.names=b: part.names: want a list, like [front] or [front,wrist]"),
+        (["part=3"], "part=3: "),
+        (["rank"], "'rank': a setting is written key=value, like learning_rate=5e-4"),
+        (["part.names=[a"], "'part.names=[a': the value cannot be read"),
+        (["data=x", "learning_rate=0"], "learning_rate: want a number above zero"),
+        (["data=${nothing}"], "Interpolation key 'nothing' not found"),
+    ],
+)
+def test_a_word_that_does_not_fit(words, message):
+    with pytest.raises(SettingsError) as error:
+        read_settings(Whole, overrides=words)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: x\nlearnin_rate: 3", "{path}: learnin_rate is no setting: did you mean learning_rate?"),
+        ("data: x\npart:\n  rank: four", "{path}: part.rank: Value 'four' of type 'str' could not be"),
+        ("data: x\n mode: full", "{path}, line 2: no YAML: mapping values are not allowed"),
+        ("- 1\n- 2", "{path}: want lines like `learning_rate: 5e-4`"),
+        ("", "data is not set"),
+    ],
+)
+def test_a_file_that_does_not_fit(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(SettingsError) as error:
+        read_settings(Whole, file=path)
+    assert str(error.value).startswith(message.format(path=path)) and "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml cannot be read: No such file"):
+        read_settings(Whole, file=tmp_path / "nowhere.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"binary\.yaml is no text"):
+        read_settings(Whole, file=tmp_path / "binary.yaml")
+
+
+def test_every_preset_fits_and_is_what_its_name_says():
+    found = {
+        name: read_settings(TrainConfig, preset=name, overrides=["data=a", "out=b"]) for name in presets()
+    }
+    assert set(found) == {
+        f"finetune-{kind}" for kind in ("quick", "standard", "full", "lora", "memory-efficient")
+    }
+    assert {name for name, one in found.items() if one.training_mode == "full"} == {"finetune-full"}
+    lean = found["finetune-memory-efficient"]
+    assert lean.bits == 4 and lean.gradient_checkpointing
+    assert all(4 <= one.lora.rank <= 8 for one in found.values() if one.adapts)
+    assert [name for name, one in found.items() if one.gradient_checkpointing] == [
+        "finetune-memory-efficient"
+    ]
+
+
+def test_a_preset_that_is_not_there_and_one_that_is_near():
+    with pytest.raises(
+        SettingsError,
+        match=r"no preset 'finetune-lor' \(there are finetune-full, .*\): did you mean finetune-lora\?",
+    ):
+        read_settings(TrainConfig, preset="finetune-lor")
