@@ -28,6 +28,8 @@ FLOORS = (
     {"imitation", "rl"},
     {
         "evaluate",
+        "evaluation",
+        "robustness",
         "plots",
         "video",
         "widgets",

@@ -35,8 +35,8 @@ class PictureChange(gymnasium.Wrapper[Any, np.ndarray, Any, np.ndarray], RecordC
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], Any, bool, bool, dict[str, Any]]:
         """One step."""
-        observation, *rest = self.env.step(action)
-        return (self._changed(observation), *rest)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._changed(observation), reward, terminated, truncated, info
 
     def _changed(self, observation: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -50,11 +50,13 @@ def add_noise(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Gaussian noise of this standard deviation, in the 255 steps of a colour, on every pixel of its own."""
     noisy = picture + spread * rng.standard_normal(picture.shape, dtype=np.float32)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    clipped: UInt8[np.ndarray, "H W 3"] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return clipped
 
 
 def dim(
     picture: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator, brightness: float
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The same picture in less light."""
-    return np.rint(brightness * picture).astype(np.uint8)
+    darker: UInt8[np.ndarray, "H W 3"] = np.rint(brightness * picture).astype(np.uint8)
+    return darker

@@ -25,7 +25,7 @@ class GarmentMoved(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs)
     square of the usual starts, at least `distance_m` away from where it lies. The place follows from the seed of the episode.
     """
 
-    def __init__(self, env: Env, at_step: int = 16, distance_m: float = 0.04) -> None:
+    def __init__(self, env: Env, at_step: int = 10, distance_m: float = 0.04) -> None:
         """Raises: TypeError if there is no FoldingEnv inside `env`; ValueError for a distance that no place of the square has."""
         RecordConstructorArgs.__init__(self, at_step=at_step, distance_m=distance_m)
         gymnasium.Wrapper.__init__(self, env)

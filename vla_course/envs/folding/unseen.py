@@ -73,7 +73,8 @@ def _squares(size: int) -> Float[np.ndarray, "R C 3"]:
     """Large squares of two tints, hardly the cloth's own colour."""
     rows, columns = np.indices((size, size)) // (size // 6) % 2
     dark = np.where(rows ^ columns, 0.25, 1.0)
-    return dark[..., None] * np.array([1.0, 0.8, 0.55])
+    tinted: Float[np.ndarray, "R C 3"] = dark[..., None] * np.array([1.0, 0.8, 0.55])
+    return tinted
 
 
 def _checks(light: Point, dark: Point, size: int = 64) -> UInt8[np.ndarray, "R C 3"]:

@@ -1,0 +1,251 @@
+"""Many episodes by several processes, told apart by their hashes, kept, filmed, and played again."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from vla_course.evaluate import Episode, Evaluation, bootstrap_interval
+from vla_course.evaluation.assembly import make_env, make_policy, trials
+from vla_course.evaluation.closed_loop import crew, film, play_all
+from vla_course.evaluation.config import EvaluationConfig
+from vla_course.evaluation.episodes import Trial, action_change, best_and_worst, play
+from vla_course.evaluation.record import EvaluationRecord, gain, read, write
+from vla_course.evaluation.run import evaluate_policy, verify
+from vla_course.policies.expert import ExpertPolicy
+
+EXPERT = EvaluationConfig(policy="expert", episodes=3, workers=0)
+
+
+class Walk(gymnasium.Env):
+    """A walk on a line from a place drawn by the seed; beyond 3 it is a success."""
+
+    observation_space = spaces.Dict({"place": spaces.Box(-10, 10, (1,), np.float32)})
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012
+    render_mode = "rgb_array"
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = float(self.np_random.uniform(-2, 2)) + (options or {}).get("shift", 0.0)
+        return self._seen(), self._info()
+
+    def step(self, action):
+        self.place += float(action[0])
+        return self._seen(), self.place, self.place > 3, False, self._info()
+
+    def render(self):
+        return np.full((16, 16, 3), int(40 + 20 * self.place) % 256, np.uint8)
+
+    def _seen(self):
+        return {"place": np.array([self.place], np.float32)}
+
+    def _info(self):
+        return {
+            "instruction": "walk right",
+            "is_success": self.place > 3,
+            "fold_error_m": abs(3 - self.place),
+        }
+
+
+class Walker:
+    """Walks to the right, unless it is told otherwise, and counts its steps to find out who was reset."""
+
+    def __init__(self, env, speed=0.5):
+        self.speed, self.steps = speed, 0
+
+    def act(self, observations):
+        self.steps += 1
+        sign = 1 if observations["instruction"] == ["walk right"] else -1
+        return np.array([[[sign * self.speed / self.steps**0.1]]])
+
+    def reset(self, mask):
+        self.steps = 0
+
+
+STARTS = [Trial(seed) for seed in range(6)]
+
+
+def test_an_episode_is_the_same_in_this_process_and_in_two_others():
+    with crew(Walk, Walker, 0) as ask:
+        here = play_all(ask, STARTS, max_steps=8)
+    seen = []
+    with crew(Walk, lambda env: Walker(env), 2) as ask:
+        there = play_all(
+            ask, STARTS, max_steps=8, progress=lambda done, total, episode: seen.append((done, total))
+        )
+        with pytest.raises(TypeError, match="unsupported operand") as broken:
+            play_all(ask, [Trial(4, options={"shift": "far"})])
+    assert here == there and [episode.seed for episode in there.episodes] == list(range(6))
+    assert len({episode.sha256 for episode in here.episodes}) == 6
+    assert seen == [(k, 6) for k in range(1, 7)]
+    assert broken.value.__notes__ == ["in the episode of seed 4"]
+
+
+def test_what_is_pinned_said_or_done_otherwise_is_another_episode():
+    env = Walk()
+    plain = play(env, Walker(env), Trial(1), 8)
+    assert plain == play(env, Walker(env), Trial(1), 8) and plain.success
+    others = [
+        play(env, Walker(env, 0.4), Trial(1), 8),
+        play(env, Walker(env), Trial(1, "walk left"), 8),
+        play(env, Walker(env), Trial(1, options={"shift": 0.1}), 8),
+        play(env, Walker(env), Trial(1), 2),
+    ]
+    assert len({episode.sha256 for episode in [plain, *others]}) == 5
+    assert others[1].instruction == "walk left" and not others[1].success and others[1].steps == 8
+
+
+def test_a_film_has_a_picture_of_every_moment():
+    with crew(Walk, Walker, 0) as ask:
+        ((episode, frames, fps),) = film(ask, [Trial(2)])
+    assert frames.shape == (episode.steps + 1, 16, 16, 3) and fps == 5
+
+
+def test_no_films_of_what_does_not_draw():
+    env = Walk()
+    env.render_mode = None
+    with crew(lambda: env, Walker, 0) as ask, pytest.raises(ValueError, match="rgb_array"):
+        film(ask, [Trial(2)])
+    with crew(Walk, Walker, 0) as ask, pytest.raises(ValueError, match="at least one"):
+        play_all(ask, [])
+
+
+def test_smoothness_and_ranks_by_hand():
+    assert action_change(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]])) == pytest.approx((5 / 4) ** 0.5)
+    assert action_change(np.ones((1, 3))) == 0.0
+    row = Episode(0, "fold", False, False, "", "", 40, fold_error_m=0.2)
+    good, quick = (
+        replace(row, seed=1, success=True, fold_error_m=0.01),
+        replace(row, seed=2, fold_error_m=0.1),
+    )
+    assert best_and_worst((row, good, quick)) == (good, row)
+    assert best_and_worst((quick, row)) == (quick, row)
+
+
+def test_a_record_is_kept_filmed_and_verified(tmp_path):
+    path = tmp_path / "walk.json"
+    makers = {"make_env": Walk, "make_policy": Walker}
+    config = EvaluationConfig(policy="walker", episodes=4, workers=0, max_steps=6, label="walks")
+    record = evaluate_policy(config, path, **makers)
+    assert read(path) == record and record.config.name == "walks"
+    for spot in record.films.values():
+        assert (tmp_path / spot.file).stat().st_size > 500
+    best, worst = best_and_worst(record.evaluation.episodes)
+    assert {name: spot.seed for name, spot in record.films.items()} == {
+        "best": best.seed,
+        "worst": worst.seed,
+    }
+    content = json.loads(path.read_text())
+    assert content["success"]["wilson_95"] == list(record.evaluation.interval)
+    assert content["revision"] and content["versions"]["numpy"] == np.__version__ and content["seconds"] >= 0
+
+    again = verify(path, 0.5, **makers)
+    assert again.passed and again.seeds == (0, 3) and not again.changed
+    assert str(again) == "2 of 2 episodes are the same, step by step"
+    other = verify(path, 1.0, make_env=Walk, make_policy=partial(Walker, speed=0.4))
+    assert not other.passed and other.differing == (0, 1, 2, 3) and "0, 1, 2, 3 are not" in str(other)
+    content["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(content))
+    assert verify(path, 0.1, **makers).changed == ("numpy",)
+    with pytest.raises(ValueError, match="share"):
+        verify(path, 0.0, **makers)
+
+
+def test_damaged_records_say_what_is_wrong(tmp_path):
+    path = tmp_path / "x.json"
+    write(EvaluationRecord(EXPERT, Evaluation((Episode(0, "fold", True, True, "", "", 9),))), path)
+    content = json.loads(path.read_text())
+    damaged = {
+        "no JSON": path.read_text()[:-40],
+        "no evaluation": json.dumps({"kind": "something"}),
+        "does not fit": json.dumps({**content, "config": {"polcy": "nano"}}),
+        "contradicts itself": json.dumps({**content, "success": {"successes": 0}}),
+    }
+    for message, text in damaged.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read(path)
+    with pytest.raises(ValueError, match=r"\.json"):
+        evaluate_policy(EXPERT, tmp_path / "x.txt")
+
+
+def record_of(label, successes, seeds=None) -> EvaluationRecord:
+    episodes = tuple(
+        Episode(seed, "fold", bool(won), bool(won), "", "", 9)
+        for seed, won in zip(seeds or range(len(successes)), successes, strict=True)
+    )
+    return EvaluationRecord(replace(EXPERT, label=label, episodes=len(episodes)), Evaluation(episodes))
+
+
+def test_a_gain_is_counted_start_by_start():
+    found = gain(record_of("old", [1, 0, 0, 0] * 25), record_of("new", [0, 1, 1, 0] * 25))
+    assert (found.won, found.lost, found.mean) == (50, 25, 0.25) and found.certain
+    assert found.interval[0] == pytest.approx(0.25 - 1.96 * np.sqrt(0.75 - 0.0625) / 10, abs=0.015)
+    assert str(found).startswith("+25 points (+")
+    same = gain(record_of("old", [1, 0]), record_of("new", [0, 1]), interval=lambda *_: (-0.5, 0.5))
+    assert not same.certain and same.interval == (-0.5, 0.5)
+    with pytest.raises(ValueError, match="same starts"):
+        gain(record_of("old", [1, 0]), record_of("new", [1, 0], seeds=[4, 5]))
+
+
+def test_the_bootstrap_of_a_mean():
+    values = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    low, high = bootstrap_interval(values)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
+    assert bootstrap_interval(np.ones(5)) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="at least one"):
+        bootstrap_interval(np.zeros(0))
+
+
+def test_the_expert_folds_in_joints_and_in_hand_steps():
+    for config in (EXPERT, replace(EXPERT, action="end_effector")):
+        env = make_env(config)
+        policy = make_policy(config, env)
+        assert isinstance(policy, ExpertPolicy)
+        episode = play(env, policy, trials(config)[0])
+        assert (
+            episode.success
+            and episode.fold_error_m < 0.025
+            and episode.instruction == "fold the towel in half"
+        )
+        with pytest.raises(ValueError, match="its own environment only"):
+            policy.act({"instruction": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"action": "feet"}, "action 'feet'"),
+        ({"words": "loud"}, "words 'loud'"),
+        ({"test": "rain"}, "test 'rain'"),
+        ({"episodes": 0}, "episodes is 1 or more"),
+        ({"workers": -1}, "workers is 0 or more"),
+        ({"env": "Tabletop-v0", "test": "light"}, "not for the tabletop"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        EvaluationConfig(**wrong)
+
+
+def test_what_cannot_be_found_or_does_not_fit_says_so():
+    with pytest.raises(ValueError, match="unknown environment"):
+        make_env(EvaluationConfig(env="FoldHat-v0"))
+    config = EvaluationConfig(policy="runs/nowhere", action="own")
+    with pytest.raises(FileNotFoundError, match="neither 'expert' nor 'nano'"):
+        make_policy(config, make_env(config))
+
+
+def test_auto_is_the_way_that_fits():
+    ways = {("expert", "FoldTowel-v0"): "own", ("nano", "FoldTowel-v0"): "right_hand"}
+    ways |= {("runs/x/", "FoldTowel-v0"): "end_effector", ("nano", "vla_course/Tabletop-v0"): "own"}
+    for (policy, env), way in ways.items():
+        assert EvaluationConfig(policy=policy, env=env).moves == way
+    assert EvaluationConfig(policy="nano", action="left_hand").moves == "left_hand"
+    assert EvaluationConfig(policy="runs/x/").name == "x"

@@ -1,0 +1,117 @@
+"""What an EvaluationConfig describes, put together: the environment, the policy, the starts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
+from vla_course.envs.tabletop.config import UNSEEN_PHRASING
+from vla_course.envs.vector import known_spec
+from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
+from vla_course.evaluation.episodes import Env, Trial
+from vla_course.evaluation.language import instructions
+from vla_course.policy import Policy
+from vla_course.robustness import TESTS, reset_options
+
+if TYPE_CHECKING:
+    from vla_course.policies.folding import OneHandPolicy
+    from vla_course.policies.openvla import OpenVLAPolicy
+
+FILM_SIZE = (240, 320)
+STATE = "end_effector"
+
+
+def make_env(config: EvaluationConfig) -> Env:
+    """The environment as the policy meets it: what it sees, how it moves the robot, what the robustness test changes.
+
+    Raises:
+        ValueError: the environment is unknown, or one of its options.
+    """
+    test = TESTS[config.test]
+    options: dict[str, Any] = {"render_mode": "rgb_array", "render_size": FILM_SIZE, "observations": (STATE,)}
+    if config.policy != EXPERT:
+        options |= {"cameras": (config.camera,), "image_size": (config.image_size, config.image_size)}
+    options |= test.env_options | config.env_options
+    env: Env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **options)
+    if test.wrap is not None:
+        env = test.wrap(env)
+    if config.moves == "end_effector":
+        return EndEffectorAction(env, rate_hz=config.rate_hz)
+    if config.moves in ("left_hand", "right_hand"):
+        return SingleArmAction(env, config.moves.removesuffix("_hand"), rate_hz=config.rate_hz)
+    return env
+
+
+def make_policy(config: EvaluationConfig, env: Env) -> Policy:
+    """The policy for an environment of `make_env`.
+
+    Raises:
+        FileNotFoundError: its weights are not there.
+        ValueError: the model does not speak the environment's actions.
+    """
+    if config.policy == EXPERT:
+        from vla_course.policies.expert import ExpertPolicy
+
+        return ExpertPolicy(env)
+    policy = _model_policy(config)
+    wanted = (env.action_space.shape or (0,))[-1]
+    if policy.action_dim != wanted:
+        raise ValueError(
+            f"{config.name} says {policy.action_dim} numbers, and {config.env} with action={config.moves} takes {wanted}: "
+            "choose another action=, or another policy"
+        )
+    return policy
+
+
+def trials(config: EvaluationConfig) -> list[Trial]:
+    """A start for each seed, with what the condition pins and says there."""
+    if config.on_tabletop:
+        return _tabletop_trials(config)
+    pinned = [reset_options(config.test, seed) for seed in config.seeds]
+    if config.said == "own":
+        return [Trial(seed, None, options) for seed, options in zip(config.seeds, pinned, strict=True)]
+    env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **config.env_options)
+    said = instructions(env.get_wrapper_attr("instruction"), config.said, config.seeds)
+    env.close()
+    return [Trial(*trial) for trial in zip(config.seeds, said, pinned, strict=True)]
+
+
+def _tabletop_trials(config: EvaluationConfig) -> list[Trial]:
+    """The tabletop has instructions of its own for every table, right and wrong ones."""
+    pinned: dict[str, dict[str, Any] | None] = {
+        "own": None,
+        "paraphrase": {"split": UNSEEN_PHRASING},
+        "wrong": {"wrong_instruction": True},
+        "empty": None,
+    }
+    said = "" if config.said == "empty" else None
+    return [Trial(seed, said, pinned[config.said]) for seed in config.seeds]
+
+
+def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy | OneHandPolicy":
+    if config.policy != NANO and not Path(config.policy).is_dir():
+        raise FileNotFoundError(
+            f"policy {config.policy!r} is neither {EXPERT!r} nor {NANO!r}, and no folder of a run or a model"
+        )
+    # Imported here, so that workers that play the expert never wait for torch.
+    from vla_course.openvla.load import load_vla
+    from vla_course.policies.folding import OneHandPolicy, two_hand_policy
+    from vla_course.policies.openvla import tabletop_policy
+    from vla_course.training.run_folder import is_run, load_run
+
+    key, crop = config.unnorm_key, bool(config.center_crop)
+    if config.policy == NANO:
+        model = load_vla("nano")
+    elif is_run(config.policy):
+        run = load_run(config.policy)
+        model, key = run.model, key or run.key
+        crop = run.config.augment if config.center_crop is None else crop
+    else:
+        model = load_vla(path=config.policy)
+    model.eval()
+    if config.on_tabletop:
+        return tabletop_policy(model, camera=config.camera)
+    if config.moves in ("left_hand", "right_hand"):
+        return OneHandPolicy(model, config.moves.removesuffix("_hand"), camera=config.camera)
+    return two_hand_policy(model, camera=config.camera, unnorm_key=key, crop=crop)

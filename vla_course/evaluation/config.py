@@ -1,0 +1,97 @@
+"""What an evaluation is, in plain values that a file, a command line and a later check can say again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vla_course.envs.folding.sensors import check_known
+from vla_course.robustness import PLAIN, TESTS
+
+EXPERT, NANO = "expert", "nano"
+ACTIONS = ("auto", "own", "end_effector", "left_hand", "right_hand")
+WORDS = ("own", "paraphrase", "wrong", "empty")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Which policy acts where, from which starts, and under which condition.
+
+    Two evaluations with the same `env`, `episodes` and `first_seed` begin from the same starts, whatever else differs, so
+    they can be compared in pairs.
+
+    Raises:
+        ValueError: a value that may not be; the message names those that may.
+    """
+
+    policy: str = NANO
+    """"expert" (folding only), "nano" for the model that ships with the course, or the folder of a run or of a model."""
+    label: str = ""
+    """What reports call the policy; the name of `policy` where none is given."""
+    env: str = "FoldTowel-v0"
+    episodes: int = 100
+    first_seed: int = 0
+    """Starts are seeded first_seed, first_seed + 1, and so on. Demonstrations have other seeds."""
+    words: str = "own"
+    """What is said: the task's own words, a "paraphrase", another task's ("wrong"), or nothing ("empty")."""
+    test: str = PLAIN
+    """"none", or the name of a robustness test."""
+    action: str = "auto"
+    """How the robot is moved: "own" is the environment's way; "auto" is that for the expert, one hand for the nano, two for others."""
+    rate_hz: int = 5
+    """Actions a second, where hands are moved."""
+    camera: str = "close"
+    image_size: int = 84
+    """Height and width in pixels of what the policy sees: what its model looks at."""
+    unnorm_key: str | None = None
+    """The data set whose statistics turn the model's numbers into actions; None: the model's only one, or the tabletop's."""
+    center_crop: bool | None = None
+    """Whether the model sees the middle of the picture only, as after training on random crops; None: as the run says, else not."""
+    max_steps: int | None = None
+    workers: int | None = None
+    """Processes that play episodes at once; None: one for each core; 0: none but this one."""
+    env_options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the environment."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be evaluated."""
+        for name, known in (("action", ACTIONS), ("words", WORDS), ("test", tuple(TESTS))):
+            check_known(name, [getattr(self, name)], known)
+        for name, least in (("episodes", 1), ("first_seed", 0), ("rate_hz", 1), ("image_size", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {least} or more, not {getattr(self, name)}")
+        for name, least in (("workers", 0), ("max_steps", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {least} or more, not {value}")
+
+        if self.on_tabletop and (self.policy == EXPERT or self.test != PLAIN):
+            raise ValueError("the expert and the robustness tests are for folding, not for the tabletop")
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """One for each episode."""
+        return range(self.first_seed, self.first_seed + self.episodes)
+
+    @property
+    def moves(self) -> str:
+        """The way of acting that "auto" comes to."""
+        if self.action != "auto":
+            return self.action
+        if self.policy == EXPERT or self.on_tabletop:
+            return "own"
+        return "right_hand" if self.policy == NANO else "end_effector"
+
+    @property
+    def on_tabletop(self) -> bool:
+        """Whether this is the tabletop, not folding."""
+        return self.env.split("/")[-1].startswith("Tabletop")
+
+    @property
+    def said(self) -> str:
+        """The words in use: those of the test, if it changes them."""
+        return self.words if self.words != "own" else TESTS[self.test].words
+
+    @property
+    def name(self) -> str:
+        """What reports call the policy."""
+        return self.label or self.policy.rstrip("/").split("/")[-1]
