@@ -169,3 +169,28 @@ def test_each_record_names_the_program_that_made_it(record):
 def test_every_program_left_a_record():
     made_by = {results.load(record).command.split()[1] for record in RECORDS}
     assert made_by == {f"benchmarks/{program.name}" for program in PROGRAMS}
+
+
+def test_both_trainers_train_the_same_and_are_timed(tmp_path, monkeypatch):
+    """The benchmark's own pieces on a tiny model: as many adapted layers, the same loss at the first step."""
+    import peft
+
+    from vla_course.adapters.lora import adapters, inject
+    from vla_course.adapters.peft_format import peft_config
+
+    bench = importlib.import_module("fine_tuning")
+    monkeypatch.setattr(bench, "EPISODES", 2)
+    monkeypatch.setattr(bench, "FRAMES", 6)
+    dataset = bench.demonstrations(tmp_path / "set")
+    monkeypatch.setattr(bench, "load_vla", lambda name: nano())
+    words = ["data=a", "out=b", "batch_size=2", "steps=5", "warmup_steps=1"]
+    config = bench.read_settings(bench.TrainConfig, preset="finetune-standard", overrides=words)
+    ours, theirs = bench.model_for(dataset), bench.model_for(dataset)
+    samples = bench.samples_for(ours, dataset, config)
+    inject(ours, config.lora)
+    wrapped = peft.get_peft_model(theirs, peft_config(theirs, config.lora))
+    assert len(adapters(ours)) == len([name for name, _ in wrapped.named_parameters() if "lora_A" in name])
+    batch = samples.batch(bench.np.arange(3))
+    torch.testing.assert_close(ours(**batch).loss, wrapped(**batch).loss)
+    speeds = bench.their_speed(bench.model_for(dataset), samples, config, tmp_path / "theirs")
+    assert speeds > 0 and bench.batch_seconds(samples, config, 2) > 0

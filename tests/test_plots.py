@@ -60,3 +60,28 @@ def test_rates_stand_beside_one_another_whatever_is_missing_or_rounds():
         assert (np.abs(pixels - wanted).max(1) < 12).sum() > 30
     with pytest.raises(ValueError, match="at most 7 series"):
         plots.rates({"all": {str(k): (0.5, 0.4, 0.6) for k in range(8)}}, xlabel="%", alt="")
+
+
+def test_curves_show_what_was_measured_and_leave_out_the_rest():
+    lines = [{"step": k, "loss/bc": 3.0 / k, "policy/token_accuracy": 0.1 * k} for k in range(1, 9)]
+    lines[3]["validation/bc"] = lines[7]["validation/bc"] = 2.0
+    shown = plots.curves(lines)
+    (width, _), _ = size_and_colors(shown)
+    assert width > 500 and "steps" in shown.alt
+    pixels = np.asarray(Image.open(io.BytesIO(shown.data)).convert("RGB")).astype(int).reshape(-1, 3)
+    for color in plots.COLORS[:2]:  # the loss, and that of other episodes
+        wanted = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+        assert (np.abs(pixels - wanted).max(1) < 40).sum() > 50
+
+
+def test_live_curves_change_in_place(monkeypatch):
+    drawn = []
+
+    class Handle:
+        def update(self, picture) -> None:
+            drawn.append(picture)
+
+    monkeypatch.setattr(plots, "display", lambda picture, display_id: drawn.append(picture) or Handle())
+    live = plots.LiveCurves()
+    live([{"step": 1, "loss/bc": 2.0}, {"step": 2, "loss/bc": 1.0}])
+    assert len(drawn) == 2 and drawn[0].data != drawn[1].data

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from openvla_reference import nano
@@ -28,12 +29,13 @@ sys.path.insert(0, {tests!r})
 from test_training_fine_tuning import SETTINGS, train
 train({out!r}, **SETTINGS)
 """
-SETTINGS = dict(steps=60, save_every=4, log_every=4, batch_size=5, gradient_accumulation=2, warmup_steps=5)
+SETTINGS = dict(steps=32, save_every=4, log_every=2, batch_size=5, gradient_accumulation=2, warmup_steps=5)
 
 
 def train(out, samples=None, validation=None, layer=LoRALinear, **changes) -> torch.nn.Module:
     options = {name: changes.pop(name) for name in ("schedule", "loss") if name in changes}
-    defaults = dict(lora=LoRAConfig(rank=2, alpha=4, dropout=0.1), learning_rate=1e-2)
+    targets = r"(projector|language_model)\..*"
+    defaults = dict(lora=LoRAConfig(rank=2, alpha=4, dropout=0.1, targets=targets), learning_rate=1e-2)
     config = TrainConfig(data="none", out=str(out), **{**defaults, **changes})
     model = nano()
     prepare(model, config, layer=layer)
@@ -51,10 +53,10 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("mode", ["lora", "full", "head"])
 def test_it_learns(tmp_path, mode):
-    train(tmp_path, training_mode=mode, steps=40, log_every=1, warmup_steps=2, learning_rate=5e-3)
+    train(tmp_path, training_mode=mode, steps=20, log_every=1, warmup_steps=2, learning_rate=1e-2)
     lines = read_metrics(tmp_path)
-    assert [line["step"] for line in lines] == list(range(1, 41))
-    assert lines[-1]["loss/bc"] < 0.7 * lines[0]["loss/bc"]
+    assert [line["step"] for line in lines] == list(range(1, 21))
+    assert lines[-1]["loss/bc"] < 0.8 * lines[0]["loss/bc"]
     assert set(lines[0]) == {
         "step", "loss/bc", "policy/token_accuracy", "optimizer/lr", "optimizer/gradient_norm",
         "time/samples_per_second", "time/data_share",
@@ -65,14 +67,15 @@ def test_it_learns(tmp_path, mode):
 def test_a_run_that_is_killed_at_a_random_step_ends_with_the_same_weights(tmp_path):
     code = PROGRAM.format(tests=str(Path(__file__).parent), out=str(tmp_path / "killed"))
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
-    wanted = 4 * int.from_bytes(os.urandom(1), "big") // 256 + 1
+    random = np.random.default_rng()  # another step every time
+    wanted = random.integers(2, 10)
     while len(read_metrics(tmp_path / "killed")) < wanted and process.poll() is None:
         time.sleep(0.01)
-    time.sleep(int.from_bytes(os.urandom(1), "big") / 2550)
+    time.sleep(random.uniform(0, 0.1))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     kept = checkpoints.load(tmp_path / "killed")
-    assert kept is not None and 4 <= kept.step < 60
+    assert kept is not None and 4 <= kept.step < 32
     whole = train(tmp_path / "whole", **SETTINGS)
     gone_on = train(tmp_path / "killed", **SETTINGS)
     assert same(learned(gone_on), learned(whole))
@@ -151,7 +154,7 @@ def test_the_learners_own_schedule_and_layer_are_the_ones_that_run(tmp_path):
         return LoRALinear(base, config)
 
     train(tmp_path / "layer", layer=layer, steps=1, warmup_steps=0)
-    assert len(made) > 10
+    assert len(made) == 18  # 3 of the projector, 7 in each of two blocks, the head
 
 
 def test_episodes_that_are_not_trained_on_are_measured(tmp_path):

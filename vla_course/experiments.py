@@ -1,7 +1,9 @@
-"""The commands of an experiment: record demonstrations, fine-tune a model.
+"""The commands of an experiment: record demonstrations, fine-tune a model, say how well it acts.
 
 vla-course collect --env FoldTowel-v0 --out data/demos/towel episodes=50
 vla-course train --preset finetune-lora --data data/demos/towel --out runs/towel-lora steps=500
+vla-course eval runs/towel-lora --env FoldTowel-v0 --episodes 100 --json out.json
+vla-course eval --verify out.json
 
 Settings are fields of a dataclass; a preset, a file and `key=value` words change them, in this order.
 """
@@ -14,7 +16,7 @@ from vla_course import settings
 from vla_course.settings import SettingsError
 
 # What has a flag of its own, besides being a setting.
-FLAGS = {"collect": ("env",), "train": ("data", "out", "init_from")}
+FLAGS = {"collect": ("env",), "train": ("data", "out", "init_from"), "eval": ("policy", "env", "episodes")}
 
 
 def add_commands(commands: Any) -> None:
@@ -32,6 +34,17 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--data", help="the folder of a LeRobot data set")
     command.add_argument("--out", help="the run's folder; a run that was broken off goes on")
     command.add_argument("--init-from", help="a model or an earlier run to begin with")
+
+    command = _command(commands, "eval", "play episodes with a policy and count its successes", _eval)
+    command.add_argument("policy", nargs="?", help="a run's folder, a model's folder, nano or expert")
+    command.add_argument("--env", help="the environment, FoldTowel-v0 for example")
+    command.add_argument("--episodes", type=int, help="how many; both policies of a comparison need the same")
+    command.add_argument(
+        "--json", type=Path, help="where to write the record; films of best and worst lie beside it"
+    )
+    command.add_argument(
+        "--verify", type=Path, metavar="JSON", help="play a tenth of a record's episodes again"
+    )
 
 
 def _command(commands: Any, name: str, what: str, run: Any) -> argparse.ArgumentParser:
@@ -96,3 +109,47 @@ def _train(options: argparse.Namespace) -> int:
     train(run)
     print(f"{config.out}: done; `vla-course eval {config.out}` says how well it acts")
     return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from tqdm.auto import tqdm
+
+    from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
+    from vla_course.evaluation.run import evaluate_policy, verify
+
+    with tqdm(unit="episode", disable=None) as bar:
+
+        def count(done: int, of: int, _: Any) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        try:
+            if options.verify is not None:
+                verification = verify(options.verify, progress=count)
+                bar.close()
+                print(f"{options.verify}: {verification}")
+                return int(not verification.passed)
+            config = settings.read_settings(
+                EvaluationConfig,
+                file=options.config,
+                overrides=[*_of_the_run(options), *_overrides(options, "eval")],
+            )
+            if (
+                config.policy not in (EXPERT, NANO) and not Path(config.policy).is_dir()
+            ):  # before processes start
+                raise SettingsError(f"policy: {config.policy} is no folder; give one, or {NANO} or {EXPERT}")
+            record = evaluate_policy(config, options.json, progress=count)
+        except ValueError as error:  # policy, environment and settings that do not fit together
+            raise SettingsError(str(error)) from error
+    print(f"{config.name} on {config.env}: {record.evaluation} strict success")
+    return 0
+
+
+def _of_the_run(options: argparse.Namespace) -> list[str]:
+    """What a run's own settings say of how its model looks; words on the command line still win."""
+    from vla_course.training.run_folder import is_run, read_config
+
+    if options.policy is None or not is_run(options.policy):
+        return []
+    cameras = read_config(options.policy).camera_names
+    return [f"camera={name}" for name in cameras[:1]]

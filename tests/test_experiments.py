@@ -1,0 +1,132 @@
+"""`vla-course collect`, `train` and `eval`: one command after the other, and what is said when something does not fit."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from demonstration_sets import write_model, write_set
+
+from vla_course import cli
+from vla_course.evaluate import Episode, Evaluation
+from vla_course.evaluation import run as evaluation
+from vla_course.evaluation.record import EvaluationRecord
+from vla_course.training.run_folder import load_run, read_config
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_from_demonstrations_to_a_run(capsys, tmp_path):
+    write_set(tmp_path / "demos/towel")
+    write_model(tmp_path / "model")
+    (tmp_path / "mine.yaml").write_text("batch_size: 4\nsteps: 3\nwarmup_steps: 1\n")
+    words = [
+        "train",
+        "--preset",
+        "finetune-quick",
+        "steps=2",
+        "--config",
+        "mine.yaml",
+        "--data",
+        "demos/towel",
+    ]
+    assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=2"]) == 0
+    out = capsys.readouterr().out
+    assert "numbers learn from 24 frames, each picture looked at once" in out
+    config = read_config("runs/towel")
+    assert (config.steps, config.batch_size, config.lora.rank, config.lora.alpha) == (2, 4, 2, 8)
+    assert (config.camera_names, config.state_dim, config.dataset_key) == (("close",), 7, "towel")
+    model = load_run("runs/towel").model
+    picture = np.zeros((32, 32, 3), np.uint8)
+    assert model.predict_action(picture, "fold it", state=np.zeros(7)).shape == (3,)
+
+
+def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypatch):
+    asked = []
+
+    def evaluate_policy(config, path, progress):
+        asked.append((config, path))
+        episodes = tuple(
+            Episode(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(config.episodes)
+        )
+        for done, episode in enumerate(episodes, 1):
+            progress(done, len(episodes), episode)
+        return EvaluationRecord(config, Evaluation(episodes))
+
+    monkeypatch.setattr(evaluation, "evaluate_policy", evaluate_policy)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("data: d\nout: run\ncamera_names: [wrist]\n")
+    assert (
+        cli.main(
+            ["eval", "run", "--env", "FoldTowel-v0", "--episodes", "4", "--json", "out.json", "first_seed=7"]
+        )
+        == 0
+    )
+    ((config, path),) = asked
+    assert (config.policy, config.camera, config.episodes, config.first_seed) == ("run", "wrist", 4, 7)
+    assert str(path) == "out.json"
+    assert "run on FoldTowel-v0: 3/4 (30–95 %) strict success" in capsys.readouterr().out
+    cli.main(["eval", "run", "camera=close"])
+    assert asked[-1][0].camera == "close"
+
+
+def test_collect_asks_for_demonstrations(capsys, monkeypatch):
+    from vla_course.data import demonstrations
+
+    asked = []
+    monkeypatch.setattr(
+        demonstrations,
+        "make_demonstrations",
+        lambda config, root: asked.append((config, root)) or dict(tried=5, kept=4),
+    )
+    assert cli.main(["collect", "--env", "FoldTowel-v0", "--out", "demos/x", "episodes=4", "noise=0"]) == 0
+    ((config, root),) = asked
+    assert (config.env, config.episodes, config.noise, str(root)) == ("FoldTowel-v0", 4, 0.0, "demos/x")
+    assert "demos/x: 4 demonstrations (5 tried now)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train --preset finetune-lor --data a --out b", "no preset 'finetune-lor'"),
+        ("train --preset finetune-lora --out b", "data is not set, and has no default: give data=…"),
+        ("train --data nowhere --out b", "there is no data set in nowhere: meta/info.json is missing"),
+        ("train --data a --out b learnin_rate=3", "learnin_rate is no setting: did you mean learning_rate?"),
+        ("train --data a --out b steps=many", "steps=many: steps: Value 'many' of type 'str'"),
+        ("train --data a --out b lora.rank=0", "want rank ≥ 1"),
+        ("train --data a --out b training_mode=tiny", "expected one of ['lora', 'qlora', 'full', 'head']"),
+        ("train --steps 4", "there is no option --steps; a setting is written without dashes: steps=…"),
+        ("train --config nowhere.yaml", "nowhere.yaml cannot be read: No such file"),
+        ("collect --out a episode=4", "episode=4: episode is no setting: did you mean episodes?"),
+        ("collect --out a --env Fold", "unknown environment 'Fold'"),
+        ("eval nowhere", "policy: nowhere is no folder; give one, or nano or expert"),
+        ("eval nano episodes=none", "episodes=none: episodes: Value 'none'"),
+        ("eval nano --json out.txt", "written to a .json file"),
+        ("eval --verify nowhere.json", "nowhere.json"),
+        ("progress steps=4", "this command takes no 'steps=4'"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_and_exit_code_2(capsys, words, message):
+    assert cli.main(words.split()) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("vla-course: ") and message in said
+
+
+def test_help_names_the_presets_and_needs_no_torch():
+    code = (
+        "import sys, vla_course.cli as cli\n"
+        "try: cli.main(['train', '--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "finetune-memory-" in out and out.endswith("False\n")
+
+
+def test_the_record_can_be_played_again(capsys, monkeypatch):
+    found = evaluation.Verification((0, 5), (5,), ())
+    monkeypatch.setattr(evaluation, "verify", lambda path, progress: found)
+    assert cli.main(["eval", "--verify", "out.json"]) == 1
+    assert "1 of 2 episodes are the same" in capsys.readouterr().out
