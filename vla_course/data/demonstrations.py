@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 
 from vla_course.data.episodes import Episode, Expert, collect
 from vla_course.data.lerobot import LeRobotWriter
-from vla_course.data.statistics import grip_dimensions
+from vla_course.data.statistics import normalized_dimensions
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
 from vla_course.envs.folding.env import FoldingEnv
@@ -83,12 +84,12 @@ def noise_spread(config: CollectConfig, env: gymnasium.Env[Any, np.ndarray]) -> 
     """The noise of each dimension of an action: none on the grips, which are places, and none on the stage signal."""
     assert env.action_space.shape is not None
     spread = np.full(env.action_space.shape, config.noise)
-    spread[grip_dimensions(len(spread))] = 0.0
+    spread[~normalized_dimensions(len(spread))] = 0.0
     return spread
 
 
 def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bool = True) -> dict[str, int]:
-    """Record a LeRobot v3.0 set of good demonstrations under `root`; returns how many episodes were tried and kept.
+    """Record a LeRobot v3.0 set of good demonstrations under `root`; returns how many were tried now, and are kept in all.
 
     Stopped at any moment, even killed, it goes on from the last finished episode when it is called again. The set does not
     depend on the number of workers: seeds are counted up from the first, and episodes are kept in their order.
@@ -102,20 +103,23 @@ def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bo
     env.close()
     with LeRobotWriter(root, fps=fps, camera=config.camera, robot_type=config.env) as writer:
         first = writer.last_seed + 1 if writer.num_episodes else config.first_seed
-        tried, kept = 0, writer.num_episodes
-        with tqdm(total=config.episodes, initial=kept, unit="episode", disable=not progress) as bar:
-            episodes = _in_order(config, first)
+        before = kept = writer.num_episodes
+        failed = 0
+        with (
+            tqdm(total=config.episodes, initial=kept, unit="episode", disable=not progress) as bar,
+            closing(_in_order(config, first)) as episodes,
+        ):
             while kept < config.episodes:
                 episode = next(episodes)
-                tried += 1
                 if episode.success:
                     writer.add(episode)
                     kept += 1
                     bar.update()
-                bar.set_postfix(failed=tried - bar.n + bar.initial)
-            episodes.close()
+                else:
+                    failed += 1
+                    bar.set_postfix(failed=failed)
         writer.finalize()
-    return {"tried": tried, "kept": kept}
+    return {"tried": kept - before + failed, "kept": kept}
 
 
 def _in_order(config: CollectConfig, first: int) -> Generator[Episode, None, None]:
@@ -123,7 +127,10 @@ def _in_order(config: CollectConfig, first: int) -> Generator[Episode, None, Non
     workers = config.workers or os.cpu_count() or 1
     if workers == 1:
         _begin(config)
-        yield from map(_record, itertools.count(first))
+        try:
+            yield from map(_record, itertools.count(first))
+        finally:
+            _worker.pop("env").close()
         return
     # Spawned, because OpenGL does not survive a fork: whoever calls this may have drawn a picture already.
     with main_stays_here():

@@ -1,0 +1,89 @@
+"""One command records a set, on any number of processes the same, and goes on where it was stopped."""
+
+import numpy as np
+import pytest
+
+from vla_course.data import demonstrations
+from vla_course.data.demonstrations import CollectConfig, demonstration_env, make_demonstrations, noise_spread
+from vla_course.data.episodes import Episode
+from vla_course.data.lerobot import LeRobotDataset
+
+SMALL = CollectConfig(env="FoldTowel-v0", episodes=2, image_size=28, noise=0.05, workers=1)
+
+
+def test_a_set_of_towel_folds_that_two_processes_make_as_one_does(tmp_path):
+    alone = make_demonstrations(SMALL, tmp_path / "alone", progress=False)
+    assert alone["kept"] == 2 <= alone["tried"]
+    two = CollectConfig(**{**vars(SMALL), "workers": 2})
+    assert make_demonstrations(two, tmp_path / "two", progress=False) == alone
+    ours, theirs = LeRobotDataset(tmp_path / "alone"), LeRobotDataset(tmp_path / "two")
+    assert ours.info == theirs.info and (ours.num_episodes, ours.fps) == (2, 5)
+    assert ours.info["robot_type"] == "FoldTowel-v0"
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.seed == other.seed >= demonstrations.FIRST_SEED and one.success
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.actions, other.actions)
+
+
+def played(seeds: list[int], failing: tuple[int, ...] = (), stop_at: int | None = None):
+    """Stands in for robots: an episode for every seed, at once."""
+
+    def in_order(config, first):
+        seed = first
+        while True:
+            if seed == stop_at:
+                raise KeyboardInterrupt
+            seeds.append(seed)
+            random = np.random.default_rng(seed)
+            yield Episode(
+                random.integers(0, 256, (3, 28, 28, 3)).astype(np.uint8),
+                random.standard_normal((3, 14)).astype(np.float32),
+                random.uniform(-1, 1, (3, 14)).astype(np.float32),
+                "fold the towel",
+                seed not in failing,
+                seed,
+            )
+            seed += 1
+
+    return in_order
+
+
+def test_goes_on_after_the_last_good_episode_and_keeps_good_ones_only(tmp_path, monkeypatch):
+    config = CollectConfig(**{**vars(SMALL), "episodes": 5, "first_seed": 100})
+    asked: list[int] = []
+    monkeypatch.setattr(demonstrations, "_in_order", played(asked, failing=(101, 104), stop_at=103))
+    with pytest.raises(KeyboardInterrupt):
+        make_demonstrations(config, tmp_path, progress=False)
+    assert asked == [100, 101, 102]
+    monkeypatch.setattr(demonstrations, "_in_order", played(asked, failing=(101, 104)))
+    assert make_demonstrations(config, tmp_path, progress=False) == {"tried": 4, "kept": 5}
+    assert asked == [100, 101, 102, 103, 104, 105, 106]
+    assert [track.seed for track in LeRobotDataset(tmp_path).tracks()] == [100, 102, 103, 105, 106]
+    with pytest.raises(FileExistsError, match="is finished"):
+        make_demonstrations(config, tmp_path, progress=False)
+
+
+def test_grips_and_stage_signals_are_not_noised():
+    env, expert = demonstration_env(CollectConfig(env="FoldTowel-v0", image_size=28, stage_signal=True))
+    spread = noise_spread(CollectConfig(noise=0.2), env)
+    assert spread.tolist() == [0.2] * 6 + [0] + [0.2] * 6 + [0, 0]
+    env.reset(seed=0)
+    assert expert.act(None).shape == (15,)
+
+
+def test_the_tabletop_is_demonstrated_by_its_own_expert():
+    env, expert = demonstration_env(CollectConfig(env="Tabletop-v0", image_size=28))
+    observation, _ = env.reset(seed=0)
+    assert expert.act(observation).shape == (7,) and observation["image_close"].shape == (28, 28, 3)
+    assert noise_spread(CollectConfig(noise=0.1), env).tolist() == [0.1] * 6 + [0]
+
+
+def test_what_cannot_be_recorded_is_said_before_anything_is(tmp_path):
+    with pytest.raises(ValueError, match="unknown environment 'FoldSock-v0'"):
+        make_demonstrations(CollectConfig(env="FoldSock-v0"), tmp_path)
+    with pytest.raises(ValueError, match="unknown camera 'left'"):
+        make_demonstrations(CollectConfig(camera="left"), tmp_path)
+    for wrong in ({"episodes": 0}, {"noise": -1.0}, {"image_size": 0}, {"workers": 0}):
+        with pytest.raises(ValueError, match="want at least one"):
+            CollectConfig(**wrong)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,113 @@
+"""The folding expert in hand steps, and the state that its pupils are told."""
+
+import gymnasium
+import jaxtyping
+import numpy as np
+import pytest
+from episodes import folding_env, same
+
+from vla_course.control.inverse_kinematics import InverseKinematics
+from vla_course.control.rotations import matrix_from_rpy
+from vla_course.envs.end_effector import EndEffectorAction
+from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
+from vla_course.envs.robot import DOWNWARD, home_position, turn_from_home
+
+
+def hands(case: str = "towel", **options) -> EndEffectorAction:
+    return EndEffectorAction(folding_env(case), **{"rate_hz": 5, **options})
+
+
+def play(env: EndEffectorAction, seed: int, noise: float = 0.0) -> tuple[list[np.ndarray], dict]:
+    expert, luck = EndEffectorExpert(env), np.random.default_rng(seed)
+    env.reset(seed=seed)
+    actions, ended, info = [], False, {}
+    while not ended:
+        actions.append(expert.act())
+        spread = np.where(np.isin(np.arange(len(actions[-1])), (6, 13, 14)), 0, noise)
+        _, _, terminated, truncated, info = env.step(actions[-1] + spread * luck.standard_normal(len(spread)))
+        ended = terminated or truncated
+    return actions, info
+
+
+@pytest.mark.parametrize(("case", "most"), [("towel", 24), ("tshirt", 85)])
+def test_folds_in_fourteen_numbers_five_times_a_second(case, most):
+    actions, info = play(hands(case), seed=0)
+    assert info["is_success"] and len(actions) <= most
+    stacked = np.array(actions)
+    assert stacked.dtype == np.float32 and stacked.shape[1:] == (14,) and (np.abs(stacked) <= 1).all()
+
+
+def test_folds_at_other_rates_and_with_a_stage_signal():
+    actions, info = play(hands(rate_hz=10, stage_signal=True), seed=0)
+    assert info["is_success"]
+    assert np.array(actions).shape[1:] == (15,)
+    asked = np.array(actions)[:, 14]
+    assert set(asked.tolist()) == {0.0, 1.0}, "it says when the fold is good"
+
+
+def test_shows_the_way_back_when_it_is_pushed_off():
+    env = hands()
+    assert all(play(env, seed, noise=0.1)[1]["is_success"] for seed in (0, 1, 2))
+
+
+def test_asking_changes_nothing():
+    env, asked = hands(), hands()
+    folding = env.unwrapped
+    expert = EndEffectorExpert(asked)
+    env.reset(seed=4)
+    for _ in range(6):
+        before = folding.save()
+        action = expert.act()
+        after = folding.save()
+        np.testing.assert_array_equal(before.physics.integration, after.physics.integration)
+        assert same(before.rng, after.rng) and before.steps == after.steps and before.start is after.start
+        there, _, _, _, info = env.step(action)
+        folding.restore(before)
+        again, _, _, _, info_again = env.step(action)
+        assert same(there, again) and same(info, info_again)
+
+
+def test_speaks_to_hand_steps_only(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(TypeError, match="wrap the FoldingEnv in EndEffectorAction"):
+        EndEffectorExpert(folding_env("towel"))
+    with pytest.raises(TypeError, match="needs a FoldingEnv"):
+        EndEffectorExpert(EndEffectorAction(_NoGarment()))
+
+
+class _NoGarment(gymnasium.Env):
+    action_space = gymnasium.spaces.Box(-1, 1, (61,), np.float32)
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    control_hz = 20
+
+
+# --- the state
+
+
+def test_hands_are_where_they_are_turned_as_they_are_and_as_open_as_they_are():
+    env = folding_env("towel")
+    observation, _ = env.reset(seed=0, options={"joint_noise": 0})
+    state = observation["end_effector"]
+    assert state.shape == (14,) and state.dtype == np.float32
+    np.testing.assert_allclose(state.reshape(2, 7)[:, :3], observation["hand_position"], atol=1e-6)
+    np.testing.assert_allclose(state.reshape(2, 7)[:, 3:6], 0, atol=0.01)  # at home nothing is turned
+    np.testing.assert_allclose(state[[6, 13]], 1, atol=1e-6)
+
+    hand = EndEffectorAction(env, rate_hz=5)
+    action = np.zeros(14, np.float32)
+    action[[6, 13]] = -1, 1
+    action[5], action[7 + 3] = 1, -0.5  # left yaw, right roll, of 0.2 rad
+    for _ in range(3):
+        observation, *_ = hand.step(action)
+    state = observation["end_effector"].reshape(2, 7)
+    np.testing.assert_allclose(state[0, 3:6], [0, 0, 0.6], atol=0.06)
+    np.testing.assert_allclose(state[1, 3:6], [-0.3, 0, 0], atol=0.06)
+    np.testing.assert_allclose(state[:, 6], [0, 1], atol=0.02)
+
+
+def test_a_turn_is_counted_from_a_hand_that_points_down():
+    _, rotation = InverseKinematics().forward(home_position())
+    for facing in rotation:
+        np.testing.assert_allclose(turn_from_home(facing), 0, atol=0.002)
+    wanted = np.array([0.2, -0.4, 1.1])
+    np.testing.assert_allclose(turn_from_home(matrix_from_rpy(wanted) @ DOWNWARD), wanted, atol=1e-12)
