@@ -185,6 +185,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._sensors = self._state_sensors()
         for camera in cameras:
             self._sensors[f"image_{camera}"] = partial(self.picture, camera, image_size)
+        self._start: Start
         self._goal: Goal | None = None
         self.joint_target = home_position()
         self.previous_actions = np.zeros((HISTORY, 61), np.float32)
