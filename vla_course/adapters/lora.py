@@ -60,13 +60,11 @@ class LoRALinear(nn.Module):
     def forward(self, x: Float[torch.Tensor, "... inputs"]) -> Float[torch.Tensor, "... outputs"]:
         """The frozen layer's answer plus the scaled low-rank correction.
 
-        The correction is computed from `self.dropout(x)`, in the adapter's number type; the answer has the type of
-        `self.base_layer`'s.
+        The correction is computed from `self.dropout(x)`. A and B are float32; `.to(x.dtype)` makes them fit.
         """
         answer: torch.Tensor = self.base_layer(x)
-        read = F.linear(self.dropout(x).to(self.lora_A.dtype), self.lora_A)
-        correction = F.linear(read, self.lora_B)
-        return (answer + correction * self.scale).to(answer.dtype)
+        read = F.linear(self.dropout(x), self.lora_A.to(x.dtype))
+        return answer + F.linear(read, self.lora_B.to(x.dtype)) * self.scale
 
     def merged(self) -> Float[torch.Tensor, "outputs inputs"]:
         """One weight that gives the same answers with no adapter.
@@ -103,9 +101,9 @@ class LoRAConv2d(nn.Module):
     def forward(self, x: Float[torch.Tensor, "B C H W"]) -> Float[torch.Tensor, "B outputs rows columns"]:
         """The frozen layer's answer plus the scaled low-rank correction."""
         layer, answer = self.base_layer, self.base_layer(x)
-        x = self.dropout(x).to(self.lora_A.dtype)
-        read = F.conv2d(x, self.lora_A, None, layer.stride, layer.padding, layer.dilation)
-        return (answer + F.conv2d(read, self.lora_B) * self.scale).to(answer.dtype)  # type: ignore[no-any-return]
+        a, b = self.lora_A.to(x.dtype), self.lora_B.to(x.dtype)
+        read = F.conv2d(self.dropout(x), a, None, layer.stride, layer.padding, layer.dilation)
+        return answer + F.conv2d(read, b) * self.scale  # type: ignore[no-any-return]
 
     def merged(self) -> Float[torch.Tensor, "outputs C kernel kernel"]:
         """One kernel that gives the same answers with no adapter."""
