@@ -2,13 +2,16 @@
 
 Full fine-tuning, LoRA, QLoRA and the head alone, with gradient checkpointing and without; and the arithmetic for the 7B model
 beside the numbers that its authors report. Nothing depends on the speed of the machine.
+
+    python tools/training_memory.py             measure and record under data/results/day06/
+    python tools/training_memory.py --quick     two samples, nothing is recorded
 """
 
+import argparse
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from measuring.report import asked_to_be_quick
 
 from vla_course import results
 from vla_course.adapters.activations import Batch
@@ -55,7 +58,9 @@ def megabytes(state: TrainingState) -> dict[str, float]:
 
 
 def main() -> None:
-    quick = asked_to_be_quick(__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two samples; nothing is recorded")
+    quick = parser.parse_args().quick
     rows = []
     for samples in (2,) if quick else (1, 16):
         for mode in MODES:
