@@ -30,6 +30,7 @@ FLOORS = (
         "evaluate",
         "evaluation",
         "robustness",
+        "report",
         "plots",
         "video",
         "widgets",
