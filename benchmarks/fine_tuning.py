@@ -23,7 +23,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from vla_course.adapters.peft_format import peft_config
 from vla_course.data.augmentation import AugmentationConfig
 from vla_course.data.episodes import Episode
-from vla_course.data.lerobot import LeRobotDataset, LeRobotWriter
+from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.lerobot_writer import LeRobotWriter
 from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.statistics import dataset_statistics
 from vla_course.openvla.load import load_vla

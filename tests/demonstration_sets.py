@@ -6,7 +6,7 @@ import numpy as np
 from openvla_reference import nano
 
 from vla_course.data.episodes import Episode
-from vla_course.data.lerobot import LeRobotWriter
+from vla_course.data.lerobot_writer import LeRobotWriter
 
 WORDS = ("fold it", "fold the towel")
 

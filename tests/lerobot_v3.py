@@ -2,7 +2,7 @@
 
 Transcribed from huggingface/lerobot, src/lerobot/datasets: utils.py (file names, default features, info.json), compute_stats.py
 (statistics and their shapes), lerobot_dataset.py (columns of meta/episodes) and video_utils.py (what is said of a video). It knows
-nothing of the code that it checks.
+nothing of the code that it checks; a set that LeRobot 0.4.4 itself wrote satisfies it.
 """
 
 import json
@@ -129,11 +129,13 @@ def _features(info):
 def _tasks(root, info, found):
     table = pq.read_table(root / "meta/tasks.parquet")
     described = json.loads(table.schema.metadata[b"pandas"])
-    if described["index_columns"] != ["task"] or table.schema.field("task").type != pa.string():
+    words = described["index_columns"][0]  # LeRobot 0.4 leaves the index nameless, later ones call it "task"
+    text = table.schema.field(words).type if words in table.column_names else None
+    if words not in ("task", "__index_level_0__") or text not in (pa.string(), pa.large_string()):
         found.append("tasks.parquet: the index is not the column of instructions")
     if table.schema.field("task_index").type != pa.int64() or len(table) != info["total_tasks"]:
         found.append("tasks.parquet: task_index, or how many there are")
-    return dict(zip(table["task_index"].to_pylist(), table["task"].to_pylist(), strict=True))
+    return dict(zip(table["task_index"].to_pylist(), table[words].to_pylist(), strict=True))
 
 
 def _data(data, info, tasks):

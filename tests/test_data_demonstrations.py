@@ -55,6 +55,9 @@ def test_goes_on_after_the_last_good_episode_and_keeps_good_ones_only(tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         make_demonstrations(config, tmp_path, progress=False)
     assert asked == [100, 101, 102]
+    other = CollectConfig(**{**vars(config), "noise": 0.3, "workers": 7})
+    with pytest.raises(ValueError, match=r"was recorded with noise=0\.05: go on so, or record elsewhere"):
+        make_demonstrations(other, tmp_path, progress=False)
     monkeypatch.setattr(demonstrations, "_in_order", played(asked, failing=(101, 104)))
     assert make_demonstrations(config, tmp_path, progress=False) == {"tried": 4, "kept": 5}
     assert asked == [100, 101, 102, 103, 104, 105, 106]

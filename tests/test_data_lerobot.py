@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from lerobot_v3 import problems
 
-from vla_course.data import lerobot, schema
+from vla_course.data import lerobot_writer, schema
 from vla_course.data.episodes import Episode
-from vla_course.data.lerobot import LeRobotDataset, LeRobotWriter
+from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.lerobot_writer import LeRobotWriter
 
 FPS, CAMERA = 5, "close"
 LENGTHS = (5, 1, 9, 4)
@@ -126,7 +127,7 @@ def test_a_set_has_one_file_of_each_kind_when_it_is_small(finished):
 
 
 def test_large_sets_are_spread_over_several_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(lerobot, "MB", 50)
+    monkeypatch.setattr(lerobot_writer, "MB", 50)
     root = recorded(tmp_path / "set")
     assert len(list(root.rglob("*.mp4"))) > 1
     assert problems(root) == []

@@ -10,7 +10,8 @@ from openvla_reference import nano
 from vla_course.action_tokens import detokenize_actions, normalize_actions, unnormalize_actions
 from vla_course.data.augmentation import center_crop
 from vla_course.data.episodes import Episode
-from vla_course.data.lerobot import LeRobotDataset, LeRobotWriter
+from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.lerobot_writer import LeRobotWriter
 from vla_course.data.samples import DemonstrationSamples, add_statistics, build_labels
 from vla_course.data.splits import split_by_episode
 from vla_course.openvla.processor import build_prompt

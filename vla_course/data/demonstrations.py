@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from vla_course.data.episodes import Episode, Expert, collect
-from vla_course.data.lerobot import LeRobotWriter
+from vla_course.data.lerobot_writer import LeRobotWriter
 from vla_course.data.statistics import normalized_dimensions
+from vla_course.data.tables import read_json, write
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
 from vla_course.envs.folding.env import FoldingEnv
@@ -26,6 +27,8 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.vector import known_spec, main_stays_here
 
+SETTINGS = "meta/collect.json"
+"""How a set was made. LeRobot does not ask for it."""
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
 
@@ -103,6 +106,7 @@ def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bo
     env.close()
     with LeRobotWriter(root, fps=fps, camera=config.camera, robot_type=config.env) as writer:
         first = writer.last_seed + 1 if writer.num_episodes else config.first_seed
+        _same_settings(config, Path(root))
         before = kept = writer.num_episodes
         failed = 0
         with (
@@ -120,6 +124,19 @@ def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bo
                     bar.set_postfix(failed=failed)
         writer.finalize()
     return {"tried": kept - before + failed, "kept": kept}
+
+
+def _same_settings(config: CollectConfig, root: Path) -> None:
+    """Note beside a set how it was made, and refuse to go on with one that was made otherwise."""
+    path = root / SETTINGS
+    free = {"episodes", "workers"}  # these may be other ones when recording goes on
+    wanted = {name: value for name, value in asdict(config).items() if name not in free}
+    if not path.exists():
+        write(path, wanted)
+    found = read_json(path)
+    different = [f"{name}={found.get(name)!r}" for name, value in wanted.items() if found.get(name) != value]
+    if different:
+        raise ValueError(f"{root} was recorded with {', '.join(different)}: go on so, or record elsewhere")
 
 
 def _in_order(config: CollectConfig, first: int) -> Generator[Episode, None, None]:
