@@ -39,6 +39,13 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
     config = read_config("runs/towel")
     assert (config.steps, config.batch_size, config.lora.rank, config.lora.alpha) == (2, 4, 2, 8)
     assert (config.camera_names, config.state_dim, config.dataset_key) == (("close",), 7, "towel")
+    before = (tmp_path / "runs/towel/config.yaml").read_text()
+    assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=3"]) == 2
+    assert (
+        "runs/towel holds a run with other settings (rank: 2): choose another folder"
+        in capsys.readouterr().err
+    )
+    assert (tmp_path / "runs/towel/config.yaml").read_text() == before
     model = load_run("runs/towel").model
     picture = np.zeros((32, 32, 3), np.uint8)
     assert model.predict_action(picture, "fold it", state=np.zeros(7)).shape == (3,)

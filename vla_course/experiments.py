@@ -103,7 +103,11 @@ def _train(options: argparse.Namespace) -> int:
 
     try:
         run = begin(config)
-    except (ValueError, RuntimeError) as error:  # data, model and settings that do not fit together
+    except (
+        ValueError,
+        RuntimeError,
+        ImportError,
+    ) as error:  # data, model, machine and settings do not fit together
         raise SettingsError(str(error)) from error
     print(run)
     train(run)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,27 @@ def fine_tune(
         run.after(step, validation, loss)
 
 
+def kept_checkpoint(config: TrainConfig) -> Checkpoint | None:
+    """What the run's folder has to go on from, if anything.
+
+    Raises:
+        ValueError: it is of a run with other settings, or damaged.
+    """
+    kept = checkpoints.load(Path(config.out))
+    if kept is not None and kept.settings != _settings(config):
+        ours, theirs = _settings(config).splitlines(), kept.settings.splitlines()
+        other = ", ".join(line.strip() for line in theirs if line not in ours)
+        raise ValueError(
+            f"{config.out} holds a run with other settings ({other}): choose another folder, or remove that one"
+        )
+    return kept
+
+
+def _settings(config: TrainConfig) -> str:
+    """Everything that decides what is learned; a folder may be moved."""
+    return to_yaml(replace(config, out=""))
+
+
 class Run:
     """What goes on around the steps of one training: devices, batches, checkpoints, numbers."""
 
@@ -80,7 +102,7 @@ class Run:
         progress: bool = True,
     ) -> None:
         self._whole, self.config, self._watch, self._progress = model, config, watch, progress
-        self.folder, self._settings = Path(config.out), to_yaml(config)
+        self.folder = Path(config.out)
         learning = checkpoints.learning_weights(model)
         if not learning:
             raise ValueError("nothing learns in this model: prepare(model, config) first")
@@ -91,9 +113,10 @@ class Run:
         )
         parameters = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-        kept = checkpoints.load(self.folder)
+        kept = kept_checkpoint(config)
         if kept is not None:
-            self._go_on(kept, optimizer)
+            checkpoints.restore_weights(model, kept.weights)
+            optimizer.load_state_dict(kept.optimizer)
         self.done = 0 if kept is None else kept.step
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.learning = [weight for weight in self.model.parameters() if weight.requires_grad]
@@ -153,7 +176,8 @@ class Run:
             weights = checkpoints.learning_weights(self._whole)
             with survives_a_full_disk(f"the checkpoint of step {done}"):
                 checkpoints.save(
-                    self.folder, Checkpoint(done, weights, self.optimizer.state_dict(), self._settings)
+                    self.folder,
+                    Checkpoint(done, weights, self.optimizer.state_dict(), _settings(self.config)),
                 )
         self._bar.update()
 
@@ -173,16 +197,6 @@ class Run:
         self._sums.clear()
         self._counts.clear()
         self._since = time.perf_counter()
-
-    def _go_on(self, kept: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
-        if kept.settings != self._settings:
-            ours, theirs = self._settings.splitlines(), kept.settings.splitlines()
-            other = ", ".join(line.strip() for line in theirs if line not in ours)
-            raise ValueError(
-                f"{self.folder} holds a run with other settings ({other}): choose another folder, or remove that one"
-            )
-        checkpoints.restore_weights(self._whole, kept.weights)
-        optimizer.load_state_dict(kept.optimizer)
 
     @torch.no_grad()
     def _measure(self, validation: Samples, loss: Loss, most: int = 512) -> dict[str, float]:

@@ -14,7 +14,7 @@ from vla_course.data.splits import split_by_episode
 from vla_course.data.statistics import dataset_statistics
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import Loss, Schedule, Watch, fine_tune
+from vla_course.training.fine_tuning import Loss, Schedule, Watch, fine_tune, kept_checkpoint
 from vla_course.training.frozen_features import Samples, gigabytes, look_once
 from vla_course.training.losses import action_token_loss
 from vla_course.training.modes import Layer, learning_count, prepare, towers_are_frozen
@@ -49,6 +49,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
     """
     dataset = LeRobotDataset(config.data, camera=config.camera_names[0] if config.camera_names else None)
     config = _completed(config, dataset)
+    kept_checkpoint(config)  # another run's folder is left as it is
     model = base_model(config)
     assert config.dataset_key is not None and config.state_dim is not None
     tell_data(model, dataset_statistics(dataset.tracks(), config.dataset_key), config.state_dim)
