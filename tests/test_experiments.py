@@ -95,9 +95,21 @@ def test_collect_asks_for_demonstrations(capsys, monkeypatch):
     assert "demos/x: 4 demonstrations (5 tried now)" in capsys.readouterr().out
 
 
+def test_a_report_of_what_was_evaluated(capsys, tmp_path):
+    from vla_course.evaluation.config import EvaluationConfig
+    from vla_course.evaluation.record import write
+
+    episodes = tuple(Episode(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(4))
+    write(EvaluationRecord(EvaluationConfig("nano", episodes=4), Evaluation(episodes)), tmp_path / "out.json")
+    assert cli.main(["report", "out.json", "--out", "page.html", "--title", "Three of four"]) == 0
+    assert "Three of four" in (tmp_path / "page.html").read_text()
+    assert "page.html" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("report nowhere.json", "nowhere.json"),
         ("train --preset finetune-lor --data a --out b", "no preset 'finetune-lor'"),
         ("train --preset finetune-lora --out b", "data is not set, and has no default: give data=…"),
         ("train --data nowhere --out b", "there is no data set in nowhere: meta/info.json is missing"),

@@ -7,6 +7,7 @@ vla-course reset day03 [--notebook PATH]
 vla-course collect --env FoldTowel-v0 --out data/demos/towel [key=value ...]
 vla-course train --preset finetune-lora --data data/demos/towel --out runs/towel-lora [key=value ...]
 vla-course eval runs/towel-lora --env FoldTowel-v0 --episodes 100 --json out.json [key=value ...]
+vla-course report out.json runs/towel-lora --out report.html
 """
 
 import argparse

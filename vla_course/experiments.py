@@ -1,9 +1,10 @@
-"""The commands of an experiment: record demonstrations, fine-tune a model, say how well it acts.
+"""The commands of an experiment: record demonstrations, fine-tune a model, say how well it acts, report.
 
 vla-course collect --env FoldTowel-v0 --out data/demos/towel episodes=50
 vla-course train --preset finetune-lora --data data/demos/towel --out runs/towel-lora steps=500
 vla-course eval runs/towel-lora --env FoldTowel-v0 --episodes 100 --json out.json
 vla-course eval --verify out.json
+vla-course report out.json runs/towel-lora --out report.html
 
 Settings are fields of a dataclass; a preset, a file and `key=value` words change them, in this order.
 """
@@ -45,6 +46,16 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--verify", type=Path, metavar="JSON", help="play a tenth of a record's episodes again"
     )
+
+    report: argparse.ArgumentParser = commands.add_parser(
+        "report", help="one page out of what evaluations and runs have written", allow_abbrev=False
+    )
+    report.add_argument(
+        "places", nargs="+", type=Path, help="records of vla-course eval, folders of them, runs"
+    )
+    report.add_argument("--out", type=Path, default=Path("report.html"), help="the page (report.html)")
+    report.add_argument("--title", default="Did it really get better?")
+    report.set_defaults(run=_report)
 
 
 def _command(commands: Any, name: str, what: str, run: Any) -> argparse.ArgumentParser:
@@ -146,6 +157,17 @@ def _eval(options: argparse.Namespace) -> int:
         except ValueError as error:  # policy, environment and settings that do not fit together
             raise SettingsError(str(error)) from error
     print(f"{config.name} on {config.env}: {record.evaluation} strict success")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from vla_course import report
+
+    try:
+        path = report.write(options.places, options.out, options.title)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    print(path)
     return 0
 
 
