@@ -1,5 +1,7 @@
 """Sixteen tests, each one change; words for every task; models that act on the folding robot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from openvla_reference import nano
@@ -11,6 +13,7 @@ from vla_course.evaluation.assembly import make_env, trials
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import Trial, play
 from vla_course.evaluation.language import PARAPHRASES, folding_instructions, instructions
+from vla_course.evaluation.run import evaluate_policy, verify
 from vla_course.policies.folding import OneHandPolicy, two_hand_policy
 from vla_course.policy import Policy
 from vla_course.robustness import PLAIN, TESTS, groups, reset_options
@@ -158,3 +161,20 @@ def test_a_model_of_two_hands_acts_on_the_folding_robot():
     assert episode.sha256 != play(env, cropped, Trial(0), 2).sha256
     picture = np.arange(28 * 28 * 3, dtype=np.uint8).reshape(1, 28, 28, 3)
     np.testing.assert_array_equal(cropped.look(picture), picture[:, 1:27, 1:27])
+
+
+def test_the_folder_of_a_model_is_a_policy(tmp_path):
+    nano(norm_stats=BOTH).save_pretrained(tmp_path / "model")
+    config = EvaluationConfig(
+        policy=str(tmp_path / "model"), image_size=28, episodes=2, max_steps=2, workers=0, words="empty"
+    )
+    record = evaluate_policy(config, tmp_path / "x.json", films=False)
+    assert record.config.name == "model" and not record.films
+    assert [episode.instruction for episode in record.evaluation.episodes] == ["", ""]
+    assert verify(tmp_path / "x.json", 1.0).passed
+    spoken = evaluate_policy(replace(config, words="own"))
+    assert [one.sha256 for one in spoken.evaluation.episodes] != [
+        one.sha256 for one in record.evaluation.episodes
+    ]
+    with pytest.raises(ValueError, match=r"model says 14 numbers.*takes 61"):
+        evaluate_policy(replace(config, action="own"))
