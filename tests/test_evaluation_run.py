@@ -1,0 +1,52 @@
+"""From demonstrations to an evaluation: the folder of a training run is a policy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from demonstration_sets import write_model
+
+from vla_course.adapters.lora import LoRAConfig
+from vla_course.data.episodes import Episode
+from vla_course.data.lerobot_writer import LeRobotWriter
+from vla_course.evaluation.assembly import make_env, make_policy
+from vla_course.evaluation.config import EvaluationConfig
+from vla_course.evaluation.run import evaluate_policy, verify
+from vla_course.training.config import TrainConfig
+from vla_course.training.run import begin, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two steps of LoRA on four frames of two hands, with their state, on random crops."""
+    root = tmp_path_factory.mktemp("run")
+    luck = np.random.default_rng(0)
+    with LeRobotWriter(root / "fold_towel", fps=5, camera="close", robot_type="FoldTowel-v0") as writer:
+        for seed in range(2):
+            images = luck.integers(0, 256, (4, 32, 32, 3), np.uint8)
+            states, actions = (luck.uniform(-1, 1, (4, 14)).astype(np.float32) for _ in range(2))
+            writer.add(Episode(images, states, actions, "fold the towel in half", True, seed))
+        writer.finalize()
+    config = TrainConfig(
+        data=str(root / "fold_towel"),
+        out=str(root / "towel-lora"),
+        init_from=str(write_model(root / "model")),
+        lora=LoRAConfig(rank=2, alpha=4),
+        steps=2,
+        batch_size=2,
+        warmup_steps=1,
+    )
+    return train(begin(config), progress=False)
+
+
+def test_a_training_run_is_evaluated_as_it_was_trained(run, tmp_path):
+    config = EvaluationConfig(policy=str(run), image_size=28, episodes=1, max_steps=2, workers=0)
+    env = make_env(config)
+    policy = make_policy(config, env)
+    assert env.action_space.shape == (14,) and policy.action_dim == 14
+    assert policy.unnorm_key == "fold_towel" and policy.model.config.state_dim == 14
+    assert policy.look is not None, "trained on random crops, it looks at the middle"
+    assert make_policy(replace(config, center_crop=False), env).look is None
+    record = evaluate_policy(config, tmp_path / "x.json", films=False)
+    assert record.config.name == "towel-lora" and record.evaluation.episodes[0].steps == 2
+    assert verify(tmp_path / "x.json", 1.0).passed
