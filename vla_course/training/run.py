@@ -47,7 +47,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
         ValueError: the data are damaged, or do not fit the settings; the message says what to change.
         RuntimeError: the machine cannot run a model of this scale.
     """
-    dataset = LeRobotDataset(config.data, camera=config.camera_names[0] if config.camera_names else None)
+    dataset = _opened(config)
     config = _completed(config, dataset)
     kept_checkpoint(config)  # another run's folder is left as it is
     model = base_model(config)
@@ -79,6 +79,13 @@ def train(
     fine_tune(run.model, run.samples, run.config, validation=run.validation, **options)  # type: ignore[arg-type]
     save_learned(run.model.eval(), run.config)
     return Path(run.config.out)
+
+
+def _opened(config: TrainConfig) -> LeRobotDataset:
+    try:
+        return LeRobotDataset(config.data, camera=config.camera_names[0] if config.camera_names else None)
+    except ValueError as error:  # here the camera is chosen by a setting
+        raise ValueError(str(error).replace("with camera=", "with camera_names=[…]")) from error
 
 
 def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
