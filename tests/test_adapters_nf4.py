@@ -157,6 +157,23 @@ def test_your_own_functions_are_the_ones_that_run():
     assert (one.weight == 1).all()
 
 
+def test_your_own_functions_run_in_a_whole_model():
+    silent, lowest = nano(), nano()
+    quantize_layers(silent, dequantize=lambda codes, absmax: torch.zeros(codes.shape))
+
+    def always_code_0(weights, block):
+        codes, absmax = quantize_nf4(weights, block)
+        return torch.zeros_like(codes), absmax
+
+    quantize_layers(lowest, quantize=always_code_0)
+    for model, holds in (
+        (silent, lambda weight: not weight.any()),
+        (lowest, lambda weight: (weight < 0).all()),
+    ):
+        weights = [layer.weight for layer in model.modules() if isinstance(layer, NF4Linear)]
+        assert len(weights) > 50 and all(holds(weight) for weight in weights)
+
+
 def test_lora_wraps_it_and_merging_gives_a_plain_layer():
     torch.manual_seed(0)
     adapted = LoRALinear(NF4Linear(nn.Linear(128, 64)), LoRAConfig(rank=4, alpha=8))

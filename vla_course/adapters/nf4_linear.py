@@ -117,18 +117,24 @@ class _Product(torch.autograd.Function):
         return gradient @ ctx.layer.weight.to(gradient.dtype), None
 
 
-def quantize_layers(model: Any, *, double: bool = True) -> list[str]:
+def quantize_layers(
+    model: Any,
+    *,
+    double: bool = True,
+    quantize: Callable[..., Any] = quantize_nf4,
+    dequantize: Callable[..., torch.Tensor] = dequantize_nf4,
+) -> list[str]:
     """Put an NF4Linear in the place of every linear layer but the head, and return their names: what QLoRA does first.
 
     Embeddings, norms, convolutions and the head stay as they are: they are small, or decide between words. Everything is
-    frozen.
+    frozen. `quantize` and `dequantize` may be your own.
 
     Raises:
         ValueError: a layer's weights do not fill whole blocks. The model is unchanged.
     """
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     layers = {
-        name: NF4Linear(layer, double=double)
+        name: NF4Linear(layer, double=double, quantize=quantize, dequantize=dequantize)
         for name, layer in adaptable_layers(model).items()
         if isinstance(layer, nn.Linear) and layer is not head
     }
