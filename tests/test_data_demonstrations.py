@@ -66,10 +66,10 @@ def test_goes_on_after_the_last_good_episode_and_keeps_good_ones_only(tmp_path, 
         make_demonstrations(config, tmp_path, progress=False)
 
 
-def test_grips_and_stage_signals_are_not_noised():
+def test_turns_are_noised_a_fifth_and_grips_and_stage_signals_not_at_all():
     env, expert = demonstration_env(CollectConfig(env="FoldTowel-v0", image_size=28, stage_signal=True))
     spread = noise_spread(CollectConfig(noise=0.2), env)
-    assert spread.tolist() == [0.2] * 6 + [0] + [0.2] * 6 + [0, 0]
+    np.testing.assert_allclose(spread, [*[0.2] * 3, *[0.04] * 3, 0, *[0.2] * 3, *[0.04] * 3, 0, 0])
     env.reset(seed=0)
     assert expert.act(None).shape == (15,)
 
@@ -78,7 +78,7 @@ def test_the_tabletop_is_demonstrated_by_its_own_expert():
     env, expert = demonstration_env(CollectConfig(env="Tabletop-v0", image_size=28))
     observation, _ = env.reset(seed=0)
     assert expert.act(observation).shape == (7,) and observation["image_close"].shape == (28, 28, 3)
-    assert noise_spread(CollectConfig(noise=0.1), env).tolist() == [0.1] * 6 + [0]
+    np.testing.assert_allclose(noise_spread(CollectConfig(noise=0.1), env), [*[0.1] * 3, *[0.02] * 3, 0])
 
 
 def test_what_cannot_be_recorded_is_said_before_anything_is(tmp_path):

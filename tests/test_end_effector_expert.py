@@ -50,6 +50,39 @@ def test_shows_the_way_back_when_it_is_pushed_off():
     assert all(play(env, seed, noise=0.1)[1]["is_success"] for seed in (0, 1, 2))
 
 
+@pytest.mark.parametrize("case", ["trousers", "towel"])
+def test_the_answer_follows_from_the_present_state_alone(case):
+    """Whoever comes in later says the same: nothing is remembered from one action to the next."""
+    env = hands(case)
+    expert, luck = EndEffectorExpert(env), np.random.default_rng(0)
+    env.reset(seed=2)
+    for _ in range(10):
+        action = expert.act()
+        np.testing.assert_array_equal(EndEffectorExpert(env).act(), action)
+        env.step(action + 0.05 * luck.standard_normal(14))
+
+
+def test_what_is_near_gets_a_near_answer():
+    """A centimetre beside a place must not turn down into up: on the way to the cloth, a step of 2 mm changes the answer little."""
+    env = hands()
+    expert, folding = EndEffectorExpert(env), env.unwrapped
+    env.reset(seed=0)
+    while not any(folding.held):
+        before = expert.act()
+        snapshot = folding.save()
+        for axis in range(3):
+            nudge = np.zeros(14)
+            nudge[6], nudge[13] = before[6], before[13]
+            nudge[axis] = nudge[7 + axis] = 0.002 / env.translation_m
+            env.step(nudge)
+            after = expert.act()
+            folding.restore(snapshot)
+            moved = np.abs(after - before)[[0, 1, 2, 7, 8, 9]].max()
+            closing = (np.array([before, after])[:, [6, 13]] == -1).any()
+            assert closing or moved < 0.35, (axis, before, after)
+        env.step(before)
+
+
 def test_asking_changes_nothing():
     env, asked = hands(), hands()
     folding = env.unwrapped

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from vla_course import recording
+from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import parse
-from vla_course.envs.tabletop.scene import CLOSE_CAMERA
 from vla_course.policies.openvla import OpenVLAPolicy
 from vla_course.recording import TABLE, lay_table, moments, record, said_at, side_by_side
 from vla_course.say_it import GARMENT, SUGGESTIONS, SayIt

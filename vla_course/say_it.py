@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vla_course import plots, recording
+from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import phrasings, say
-from vla_course.envs.tabletop.scene import CLOSE_CAMERA
 from vla_course.envs.tabletop.tasks import Task
 from vla_course.policies.openvla import OpenVLAPolicy
 from vla_course.recording import Recording

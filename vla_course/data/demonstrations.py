@@ -31,6 +31,7 @@ SETTINGS = "meta/collect.json"
 """How a set was made. LeRobot does not ask for it."""
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
+HAND_NUMBERS, TURN_NOISE = 7, 0.2
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class CollectConfig:
     state: str = "end_effector"
     rate_hz: int = 5
     """Actions a second, for the folding robot: each is one step of its hands, evenly interpolated."""
-    noise: float = 0.1
-    """Spread of what is added to the hands' steps as they are carried out; grips are never noised."""
+    noise: float = 0.05
+    """Spread of what is added to the hands' steps as they are carried out; a fifth of it to their turns, nothing to grips."""
     stage_signal: bool = False
     """Whether actions have a last number that asks for the next fold."""
     first_seed: int = FIRST_SEED
@@ -84,9 +85,11 @@ def demonstration_env(config: CollectConfig) -> tuple[gymnasium.Env[Any, np.ndar
 
 
 def noise_spread(config: CollectConfig, env: gymnasium.Env[Any, np.ndarray]) -> Float[np.ndarray, " A"]:
-    """The noise of each dimension of an action: none on the grips, which are places, and none on the stage signal."""
+    """The noise of each dimension of an action: little on turns, none on grips, which are places, nor on the stage signal."""
     assert env.action_space.shape is not None
     spread = np.full(env.action_space.shape, config.noise)
+    for turn in (3, 4, 5):
+        spread[turn::HAND_NUMBERS] *= TURN_NOISE
     spread[~normalized_dimensions(len(spread))] = 0.0
     return spread
 

@@ -247,7 +247,9 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def end_effector(self) -> Float[np.ndarray, "14"]:
         """Each hand's place, its turn from home, and how far it is open: the observation of this name."""
         hands = zip(self.hand_position, self.physics.hand_rotation, self.hand_closure(), strict=True)
-        return np.concatenate([[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in hands])
+        return np.concatenate(
+            [[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in hands]
+        )
 
     def hand_closure(self) -> Float[np.ndarray, "2"]:
         """How far each hand is told to close: 0 open, 1 closed."""

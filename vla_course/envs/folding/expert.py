@@ -9,8 +9,8 @@ from jaxtyping import Float
 from vla_course.control.actions import encode_residual
 from vla_course.control.grip import grip_closure, grip_pose
 from vla_course.control.inverse_kinematics import InverseKinematics
-from vla_course.control.rotations import rotation_error
 from vla_course.envs.folding.env import FoldingEnv
+from vla_course.envs.folding.fold_plan import FoldPlan, fingertip_clearance_m, turned_rad
 from vla_course.envs.robot import ACTION_SCALE, DOWNWARD, home_position
 
 HAND_SLICES = (slice(6, 30), slice(36, 60))
@@ -20,18 +20,8 @@ PRESHAPE = 0.5  # closed this far, the fingers are ready to pinch and do not hol
 ARC_HEIGHT_M, ARC_HEIGHT_PER_RADIUS = 0.13, 0.75
 TRAVEL_SPEED_M_S, CARRY_SPEED_M_S = 0.60, 0.35
 ALIGNED_RAD = 0.1
-EASY_YAW_RAD = (-0.5, 0.5)
-CROWDED_M = 0.20
-PARK_X_M, PARK_Y_M, PARK_Z_M = -0.18, 0.55, 0.25
 CLOSURE_PER_STEP = 0.34
-AROUND_M = 0.15
 NEAR_M, THERE_M, BEHIND_M, CLEAR_M = 0.02, 0.006, 0.04, 0.10
-
-
-def downward(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
-    """The orientation of a hand whose fingers point down and whose palm faces this way."""
-    cosine, sine = np.cos(yaw_rad), np.sin(yaw_rad)
-    return np.array([[sine, -cosine, 0.0], [-cosine, -sine, 0.0], [0.0, 0.0, -1.0]])
 
 
 class Phase(Enum):
@@ -65,7 +55,7 @@ class FoldingExpert:
             raise TypeError(f"the folding expert needs a FoldingEnv, not a {type(folding).__name__}")
         self._env = folding
         self._ik = ik or InverseKinematics()
-        self._home, _ = self._ik.forward(home_position())
+        self._plan = FoldPlan(folding, self._ik.forward(home_position())[0])
         self._rotation = np.stack([DOWNWARD, DOWNWARD])
         self._phase, self._steps, self._progress, self._stage = Phase.HOVER, 0, 0.0, -1
 
@@ -78,12 +68,10 @@ class FoldingExpert:
         if env.elapsed_steps == 0 or env.stage != self._stage:
             self._enter(Phase.HOVER)
             self._stage = env.stage
-            self._rotation = self._facing()
+            self._rotation = self._plan.facing()
         self._steps += 1
         here, facing = self._ik.forward(env.joint_target)
-        self._turned_rad = np.linalg.norm(
-            [rotation_error(*pair) for pair in zip(facing, self._rotation, strict=True)], axis=1
-        )
+        self._turned_rad = turned_rad(facing, self._rotation)
         self._enter_next(here)
         goal, closure = self._goal(here)
         if self._phase is Phase.CARRY and np.linalg.norm(goal - here, axis=1).max() < BEHIND_M:
@@ -120,28 +108,14 @@ class FoldingExpert:
         """How many control steps the longest arc of this fold takes at the carrying speed."""
         ideal = self._env.goal.ideal[self._env.stage + 1]
         reach = max(
-            float(np.linalg.norm(ideal[vertex] - self._start[hand][:2])) for hand, vertex in self._takes()
+            float(np.linalg.norm(ideal[vertex] - self._start[hand][:2]))
+            for hand, vertex in self._plan.takes()
         )
         return 1.4 * reach / CARRY_SPEED_M_S * self._env.control_hz + 6
 
-    def _facing(self) -> Float[np.ndarray, "2 3 3"]:
-        """Hands across the fold: the line of the fingers along the fold line, so that they take hold along an edge."""
-        rotation = np.stack([DOWNWARD, DOWNWARD])
-        fold = self._env.garment.folds[self._env.stage]
-        across = self._env.goal.yaw_rad + fold.axis * np.pi / 2
-        for hand, _ in self._takes():
-            # Either side of the palm would do: take the one for which the wrist turns less.
-            turn = (across - EASY_YAW_RAD[hand] + np.pi / 2) % np.pi - np.pi / 2
-            rotation[hand] = downward(EASY_YAW_RAD[hand] + turn)
-        return rotation
-
-    def _takes(self) -> list[tuple[int, int]]:
-        """The hands of the current fold, and the vertex each takes."""
-        return list(self._env.garment.folds[self._env.stage].grasps)
-
     def _enter_next(self, here: Float[np.ndarray, "2 3"]) -> None:
         """Go to the next phase once the present one has done its work, or back to the first when cloth was lost."""
-        env, takes = self._env, self._takes()
+        env, takes = self._env, self._plan.takes()
         holding = all(env.held[hand] for hand, _ in takes)
         arrived = float(np.linalg.norm(self._goal(here)[0] - here, axis=1).max())
         if (
@@ -165,7 +139,7 @@ class FoldingExpert:
         elif (
             self._phase is Phase.PRESS
             and self._steps >= 3
-            and (self._misplaced_m() < THERE_M or self._steps >= 12)
+            and (self._plan.misplaced_m() < THERE_M or self._steps >= 12)
         ):
             self._enter(Phase.OPEN)
         elif self._phase is Phase.OPEN and self._steps >= 4 and not any(env.held):
@@ -183,8 +157,8 @@ class FoldingExpert:
     ) -> tuple[Float[np.ndarray, "2 3"], Float[np.ndarray, "2"]]:
         """Where the hands should go in this phase, and how far they should be closed. A hand without work gives way."""
         env = self._env
-        position, closure = self._out_of_the_way(), np.zeros(2)
-        for hand, vertex in self._takes():
+        position, closure = self._plan.out_of_the_way(), np.zeros(2)
+        for hand, vertex in self._plan.takes():
             take = env.vertices[vertex]
             place = np.append(env.goal.ideal[env.stage + 1][vertex], RELEASE_HEIGHT_M)
             clear = fingertip_clearance_m(grip_closure(env.joint_target[HAND_SLICES[hand]]))
@@ -217,27 +191,6 @@ class FoldingExpert:
         last = env.stage + 1 == env.num_stages
         return env.stage_fold_good() and (not last or env.goal.iou(env.vertices) >= env.config.min_iou)
 
-    def _missing_m(self, vertex: int) -> Float[np.ndarray, "2"]:
-        """How far the cloth around a held vertex still has to go to lie in its place, on average."""
-        env, goal = self._env, self._env.goal
-        moved = goal.moved[env.stage]
-        near = np.exp(-np.linalg.norm(goal.ideal[0][moved] - goal.ideal[0][vertex], axis=1) / AROUND_M)
-        missing = goal.ideal[env.stage + 1][moved] - env.vertices[moved, :2]
-        return np.average(missing, axis=0, weights=near)
-
-    def _misplaced_m(self) -> float:
-        """The same as a distance, for the hand that has further to go."""
-        return max(float(np.linalg.norm(self._missing_m(vertex))) for _, vertex in self._takes())
-
-    def _out_of_the_way(self) -> Float[np.ndarray, "2 3"]:
-        """Where each hand waits: at home, or further back and out where the other hand is going to put cloth at its home."""
-        position = self._home.copy()
-        for hand, vertex in self._takes():
-            place = self._env.goal.ideal[self._env.stage + 1][vertex]
-            if np.linalg.norm(place - position[1 - hand, :2]) < CROWDED_M:
-                position[1 - hand] = PARK_X_M, np.sign(position[1 - hand, 1]) * PARK_Y_M, PARK_Z_M
-        return position
-
     def _on_arc(self, start: Float[np.ndarray, "3"], place: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
         """A point of the half ellipse from where cloth was taken to where it belongs, eased at both ends."""
         along = self._progress**2 * (3 - 2 * self._progress)
@@ -245,14 +198,6 @@ class FoldingExpert:
         height = min(ARC_HEIGHT_M, ARC_HEIGHT_PER_RADIUS * radius) * np.sin(np.pi * along)
         across = (start[:2] + place[:2]) / 2 + (start[:2] - place[:2]) / 2 * np.cos(np.pi * along)
         return np.array([*across, start[2] + (place[2] - start[2]) * along + height])
-
-
-def fingertip_clearance_m(closure: float) -> float:
-    """Height of the grasp site at which the fingertips of a hand that points down just clear the table.
-
-    Open fingers reach 73 mm below the grasp site, closed ones 22 mm, and nearly evenly in between.
-    """
-    return 0.004 + 0.073 - 0.051 * closure
 
 
 def _limited(step: Float[np.ndarray, "2 3"], longest: float) -> Float[np.ndarray, "2 3"]:

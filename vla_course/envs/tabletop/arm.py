@@ -10,7 +10,6 @@ from vla_course.control.inverse_kinematics import InverseKinematics
 from vla_course.control.rotations import matrix_from_rpy, rotation_error
 from vla_course.envs.end_effector import matrix_from_rotation_vector
 from vla_course.envs.robot import DOWNWARD, home_position
-from vla_course.envs.robot import turn_from_home as turn_from_home
 from vla_course.envs.tabletop.scene import ARM_JOINT_NAMES, GRASP_SITE, arm_model
 
 HOME_M = np.array([-0.14, -0.16, 0.24])

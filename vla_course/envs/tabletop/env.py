@@ -12,12 +12,14 @@ from jaxtyping import Float
 
 from vla_course.envs.folding.sensors import MAX_ANGLE_RAD, MAX_DISTANCE_M, check_known
 from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
+from vla_course.envs.robot import turn_from_home
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
-from vla_course.envs.tabletop.arm import HOME_M, HandControl, turn_from_home
+from vla_course.envs.table import CLOSE_CAMERA
+from vla_course.envs.tabletop.arm import HOME_M, HandControl
 from vla_course.envs.tabletop.config import SEEN, SPLITS, VERBS, TabletopConfig
 from vla_course.envs.tabletop.goals import Goal
 from vla_course.envs.tabletop.labels import Labeller, Labels
-from vla_course.envs.tabletop.scene import CLOSE_CAMERA, compiled_scene
+from vla_course.envs.tabletop.scene import compiled_scene
 from vla_course.envs.tabletop.start import Start, draw_start
 from vla_course.envs.tabletop.tasks import Task
 from vla_course.envs.tabletop.world import TabletopWorld
@@ -181,6 +183,13 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """What is said. Before the first reset, an example."""
         return self.start.instruction if self.world.start is not None else "touch the red cube"
 
+    @property
+    def end_effector(self) -> Float[np.ndarray, "7"]:
+        """The hand's place, its turn from home, and how far it is open: the observation of this name."""
+        world = self.world
+        turn = turn_from_home(world.hand_rotation)
+        return np.array([*world.hand_position, *turn, 1 - world.closure], np.float32)
+
     # Gymnasium
 
     def reset(
@@ -319,11 +328,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """For each key a function that reads its present value."""
         world = self.world
         return {
-            "end_effector": lambda: [
-                *world.hand_position,
-                *turn_from_home(world.hand_rotation),
-                1 - world.closure,
-            ],
+            "end_effector": lambda: self.end_effector,
             "joint_position": lambda: world.joint_position,
             "holding": lambda: [float(world.held is not None)],
             "time_left": lambda: [1 - self.elapsed_steps / self.time_limit_steps],

@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from vla_course.envs.collisions import NO_COLLISION, THING_COLLISION
 from vla_course.envs.robot import BASE_POSITION_M, BASE_YAW_RAD, JOINT_NAMES, add_arm_with_hand
 from vla_course.envs.shadow_hand import Side
-from vla_course.envs.table import CLOSE_CAMERA as CLOSE_CAMERA
 from vla_course.envs.table import FRICTION, TABLE_MATERIALS, TABLE_TOP, add_close_camera, add_table_and_sky
 from vla_course.envs.tabletop.garments import GARMENTS, flat_garment
 from vla_course.envs.tabletop.shapes import SHAPES, Shape
