@@ -13,7 +13,7 @@ import torch
 
 from vla_course import recording, video
 from vla_course.openvla.load import load_vla
-from vla_course.policies.openvla import tabletop_policy
+from vla_course.policies.openvla import RIGHT_HAND, tabletop_policy
 
 SCALE = "nano"  # "7b" asks the real openvla-7b instead: it needs a GPU and its weights, and says so
 
@@ -33,8 +33,8 @@ video.show_video(
 )
 
 # %% [markdown]
-# That is a **vision-language-action model** at work, and nothing was scripted. Five times a second it is given a small picture and your
-# sentence, and writes seven numbers: how far to move the hand, how to turn it, and how far to close it.
+# That is a **vision-language-action model** at work, and nothing was scripted. Five times a second it is given a small picture, your
+# sentence, and where its own hand is, and writes seven numbers: how far to move the hand, how to turn it, and how far to close it.
 #
 # ## Say it
 #
@@ -89,8 +89,8 @@ print(f"it looks at {model.config.image_size} × {model.config.image_size} pixel
 
 # %% [markdown]
 # The model that ships with the course is a *nano*: the architecture of OpenVLA, its file format, its prompt, its action tokens, but small
-# enough for one core of your laptop. It was taught on this table, by the programs in `tools/nano/`. openvla-7b was taught on 970 000
-# demonstrations of real robots. The line with `SCALE` switches; the rest of the notebook stays as it is. (What the 7B model makes of our
+# enough for one core of your laptop, and told one thing more: where its hand is, which 84 × 84 pixels hardly show. It was taught on this
+# table, by the programs in `tools/nano/`. openvla-7b was taught on 970 000 demonstrations of real robots, and sees no more than a picture. The line with `SCALE` switches; the rest of the notebook stays as it is. (What the 7B model makes of our
 # simulated table is not recorded here: if you have the GPU, you will be the first to know.)
 #
 # In the exercises the docstring says *what*; how is yours. Lines under `Raises` tell how the library treats bad input: the checks do
@@ -417,9 +417,9 @@ Markdown("\n".join(lines) if conditions else "*(Nothing recorded yet.)*")
 # happens if one just tries?
 
 # %%
-folding = FoldingEnv(cameras=("front",), image_size=policy.image_size)
+folding = FoldingEnv(cameras=("close",), image_size=policy.image_size)
 observation, info = folding.reset(seed=0)
-eyes = tabletop_policy(model, build_prompt=build_prompt, camera="front")
+eyes = tabletop_policy(model, build_prompt=build_prompt, state=RIGHT_HAND)
 action = eyes.act(batch_of_one(observation, info["instruction"]))[0, 0]
 try:
     folding.step(action)
@@ -435,7 +435,7 @@ except ValueError as error:
 # from today's to the last one that reinforcement learning improved. The rows above yours are recorded.
 
 # %% tags=["demo"]
-hand = SingleArmAction(strip.make_env(cameras=("front",), image_size=policy.image_size), "right")
+hand = SingleArmAction(strip.make_env(cameras=("close",), image_size=policy.image_size), "right")
 fold = hand.unwrapped.instruction
 
 
@@ -452,13 +452,13 @@ strip.show()
 #
 # - **Another body.** It was taught with one arm, and the fingers of its hand are one number. A T-shirt's bottom edge is carried over by
 #   *two* hands at once; by one it is dragged askew. Seven numbers have no way to say what the other hand should do.
-# - **Another camera.** `front` stands where no picture of its training was taken from. A model that has only ever looked from one place has
-#   not learned space, but that place.
+# - **Another picture.** The camera stands where its training's did, but what it shows does not look alike: a second arm, and cloth with folds
+#   and a shadow where it knows flat prints. A model that has only ever seen one world has not learned the world, but that one.
 # - **Another task.** It was taught to put a finger on the left sleeve of a T-shirt that is printed on the table. Nobody has shown it cloth
 #   that moves, or an action for the word "fold".
 #
-# The 7B model shares the first and the last of these, and the second nearly so. Zero-shot works where the training was; the rest of this
-# course is about the way from there to a folded T-shirt.
+# The 7B model shares all three. Zero-shot works where the training was; the rest of this course is about the way from there to a
+# folded T-shirt.
 
 # %% [markdown]
 # ## Recap

@@ -66,7 +66,8 @@ torch.set_num_threads(1)  # small matrices: more threads only wait for one anoth
 # %% [markdown]
 # ## The end first
 #
-# Here is the nano OpenVLA of Day 01, a table, and a sentence. One call, seven numbers.
+# Here is the nano OpenVLA of Day 01, a table, and a sentence. One call, seven numbers. (The nano is told one thing more than
+# openvla-7b: where its own hand is. Its picture is too small to see that well. How it is told comes in 02.4.)
 
 # %% tags=["demo"]
 nano = load_vla("nano")
@@ -87,9 +88,9 @@ def tabletop(*verbs):
 
 env = tabletop("touch")
 observation, info = env.reset(seed=3)
-picture, instruction = observation["image_close"], info["instruction"]
+picture, instruction, hand = observation["image_close"], info["instruction"], observation["end_effector"]
 print(f"“{instruction}”")
-nano.predict_action(picture, instruction).round(3)
+nano.predict_action(picture, instruction, state=hand).round(3)
 
 # %% tags=["demo"]
 GRID = size // 14
@@ -213,11 +214,11 @@ def as_numbers(ids):
 
 # %% tags=["demo"]
 def drive(env, act, seed):
-    """One episode in which `act(picture, instruction)` says what to do: how it ended, and a film."""
+    """One episode in which `act(observation, instruction)` says what to do: how it ended, and a film."""
     observation, info = env.reset(seed=seed)
     frames, ended = [env.render()], False
     while not ended:
-        action = act(observation["image_close"], info["instruction"])
+        action = act(observation, info["instruction"])
         observation, _, terminated, truncated, info = env.step(action)
         frames.append(env.render())
         ended = terminated or truncated
@@ -231,7 +232,7 @@ puts = tabletop("put")
 expert, said = TabletopExpert(puts), []
 
 
-def speak(picture, instruction):
+def speak(observation, instruction):
     said.append(as_words(expert.act()))
     return as_numbers(said[-1])
 
@@ -259,8 +260,15 @@ video.show_video(
 #
 # What goes in, box by box. The towers give vectors, the projector brings them to the width of a word; the words come from a table.
 
+
 # %% tags=["demo"]
-inputs = nano.processor([build_prompt(instruction)], [picture])
+def model_inputs(picture, instruction, hand):
+    """All that the model takes in: token ids, their mask, and pixels."""
+    state = nano.state_tokens(hand[None], "tabletop")
+    return nano.processor([build_prompt(instruction)], [picture], state)
+
+
+inputs = model_inputs(picture, instruction, hand)
 with torch.inference_mode():
     features = nano.vision_backbone(inputs["pixel_values"])
     patches = nano.projector(features)
@@ -274,8 +282,10 @@ pieces = [nano.processor.tokenizer.id_to_token(int(number)) for number in inputs
 print(" ".join(piece.replace("Ġ", "·").replace("Ċ", "⏎") for piece in pieces))
 
 # %% [markdown]
-# Why six channels? The picture is there twice: channels 0–2 normalised as DINOv2 was trained, 3–5 as SigLIP was. And the last
-# word of the prompt is the *empty token* (29871 in Llama's vocabulary), which its tokenizer puts between "Out:" and an action.
+# Why six channels? The picture is there twice: channels 0–2 normalised as DINOv2 was trained, 3–5 as SigLIP was. After "Out:"
+# the nano is told where its hand is (x, y, z, three turns, how far it is open), in the words that you made in 02.1: numbers are numbers,
+# whether they go out or in. The last word is the *empty token* (29871 in Llama's vocabulary), which Llama's tokenizer puts
+# before an action. openvla-7b hears nothing between "Out:" and it.
 #
 # Your turn: one sequence, and the mask that says which of its places are real.
 
@@ -461,8 +471,8 @@ plots.bars(
 
 
 # %% tags=["demo"]
-def my_policy(picture, instruction):
-    inputs = nano.processor([build_prompt(instruction)], [picture])
+def my_policy(observation, instruction):
+    inputs = model_inputs(observation["image_close"], instruction, observation["end_effector"])
     return my_predict_action(nano, inputs["input_ids"], inputs["pixel_values"], "tabletop")
 
 
@@ -488,14 +498,14 @@ video.show_video(
 # matter to this decision. If they move, it did. This is *cause and effect*: you changed one thing.
 #
 # 1. Erase the thing that the instruction names. Then bring it back and erase another thing.
-# 2. Erase the hand. Which of the seven numbers change?
+# 2. Erase the hand. Which of the seven numbers change? (It is told where its hand is: does it look there at all?)
 # 3. Erase all. What does it do when it sees nothing?
 
 
 # %% tags=["demo"]
 def look(picture, instruction=instruction):
     """The probability of each of the 255 bins, lowest first, for every dimension; the action in mm, degrees and percent."""
-    inputs = nano.processor([build_prompt(instruction)], [picture])
+    inputs = model_inputs(picture, instruction, hand)
     ids, scores = my_token_ids(nano, inputs["input_ids"], inputs["pixel_values"], 7)
     last = nano.config.vocabulary_size
     bins = scores[:, last - BINS : last].softmax(-1).numpy()[:, ::-1].copy()
@@ -569,7 +579,7 @@ plots.picture(
 starts = []
 for seed in range(20, 28):
     observation, info = env.reset(seed=seed)
-    starts.append(nano.processor([build_prompt(info["instruction"])], [observation["image_close"]]))
+    starts.append(model_inputs(observation["image_close"], info["instruction"], observation["end_effector"]))
 
 
 def steps_mm(change=lambda ids, pixels: (ids, pixels), key="tabletop"):
@@ -695,7 +705,7 @@ def travelled_mm(key, seed=10):
     observation, info = env.reset(seed=seed)
     way, ended = [observation["end_effector"][:3]], False
     while not ended:
-        inputs = nano.processor([build_prompt(info["instruction"])], [observation["image_close"]])
+        inputs = model_inputs(observation["image_close"], info["instruction"], observation["end_effector"])
         action = my_predict_action(nano, inputs["input_ids"], inputs["pixel_values"], key)
         observation, _, terminated, truncated, info = env.step(action)
         ended = terminated or truncated
@@ -727,7 +737,7 @@ wrong_key = steps_mm(key="bridge_orig")
 
 # %% tags=["demo"]
 try:
-    nano.predict_action(picture, instruction, "bridge")
+    nano.predict_action(picture, instruction, "bridge", state=hand)
 except ValueError as error:
     print(error)
 del nano.config.norm_stats["bridge_orig"]

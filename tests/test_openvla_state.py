@@ -111,6 +111,8 @@ def test_a_policy_tells_it_what_the_environments_show(model):
         list(PICTURES[[0, 2]]), [WORDS[0], WORDS[2]], "tabletop", state=STATES[[0, 2]]
     )
     np.testing.assert_allclose(chunks[[0, 2], 0], np.clip(wanted, -1, 1), atol=1e-6)
+    two_hands = observations | {"end_effector": np.hstack([STATES + 1, STATES])}
+    np.testing.assert_array_equal(OpenVLAPolicy(model, state=slice(4, 8)).act(two_hands), chunks)
     del observations["end_effector"]
     with pytest.raises(KeyError, match="'end_effector' among its observations"):
         OpenVLAPolicy(model).act(observations)

@@ -23,7 +23,7 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.evaluate import batch_of_one
 from vla_course.openvla.load import load_vla
-from vla_course.policies.openvla import tabletop_policy
+from vla_course.policies.openvla import RIGHT_HAND, tabletop_policy
 from vla_course.video import film_strip
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -57,8 +57,8 @@ def first_row() -> None:
 
 def zero_shot_row() -> None:
     """What the nano makes of the strip's T-shirt with one hand, as in Day 01. To be made again with every other nano."""
-    eyes = tabletop_policy(load_vla(), camera=strip.CAMERA)
-    hand = SingleArmAction(strip.make_env(cameras=(strip.CAMERA,), image_size=eyes.image_size), "right")
+    eyes = tabletop_policy(load_vla(), state=RIGHT_HAND)
+    hand = SingleArmAction(strip.make_env(cameras=(eyes.camera,), image_size=eyes.image_size), "right")
     fold = hand.unwrapped.instruction
 
     def act(observation: dict[str, Any]) -> np.ndarray:

@@ -36,8 +36,11 @@ BEFORE = {
     "blind": "language",
     "corrected": "actions",
     "whole": "corrected",
+    "last": "whole",
 }
 """Which stage each begins from."""
+WITH_TOWERS = ("whole", "last")
+"""Stages in which the towers learn too."""
 See = Callable[[int, np.ndarray], torch.Tensor]
 
 
@@ -50,9 +53,10 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
     sources, shares = [sight], [1.0]
     if stage_name != "language":
         actions, model.config.norm_stats = action_samples(config, folder, tokenizer)
-        sources, shares = [actions, sight], [1 - settings.words_share, settings.words_share]
+        words_share = settings.last_words_share if stage_name == "last" else settings.words_share
+        sources, shares = [actions, sight], [1 - words_share, words_share]
     learners = learners_of(model, config)
-    towers_too, later = stage_name == "whole", stage_name in settings.later_rates
+    towers_too, later = stage_name in WITH_TOWERS, stage_name in settings.later_rates
     if towers_too:
         model.vision_backbone.requires_grad_(True)
         learners["towers"] = model.vision_backbone
@@ -149,7 +153,7 @@ def _see(
         with torch.no_grad():
             features = model.vision_backbone(for_both_towers(model, grey))
         return lambda k, frames: features.expand(len(frames), -1, -1)
-    if stage_name == "whole":
+    if stage_name in WITH_TOWERS:
 
         def look(k: int, frames: np.ndarray) -> torch.Tensor:
             pixels = torch.from_numpy(sources[k].pictures(frames)).permute(0, 3, 1, 2).float() / 255

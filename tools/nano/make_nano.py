@@ -33,6 +33,8 @@ STAGES = (
     "corrected",
     "corrections_again",
     "whole",
+    "corrections_last",
+    "last",
     "evaluate",
 )
 
@@ -74,7 +76,7 @@ def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> No
         if stage in stages:
             learn(stage, config, folder)
     for turn, (corrections, then) in enumerate(
-        (("corrections", "corrected"), ("corrections_again", "whole"))
+        (("corrections", "corrected"), ("corrections_again", "whole"), ("corrections_last", "last"))
     ):
         if corrections in stages:
             make_corrections(config, folder, turn=turn, workers=workers)

@@ -62,6 +62,7 @@ class LearnConfig:
             "blind": 600,
             "corrected": 1500,
             "whole": 1800,
+            "last": 4200,
         }
     )
     frames: int = 96
@@ -71,10 +72,14 @@ class LearnConfig:
     sentences: int = 2
     """Sentences of each, at most."""
     learning_rate: float = 1e-3
-    later_rates: Mapping[str, float] = field(default_factory=lambda: {"corrected": 0.5, "whole": 0.3})
+    later_rates: Mapping[str, float] = field(
+        default_factory=lambda: {"corrected": 0.5, "whole": 0.3, "last": 0.5}
+    )
     """Stages that go on from one that has learned to act, and by how much slower."""
     words_share: float = 0.3
     """Share of a batch that stays questions and pointing while actions are learned."""
+    last_words_share: float = 0.45
+    """The same in the last stage: what still goes wrong then is telling a brick from a star of the same colour."""
     warm_up_steps: int = 1200
     """Steps in which a linear head's L1 loss leads, before tokens do."""
     sigma_first: float = 12.0

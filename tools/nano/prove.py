@@ -33,10 +33,10 @@ import torch
 from nano_config import NanoConfig
 
 from vla_course import assets, results
+from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import COLORS, SEEN, SPLITS, VERBS, StartConfig, TabletopConfig
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import name, parse
-from vla_course.envs.tabletop.scene import CLOSE_CAMERA
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Thing, held_out
 from vla_course.evaluate import Episode, Evaluation, evaluate, wilson_interval

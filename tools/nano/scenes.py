@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from nano_config import NanoConfig
 
+from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.captions import SceneWords
 from vla_course.envs.tabletop.config import SEEN, UNSEEN_COMBINATION, VERBS, StartConfig, TabletopConfig
 from vla_course.envs.tabletop.env import TabletopEnv
@@ -27,7 +28,6 @@ from vla_course.envs.tabletop.garments import PARTS, REST
 from vla_course.envs.tabletop.goals import Goal
 from vla_course.envs.tabletop.labels import GARMENT_PLACE, NO_PLACE, PART_LABELS, Labels
 from vla_course.envs.tabletop.language import name, phrasings, say
-from vla_course.envs.tabletop.scene import CLOSE_CAMERA
 from vla_course.envs.tabletop.start import Start
 from vla_course.envs.tabletop.tasks import Task, Thing, possible_tasks
 

@@ -12,6 +12,8 @@ from vla_course.openvla.processor import build_prompt as library_prompt
 
 STATE = "end_effector"
 """The observation that models with a state are told."""
+RIGHT_HAND = slice(7, 14)
+"""The part of it that is about the folding robot's right hand."""
 BRIDGE = "bridge_orig"
 """The data set in openvla-7b whose robot is most like ours: one arm on a table, hand steps five times a second."""
 Look = Callable[[np.ndarray], np.ndarray]
@@ -24,7 +26,8 @@ class OpenVLAPolicy:
     Environments for it show `image_<camera>`; `image_size` is the height and width that the model looks at, so that nothing has
     to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model sees, noise for
     example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
-    reads. It has no memory: every action follows from the present picture.
+    reads. A model that is told where the hand is (`config.state_dim`) is told the environments' `end_effector`, or the part `state`
+    of it: `RIGHT_HAND` on a robot with two. It has no memory: every action follows from the present moment.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class OpenVLAPolicy:
         unnorm_key: str | None = "tabletop",
         instruction: str | None = None,
         look: Look | None = None,
+        state: slice = slice(None),
         convert: Callable[[np.ndarray], np.ndarray] | None = None,
         build_prompt: Callable[[str], str] = library_prompt,
     ) -> None:
         """Raises: ValueError for a data set that the model has no statistics of."""
         self.model, self.camera, self.unnorm_key = model, camera, unnorm_key
+        self.state = state
         self.instruction, self.look, self.convert = instruction, look, convert
         self.build_prompt = build_prompt
         self.action_dim = model.get_action_dim(unnorm_key)
@@ -85,7 +90,7 @@ class OpenVLAPolicy:
                 f"this model is told where the hand is, and the observations are {sorted(observations)}: "
                 f"make the environment with {STATE!r} among its observations"
             )
-        return np.asarray(observations[STATE])[asked]
+        return np.asarray(observations[STATE])[asked, self.state]
 
     def _pictures(self, observations: Mapping[str, Any]) -> UInt8[np.ndarray, "N H W 3"]:
         key = f"image_{self.camera}"
