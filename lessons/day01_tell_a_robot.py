@@ -383,7 +383,7 @@ for key, name in {
 # How to read it:
 #
 # - **It looks** if noise takes the success away. What is left is luck, and the row *a blind model* says how much luck there is: the same
-#   network, taught without pictures. A row under noise that is no better than that one means that everything beyond luck came from the
+#   network, taught with words and the hand's place, and without pictures. A row under noise that is no better than that one means that everything beyond luck came from the
 #   picture.
 # - **It listens** if with wrong words the scored thing is left alone, *and* the thing said is touched instead. The first without the second
 #   would only mean that it was confused.
