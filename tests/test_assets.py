@@ -53,6 +53,22 @@ def test_an_installed_package_downloads_once_from_the_tag(installed, monkeypatch
     assert asked == [assets.address().replace("github.com", "raw.githubusercontent.com") + tag]
 
 
+def test_a_folder_is_downloaded_file_by_file(installed, monkeypatch):
+    names = ("data/demos/towel/meta/info.json", "data/demos/towel/data/a/b.parquet")
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    monkeypatch.setattr(assets, "manifest", lambda: dict.fromkeys([NAME, *names], digest))
+    asked = serve(monkeypatch, CONTENT)
+    folder = assets.find_folder("data/demos/towel")
+    assert [(folder / name.removeprefix("data/demos/towel/")).read_bytes() for name in names] == [CONTENT] * 2
+    assert len(asked) == 2 and folder.name == "towel"
+    with pytest.raises(FileNotFoundError, match="data/demos/shirt"):
+        assets.find_folder("data/demos/shirt")
+
+
+def test_a_folder_of_the_checkout_is_where_it_is():
+    assert assets.find_folder("data/pictures") == assets.CHECKOUT / "data" / "pictures"
+
+
 def test_a_damaged_cache_is_downloaded_again(installed, monkeypatch):
     asked = serve(monkeypatch, CONTENT)
     assets.find(NAME).write_bytes(b"half a d")

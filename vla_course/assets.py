@@ -46,6 +46,21 @@ def find(name: str) -> Path:
     return cached
 
 
+def find_folder(name: str) -> Path:
+    """The local folder with this name, `data/demos/towel` for example; an installed package downloads every file of it.
+
+    Raises: as `find`.
+    """
+    try:
+        return find(name)
+    except FileNotFoundError:
+        files = [known for known in manifest() if known.startswith(f"{name}/")]
+        if not files:
+            raise
+    first, *_ = [find(file) for file in files]
+    return first.parents[len(PurePosixPath(files[0]).relative_to(name).parts) - 1]
+
+
 def is_checkout() -> bool:
     """Whether the package runs from a clone of the repository rather than from an installed wheel."""
     return (CHECKOUT / "pyproject.toml").exists() and (CHECKOUT / "lessons").is_dir()

@@ -64,11 +64,12 @@ class DemonstrationSamples:
         augmentation: AugmentationConfig | None = AugmentationConfig(),  # noqa: B008  (frozen)
         labels: Callable[..., Int[torch.Tensor, " L"]] = build_labels,
         normalize: Callable[..., np.ndarray] = normalize_actions,
+        crop: Callable[..., np.ndarray] = center_crop,
     ) -> None:
         if model.processor is None:
             raise ValueError("this model has no processor: set model.processor = OpenVLAProcessor(...)")
         self._processor: OpenVLAProcessor = model.processor
-        self.augmentation = augmentation
+        self.augmentation, self._crop = augmentation, crop
         towers = self._processor.settings["tvf_normalize_params"]
         self._mean, self._std = (
             torch.tensor([tower[name] for tower in towers]).reshape(6, 1, 1) for name in ("mean", "std")
@@ -101,7 +102,7 @@ class DemonstrationSamples:
         self, images: UInt8[np.ndarray, "B H W 3"], rng: np.random.Generator | None
     ) -> Float[torch.Tensor, "B 6 H W"]:
         if rng is None or self.augmentation is None:
-            seen = images if self.augmentation is None else center_crop(images, self.augmentation.crop_area)
+            seen = images if self.augmentation is None else self._crop(images, self.augmentation.crop_area)
             return torch.stack([self._processor.pixel_values(image) for image in seen])
         luck = torch.Generator().manual_seed(int(rng.integers(2**62)))
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div(255)
