@@ -38,6 +38,7 @@ FLOORS = (
         "say_it",
         "token_explorer",
         "patch_eraser",
+        "memory_bars",
         "strip",
         "predictions",
         "progress",

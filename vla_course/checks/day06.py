@@ -1,0 +1,416 @@
+"""Checks of Day 06: sixteen levels, four bits and back, what a weight really costs, and what training keeps."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from vla_course.checks.claims import Claim
+from vla_course.checks.report import Lesson, WorkedCase
+
+lesson = Lesson("day06")
+show_case, borrow = lesson.show_case, lesson.borrow
+
+PUBLISHED_LEVELS = torch.tensor(
+    [
+        *(-1, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.09105004, 0),
+        *(0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1),
+    ]
+)
+"""Source: Dettmers et al. 2023, QLoRA, appendix E, to eight digits."""
+
+OPENVLA_7B, ADAPTERS = 7_541_237_184, 110_828_288
+
+
+@lesson.exercise(
+    "06.1",
+    library="vla_course.adapters.nf4:nf4_codebook",
+    minutes=12,
+    difficulty=3,
+    hints=(
+        "If each level is to be used by about as many weights as any other, the levels lie at quantiles of the weights. One "
+        "half of the curve gets eight levels, the other seven, and 0 gets one of its own.",
+        "`NormalDist().inv_cdf(share)` is the quantile. The shares of the positive levels are eight even steps from OUTERMOST to "
+        "0.5, without 0.5 itself, which would be another 0; those of the negative ones seven such steps. "
+        "`torch.linspace(a, b, n + 1)[:-1]` makes n of them.",
+        "First line: `positive = [NormalDist().inv_cdf(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]`. "
+        "Then the negative ones, one sorted tensor of all, divided by its largest.",
+    ),
+    case=WorkedCase(
+        call="nf4_codebook()[[0, 7, 8, 14, 15]]",
+        steps=(
+            ("shares from .9677 to .5 in eight steps", ".9677, .9092, … .5585, (.5)"),
+            ("their quantiles: the positive levels", "1.848, 1.336, … .147"),
+            ("divided by the largest, 1.848", "1, .7230, … .0796"),
+            ("the negative ones in seven steps, with a minus", "−1, −.6962, … −.0911"),
+            ("and 0, sorted: numbers 0, 7, 8, 14 and 15", "−1, 0, .0796, .7230, 1"),
+        ),
+        answer=torch.tensor([-1.0, 0.0, 0.0795803, 0.7229568, 1.0]),
+    ),
+)
+def check_nf4_codebook(nf4_codebook: Callable[[], torch.Tensor]) -> Iterator[Claim]:
+    """How many, both ends, an exact zero, where it stands, and the published table."""
+    levels = nf4_codebook()
+    yield Claim(
+        "there are sixteen levels, in one tensor of float32",
+        got=(tuple(getattr(levels, "shape", ())), str(getattr(levels, "dtype", type(levels).__name__))),
+        expected=((16,), "torch.float32"),
+        hint="8 positive, 7 negative and 0: torch.tensor(sorted([...]))",
+        mistakes={
+            "0.5 is the share below 0: eight even steps that end before it, torch.linspace(…, 9)[:-1], and seven likewise": (
+                (18,),
+                "torch.float32",
+            ),
+            "0 is missing: it is a level of its own": ((15,), "torch.float32"),
+        },
+    )
+    yield Claim(
+        "they rise, from −1 to 1",
+        got=(levels[0].item(), levels[-1].item(), bool((levels.diff() > 0).all())),
+        expected=(-1.0, 1.0, True),
+        hint="sort them, and divide all by the largest",
+        mistakes={
+            "divide all levels by the largest: a block's largest weight must get level 1": (
+                -1.8481308,
+                1.8481308,
+                True,
+            ),
+            "sort them: a code is a level's number, counted from the lowest": (-1.0, 1.0, False),
+        },
+        tolerance=1e-4,
+    )
+    yield Claim(
+        "0 is one of them, exactly: the smallest in size is 0",
+        got=float(levels.abs().min()),
+        expected=0.0,
+        hint="0 gets a level of its own, between the seven negative and the eight positive ones",
+        mistakes={
+            "these are even steps; the levels are quantiles, closest together where weights are most frequent": 1
+            / 15,
+            "the same quantiles on both sides leave no 0, and a weight of 0 would become something else: eight positive "
+            "ones, seven negative ones, and 0": 0.0423228,
+            "eight positive and eight negative ones leave no 0: seven negative ones, and 0": 0.0795803,
+        },
+        tolerance=1e-4,
+    )
+    yield Claim(
+        "seven lie below 0, eight above",
+        got=((levels < 0).sum().item(), (levels > 0).sum().item()),
+        expected=(7, 8),
+        hint="eight positive levels, seven negative ones, and 0",
+        mistakes={"mirrored: the larger half is the positive one": (8, 7)},
+    )
+    own_steps = "seven negative levels are seven even steps of their own from OUTERMOST to 0.5, not the positive ones but one"
+    yield Claim(
+        "they are the published levels",
+        got=levels,
+        expected=PUBLISHED_LEVELS,
+        hint="levels are quantiles at even steps of the share below them: NormalDist().inv_cdf of torch.linspace(OUTERMOST, 0.5, …)",
+        mistakes={
+            own_steps: torch.cat([-PUBLISHED_LEVELS[9:].flip(0), PUBLISHED_LEVELS[7:]]),
+            "these are even steps on both sides of 0: take the quantiles at even steps of the share": torch.cat(
+                [torch.linspace(-1, 0, 8), torch.linspace(0, 1, 9)[1:]]
+            ),
+        },
+        tolerance=2e-6,
+    )
+
+
+@lesson.exercise(
+    "06.2",
+    library="vla_course.adapters.nf4:quantize_nf4",
+    minutes=12,
+    difficulty=2,
+    hints=(
+        "Cut the weights into blocks. Each block is measured with its own largest size, so that all lie in [−1, 1]; then each "
+        "looks for the nearest level.",
+        "`weights.reshape(-1, block)` makes the blocks, `.abs().amax(dim=1)` their sizes. The nearest of sorted levels: count how "
+        "many *middles* between two levels lie below the number, `torch.bucketize(scaled, middles)`.",
+        "First line: `blocks = weights.reshape(-1, block)`. The middles are `(LEVELS[:-1] + LEVELS[1:]) / 2`; codes are wanted "
+        "as `torch.uint8`, and `absmax.clamp(min=1e-38)` can be divided by.",
+    ),
+    case=WorkedCase(
+        call="quantize_nf4(torch.tensor([.1, -.4, .2, .05, 3, -6, .5, 1]), block=4)",
+        steps=(
+            ("the largest size in each block", ".4 and 6"),
+            ("first block / .4", ".25, −1, .5, .125"),
+            ("nearest levels .2461, −1, .4407, .1609", "numbers 10, 0, 12, 9"),
+            ("second block / 6", ".5, −1, .0833, .1667"),
+            ("nearest levels .4407, −1, .0796, .1609", "numbers 12, 0, 8, 9"),
+        ),
+        answer=(
+            torch.tensor([[10, 0, 12, 9], [12, 0, 8, 9]], dtype=torch.uint8),
+            torch.tensor([0.4, 6.0]),
+        ),
+    ),
+)
+def check_quantize_nf4(quantize_nf4: Callable[..., Any]) -> Iterator[Claim]:
+    """Two blocks by hand, a matrix, zeros, and blocks of 64 where nothing else is said."""
+    found = quantize_nf4(torch.tensor([0.1, -0.4, 0.2, 0.05, 3.0, -6.0, 0.5, 1.0]), 4)
+    yield Claim(
+        "two things come back: the codes, and one absmax per block",
+        got=isinstance(found, tuple) and len(found) == 2,
+        expected=True,
+        hint="end with `return codes, absmax`",
+    )
+    codes, absmax = found
+    yield Claim(
+        "each block's absmax is its largest size: .4 and 6",
+        got=absmax,
+        expected=torch.tensor([0.4, 6.0]),
+        hint="the largest absolute value in each block, .abs().amax(dim=1): one number for each block",
+        mistakes={
+            "that is one size for all weights: a block of small weights would be left with two or three levels": torch.tensor(
+                [6.0, 6.0]
+            ),
+            "that is the largest number; the block's −6 is larger in size: take absolute values first": torch.tensor(
+                [0.2, 3.0]
+            ),
+            "that is the mean size; with it the largest weights would lie outside [−1, 1]": torch.tensor(
+                [0.1875, 2.625]
+            ),
+        },
+    )
+    right = torch.tensor([[10, 0, 12, 9], [12, 0, 8, 9]], dtype=torch.uint8)
+    yield Claim(
+        "the codes of .1 −.4 .2 .05 and of 3 −6 .5 1 are 10 0 12 9 and 12 0 8 9",
+        got=codes,
+        expected=right,
+        hint="divide each block by its own absmax, then take the number of the nearest level in LEVELS",
+        mistakes={
+            "the level below is not the nearest one: compare with the middles between two levels": torch.tensor(
+                [[10, 0, 12, 8], [12, 0, 8, 9]]
+            ),
+            "the level above is not the nearest one: compare with the middles between two levels": torch.tensor(
+                [[11, 0, 13, 9], [13, 0, 9, 10]]
+            ),
+            "these are the codes with one size for all: divide each block by its own absmax": torch.tensor(
+                [[7, 6, 7, 7], [12, 0, 8, 9]]
+            ),
+            "counted from the top: code 0 is the lowest level, −1": 15 - right.int(),
+        },
+    )
+    yield Claim(
+        "a code takes one byte: torch.uint8",
+        got=str(codes.dtype),
+        expected="torch.uint8",
+        hint="end with codes.to(torch.uint8); two codes are packed into a byte later",
+    )
+    matrix = torch.tensor([[1.0, 2, 3, 4], [50, 60, 70, 80]]) * torch.tensor([1, -1, 1, -1])
+    down_the_columns = torch.tensor([50.0, 60, 70, 80])
+    yield Claim(
+        "a matrix of 2 × 4 in blocks of 2: row after row, absmax 2 4 60 80",
+        got=quantize_nf4(matrix, 2)[1],
+        expected=torch.tensor([2.0, 4.0, 60.0, 80.0]),
+        hint="weights.reshape(-1, block) goes through the matrix row after row",
+        mistakes={"these blocks go down the columns: neighbours in a row belong together": down_the_columns},
+    )
+    yield Claim(
+        "a block of zeros has code 7, level 0, and absmax 0",
+        got=quantize_nf4(torch.tensor([0.0, 0.0, 0.5, -0.5]), 2),
+        expected=(torch.tensor([[7, 7], [15, 0]], dtype=torch.uint8), torch.tensor([0.0, 0.5])),
+        hint="keep the scale away from 0 before you divide by it, absmax.clamp(min=1e-38), and return absmax as it was",
+    )
+    yield Claim(
+        "where nothing is said, a block is 64 weights: 128 of them make two",
+        got=tuple(quantize_nf4(torch.linspace(-1, 1, 128))[0].shape),
+        expected=(2, 64),
+        hint="the argument `block` is 64 by default: reshape(-1, block)",
+    )
+
+
+@lesson.exercise(
+    "06.3",
+    library="vla_course.adapters.nf4:dequantize_nf4",
+    minutes=6,
+    difficulty=1,
+    hints=(
+        "A code is the number of a level, and a level is a share of the block's largest weight.",
+        "A tensor can be indexed with a tensor of whole numbers: `LEVELS[codes.int()]` has the shape of `codes`. Each *row* has its "
+        "own absmax.",
+        "First line: `levels = LEVELS[codes.int()]`. `absmax[:, None]` makes a column of the sizes.",
+    ),
+    case=WorkedCase(
+        call="dequantize_nf4(torch.tensor([[15, 0, 7, 9]], dtype=torch.uint8), torch.tensor([.4]))",
+        steps=(
+            ("levels 15, 0, 7 and 9", "1, −1, 0, .1609"),
+            ("times the block's absmax, .4", ".4, −.4, 0, .0644"),
+        ),
+        answer=torch.tensor([[0.4, -0.4, 0.0, 0.0643721]]),
+    ),
+)
+def check_dequantize_nf4(dequantize_nf4: Callable[..., torch.Tensor]) -> Iterator[Claim]:
+    """One block by hand, two blocks of different sizes, and how far a weight can be off."""
+    one = torch.tensor([[15, 0, 7, 9]], dtype=torch.uint8)
+    yield Claim(
+        "codes 15 0 7 9 with absmax .4 are .4, −.4, 0 and .0644",
+        got=dequantize_nf4(one, torch.tensor([0.4])),
+        expected=torch.tensor([[0.4, -0.4, 0.0, 0.0643721]]),
+        hint="the level of each code times the absmax of its block",
+        mistakes={
+            "quantising divided by absmax, so the way back multiplies": torch.tensor(
+                [[2.5, -2.5, 0.0, 0.4023255]]
+            ),
+            "that is a line from −1 to 1: the levels are not even. Look the code up in LEVELS": torch.tensor(
+                [[0.4, -0.4, -0.0266667, 0.08]]
+            ),
+            "multiply with the block's absmax": torch.tensor([[1.0, -1.0, 0.0, 0.1609302]]),
+        },
+    )
+    two = torch.tensor([[15, 0], [15, 8]], dtype=torch.uint8)
+    yield Claim(
+        "two blocks of two with absmax .5 and 3: .5 −.5 and 3 .2387",
+        got=dequantize_nf4(two, torch.tensor([0.5, 3.0])),
+        expected=torch.tensor([[0.5, -0.5], [3.0, 0.2387409]]),
+        hint="each row has its own absmax",
+        mistakes={
+            "the sizes went along the wrong axis: absmax[:, None] gives each row its own": torch.tensor(
+                [[0.5, -3.0], [0.5, 0.2387409]]
+            ),
+            "each block has its own absmax, this is one for all": torch.tensor(
+                [[3.0, -3.0], [3.0, 0.2387409]]
+            ),
+        },
+    )
+    levels = dequantize_nf4(torch.arange(16, dtype=torch.uint8)[None], torch.tensor([2.0]))
+    yield Claim(
+        "the sixteen codes of a block of size 2 are the sixteen levels, doubled",
+        got=levels,
+        expected=2 * PUBLISHED_LEVELS[None],
+        hint="nothing is rounded or shifted on the way back: LEVELS[codes.int()] times the size",
+    )
+
+
+@lesson.exercise(
+    "06.4",
+    library="vla_course.adapters.nf4:bits_per_parameter",
+    minutes=8,
+    difficulty=2,
+    hints=(
+        "A weight has its own 4 bits, and its share of what the block needs once.",
+        "A scale of 32 bits is shared by `block` weights. With double quantisation it has 8 bits, and one scale of 32 bits is shared "
+        "by `second_block` *scales*, that is by how many weights?",
+        "First line: `if second_block is None: return 4 + 32 / block`.",
+    ),
+    case=WorkedCase(
+        call="bits_per_parameter(32, 128)",
+        steps=(
+            ("the code", "4 bits"),
+            ("a scale of 8 bits for 32 weights", "8/32 = .25"),
+            ("a scale of 32 bits for 128 scales, 4096 weights", "32/4096 = .0078"),
+        ),
+        answer=4.2578125,
+    ),
+)
+def check_bits_per_parameter(bits_per_parameter: Callable[..., float]) -> Iterator[Claim]:
+    """With one level of scales and with two, in the usual sizes and in others."""
+    yield Claim(
+        "with blocks of 64 a weight takes 4.5 bits",
+        got=bits_per_parameter(64),
+        expected=4.5,
+        hint="4 bits of its own, and a 64th of a scale of 32 bits",
+        mistakes={
+            "the codes alone cannot be read: each block has a scale as well": 4.0,
+            "the scales are 32-bit numbers": 4.25,
+            "that is a whole scale for every weight: a block shares one": 36.0,
+            "with no second level the scales stay 32-bit numbers": 4.125,
+        },
+    )
+    yield Claim(
+        "with blocks of 32 it is 5",
+        got=bits_per_parameter(32),
+        expected=5.0,
+        hint="divide by `block`: it is not always 64",
+    )
+    yield Claim(
+        "double quantisation, (64, 256): 4.127 bits",
+        got=bits_per_parameter(64, 256),
+        expected=4.126953125,
+        hint="4, an 8-bit scale for 64 weights, and a 32-bit scale for 256 of those scales",
+        mistakes={
+            "one scale of the second level serves second_block *scales*, each of them for a whole block": 4
+            + 8 / 64
+            + 32 / 256,
+            "the second level has one scale for every block here: it has one for 256 of them": 4.625,
+            "the 8-bit scales of the first level are still stored": 4 + 32 / (64 * 256),
+            "that is 32 bits at both levels: the first one's scales have become 8-bit codes": 4.5
+            + 32 / (64 * 256),
+            "the second level's scales take room as well": 4.125,
+        },
+        tolerance=1e-6,
+    )
+    yield Claim(
+        "and with (128, 64): 4.066 bits",
+        got=bits_per_parameter(128, 64),
+        expected=4.06640625,
+        hint="the sizes are `block` and `second_block`, whatever they are",
+        tolerance=1e-6,
+    )
+
+
+@lesson.exercise(
+    "06.5",
+    library="vla_course.adapters.memory:training_state_gb",
+    minutes=10,
+    difficulty=2,
+    hints=(
+        "A frozen weight is there and no more. A trained one brings its gradient along, and two numbers of Adam's.",
+        "Two products: frozen × its bytes, trainable × (weight + gradient + moments). Adam's two moments are 32-bit numbers: 4 bytes "
+        "each.",
+        "First line: `bytes_ = frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 8)`. A GB is 10⁹ bytes.",
+    ),
+    case=WorkedCase(
+        call="training_state_gb(3_000_000_000, 1_000_000_000, 0.5, 1, 2)",
+        steps=(
+            ("3 billion frozen weights at half a byte", "1.5 GB"),
+            ("1 billion trained ones at 1 byte", "1 GB"),
+            ("their gradients at 2", "2 GB"),
+            ("two moments of 4 bytes each", "8 GB"),
+        ),
+        answer=12.5,
+    ),
+)
+def check_training_state_gb(training_state_gb: Callable[..., float]) -> Iterator[Claim]:
+    """Round numbers by hand; then openvla-7b in three ways."""
+    one_moment = "Adam keeps two moments for each trained weight, 32-bit numbers both: 8 bytes"
+    yield Claim(
+        "3 billion frozen at half a byte, 1 billion trained (1 byte, gradients of 2): 12.5 GB",
+        got=training_state_gb(3_000_000_000, 1_000_000_000, 0.5, 1, 2),
+        expected=12.5,
+        hint="frozen × frozen_bytes + trainable × (weight_bytes + gradient_bytes + 8), in 10⁹ bytes",
+        mistakes={
+            one_moment: 8.5,
+            "Adam's moments are 32-bit numbers, whatever the weights are": 6.5,
+            "the moments are missing: two 32-bit numbers for each trained weight": 4.5,
+            "what is frozen has no moments: Adam keeps them for what it changes": 36.5,
+            "what is frozen has no gradient and no moments": 42.5,
+            "the trained weights themselves are missing": 11.5,
+            "the gradients are missing": 10.5,
+            "frozen weights take room, too": 11.0,
+            "that is in GiB, 2³⁰ bytes; a GB is 10⁹": 12.5e9 / 2**30,
+            "that is in bytes: a GB is 10⁹ of them": 12.5e9,
+        },
+    )
+    yield Claim(
+        "openvla-7b, all of it trained in bfloat16: 90.5 GB",
+        got=training_state_gb(0, OPENVLA_7B, 0, 2, 2),
+        expected=90.494846,
+        hint="12 bytes for each trained weight: 2 + 2 + 8",
+        mistakes={
+            "a gradient takes gradient_bytes: 2 here, it is not always a 32-bit number": OPENVLA_7B
+            * 14
+            / 1e9,
+        },
+    )
+    yield Claim(
+        "with LoRA, adapters and gradients in float32: 16.9 GB",
+        got=training_state_gb(OPENVLA_7B, ADAPTERS, 2, 4, 4),
+        expected=16.855727,
+        hint="the frozen weights count frozen_bytes each, only the adapters have gradients and moments",
+    )
+    yield Claim(
+        "the same over frozen weights of 4.127 bits: 5.7 GB",
+        got=training_state_gb(OPENVLA_7B, ADAPTERS, 4.126953125 / 8, 4, 4),
+        expected=5.663537,
+        hint="frozen_bytes may be less than one",
+    )
