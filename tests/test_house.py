@@ -39,6 +39,7 @@ FLOORS = (
         "token_explorer",
         "patch_eraser",
         "memory_bars",
+        "rank_microscope",
         "strip",
         "predictions",
         "progress",

@@ -54,7 +54,7 @@ class LoRALinear(nn.Module):
         self.scale = config.alpha / config.rank
         self.dropout = nn.Dropout(config.dropout)
         outputs, inputs = weight_shape(base_layer)
-        a, b = _start_values((config.rank, inputs), (outputs, config.rank), base_layer)
+        a, b = start_values((config.rank, inputs), (outputs, config.rank), base_layer)
         self.lora_A, self.lora_B = nn.Parameter(a), nn.Parameter(b)
 
     def forward(self, x: Float[torch.Tensor, "... inputs"]) -> Float[torch.Tensor, "... outputs"]:
@@ -95,7 +95,7 @@ class LoRAConv2d(nn.Module):
         self.scale = config.alpha / config.rank
         self.dropout = nn.Dropout(config.dropout)
         outputs, *patch = base_layer.weight.shape
-        a, b = _start_values((config.rank, *patch), (outputs, config.rank, 1, 1), base_layer)
+        a, b = start_values((config.rank, *patch), (outputs, config.rank, 1, 1), base_layer)
         self.lora_A, self.lora_B = nn.Parameter(a), nn.Parameter(b)
 
     def forward(self, x: Float[torch.Tensor, "B C H W"]) -> Float[torch.Tensor, "B outputs rows columns"]:
@@ -233,7 +233,7 @@ def dense_weight(layer: nn.Module) -> Float[torch.Tensor, "outputs inputs"]:
     return dequantize_4bit(weight.data, weight.quant_state)  # type: ignore[no-any-return]
 
 
-def _start_values(
+def start_values(
     a: tuple[int, ...], b: tuple[int, ...], layer: nn.Module
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A is random, B zero: no change at first, and yet B has a gradient. Drawn on the CPU, the same for every device."""

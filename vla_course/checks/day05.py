@@ -1,0 +1,371 @@
+"""Checks of Day 05: a layer that learns beside frozen weights, the same in one weight, what it costs, and how fast to learn."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from vla_course.adapters.lora import LoRAConfig
+from vla_course.checks.claims import Claim
+from vla_course.checks.report import Lesson, WorkedCase
+from vla_course.openvla.published import published_lora_shapes
+
+lesson = Lesson("day05")
+show_case, borrow = lesson.show_case, lesson.borrow
+
+Layer = Callable[[nn.Module, LoRAConfig], Any]
+LLAMA_BLOCK = [(4096, 4096)] * 4 + [(11008, 4096)] * 2 + [(4096, 11008)]
+"""The layers of one of Llama-2-7B's 32 blocks: attention, gate and up, down."""
+PATCHES = (1024, 3, 14, 14)
+"""The convolution with which DINOv2 reads squares of 14 × 14 pixels."""
+WEIGHT = torch.tensor([[1.0, 2, 0], [0, 1, 1]])
+LORA_A = torch.tensor([[1.0, 0, 1], [0, 1, 0]])
+LORA_B = torch.tensor([[2.0, 0], [1, 1]])
+X = torch.tensor([[1.0, 1, 2]])
+SQUARE, SQUARE_A, SQUARE_B = (
+    torch.tensor(rows) for rows in ([[1.0, 0], [0, 1]], [[1.0, 2], [0, 1]], [[3.0, 0], [4, 1]])
+)
+
+
+def small_layer(
+    layer: Layer, bias: torch.Tensor | None = None, dropout: float = 0.0, weight: torch.Tensor = WEIGHT
+) -> Any:
+    """A frozen layer of three inputs and two outputs with an adapter of rank 2 and alpha 4; every number can be worked by hand."""
+    base = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    base.weight.data = weight.clone()
+    if bias is not None:
+        base.bias.data = bias.clone()
+    adapted = layer(base, LoRAConfig(rank=2, alpha=4, dropout=dropout))
+    with torch.no_grad():
+        adapted.lora_A.copy_(LORA_A if weight.shape == WEIGHT.shape else SQUARE_A)
+        adapted.lora_B.copy_(LORA_B if weight.shape == WEIGHT.shape else SQUARE_B)
+    return adapted
+
+
+@lesson.exercise(
+    "05.1",
+    library="vla_course.adapters.lora:LoRALinear.forward",
+    minutes=10,
+    difficulty=2,
+    hints=(
+        "Two answers, added up. The frozen layer gives one. The other goes the narrow way round: A makes a few numbers of "
+        "many, B makes many of a few, and the scale says how loud it is.",
+        "`self.base_layer(x)` is the frozen answer, its bias included. `F.linear(x, weight)` is x times the weight transposed: "
+        "(…, inputs) → (…, rank) with A, (…, rank) → (…, outputs) with B. `self.scale` is α / r.",
+        "First line: `read = F.linear(self.dropout(x), self.lora_A.to(x.dtype))`.",
+    ),
+    case=WorkedCase(
+        call="checks.small_layer(LoRALinear)(checks.X).detach()",
+        steps=(
+            ("W, 2 × 3; α = 4, r = 2", "((1, 2, 0), (0, 1, 1))"),
+            ("x Wᵀ for x = (1, 1, 2)", "(3, 3)"),
+            ("x Aᵀ, A = ((1, 0, 1), (0, 1, 0))", "(3, 1)"),
+            ("times Bᵀ, B = ((2, 0), (1, 1))", "(6, 4)"),
+            ("times α / r = 2", "(12, 8)"),
+            ("added up", "(15, 11)"),
+        ),
+        answer=torch.tensor([[15.0, 11.0]]),
+    ),
+)
+def check_lora_forward(layer: Layer) -> Iterator[Claim]:
+    """By hand; a fresh adapter; a bias once; many rows; half precision; dropout in training only."""
+    yield Claim(
+        "(1, 1, 2) becomes (15, 11): the frozen layer's (3, 3), and (12, 8) beside it",
+        got=_nan_where_shapes_differ(lambda: small_layer(layer)(X), (1, 2)),
+        expected=torch.tensor([[15.0, 11.0]]),
+        hint="the frozen layer's answer, plus scale times what A and then B make of x",
+        mistakes={
+            "that is α alone: divide it by the rank, as self.scale does": torch.tensor([[27.0, 19.0]]),
+            "the frozen layer is scaled too: only the correction is": torch.tensor([[18.0, 14.0]]),
+            "that is the correction alone: add the frozen layer's answer": torch.tensor([[12.0, 8.0]]),
+            "the scale α / r is missing": torch.tensor([[9.0, 7.0]]),
+            "A and B are swapped: A reads the inputs, and comes first": torch.full((1, 2), torch.nan),
+        },
+    )
+    torch.manual_seed(0)
+    base = nn.Linear(3, 2, bias=False)
+    x = torch.randn(4, 5, 3)
+    yield Claim(
+        "a fresh adapter changes nothing, for any number of rows",
+        got=layer(base, LoRAConfig(rank=2, alpha=4))(x),
+        expected=base(x),
+        hint="B begins at zero, so the correction is zero: what is left is the frozen layer's answer",
+    )
+    yield Claim(
+        "a bias of (100, 10) is added once: (115, 21)",
+        got=small_layer(layer, torch.tensor([100.0, 10.0]))(X),
+        expected=torch.tensor([[115.0, 21.0]]),
+        hint="self.base_layer(x) adds its bias itself",
+        mistakes={
+            "the bias is lost: ask self.base_layer(x), not its weight": torch.tensor([[15.0, 11.0]]),
+            "the bias is added twice: self.base_layer(x) has it": torch.tensor([[215.0, 31.0]]),
+        },
+    )
+    torch.manual_seed(0)
+    dropped = small_layer(layer, dropout=0.5).train()
+    answers = {tuple(dropped(X)[0].tolist()) for _ in range(64)}
+    yield Claim(
+        "with dropout the correction varies in training, and the frozen answer does not: it is (3, 3) where all is dropped",
+        got=(len(answers) > 1, (3.0, 3.0) in answers),
+        expected=(True, True),
+        hint="A reads self.dropout(x); the frozen layer reads x itself",
+        mistakes={
+            "A reads self.dropout(x), not x: in training some inputs are left out": (False, False),
+            "the frozen layer reads x, all of it: only A's inputs are dropped": (True, False),
+        },
+    )
+    half = small_layer(layer)
+    half.base_layer.to(torch.bfloat16)
+    yield Claim(
+        "a frozen layer in bfloat16 keeps A and B in float32, and answers in bfloat16",
+        got=_dtype(lambda: half(X.to(torch.bfloat16))),
+        expected="torch.bfloat16",
+        hint="A and B are float32 and x is not: .to(x.dtype) makes them fit",
+    )
+
+
+def _nan_where_shapes_differ(compute: Callable[[], Any], shape: tuple[int, int]) -> Any:
+    """What comes out, or NaN where torch says that matrices do not fit: a mistake with a hint of its own."""
+    try:
+        return compute()
+    except RuntimeError as error:
+        if "shape" in str(error) or "size" in str(error):
+            return torch.full(shape, torch.nan)
+        raise
+
+
+def _dtype(compute: Callable[[], Any]) -> str:
+    try:
+        return str(compute().dtype)
+    except RuntimeError as error:
+        if "dtype" in str(error):
+            return "two number types in one product"
+        raise
+
+
+@lesson.exercise(
+    "05.2",
+    library="vla_course.adapters.lora:LoRALinear.merged",
+    minutes=8,
+    difficulty=2,
+    hints=(
+        "x Wᵀ + s · x Aᵀ Bᵀ has x in front of everything. Take it out: what stands in the bracket is a weight, transposed.",
+        "W is outputs × inputs; so is B times A, in this order. `@` multiplies matrices, `self.scale` is α / r.",
+        "First line: `weight = dense_weight(self.base_layer)`. At the end `.to(weight.dtype)` keeps its number type.",
+    ),
+    case=WorkedCase(
+        call="checks.small_layer(LoRALinear).merged().detach()",
+        steps=(
+            ("B A = ((2, 0), (1, 1)) ((1, 0, 1), (0, 1, 0))", "((2, 0, 2), (1, 1, 1))"),
+            ("times α / r = 2", "((4, 0, 4), (2, 2, 2))"),
+            ("plus W = ((1, 2, 0), (0, 1, 1))", "((5, 2, 4), (2, 3, 3))"),
+        ),
+        answer=torch.tensor([[5.0, 2, 4], [2, 3, 3]]),
+    ),
+)
+def check_lora_merged(layer: Layer) -> Iterator[Claim]:
+    """By hand; a square one, where a transposed product fits; the number type; and the frozen weight stays."""
+    whole = torch.tensor([[5.0, 2, 4], [2, 3, 3]])
+    transposed = "that product is transposed: B times A has the shape of W, outputs × inputs"
+    yield Claim(
+        "W, 2 × 3, becomes ((5, 2, 4), (2, 3, 3))",
+        got=_nan_where_shapes_differ(lambda: small_layer(layer).merged(), (2, 3)),
+        expected=whole,
+        hint="W plus scale times B A",
+        mistakes={
+            "the scale α / r is missing": torch.tensor([[3.0, 2, 2], [1, 2, 2]]),
+            "that is α alone: divide it by the rank, as self.scale does": torch.tensor(
+                [[9.0, 2, 8], [4, 5, 5]]
+            ),
+            "that is the change alone: add the frozen weight": torch.tensor([[4.0, 0, 4], [2, 2, 2]]),
+            "the frozen weight is scaled too: only the change is": torch.tensor([[6.0, 4, 4], [2, 4, 4]]),
+            transposed: torch.full((2, 3), torch.nan),
+        },
+    )
+    yield Claim(
+        "a square one: the unit matrix becomes ((7, 12), (8, 19))",
+        got=small_layer(layer, weight=SQUARE).merged(),
+        expected=torch.tensor([[7.0, 12], [8, 19]]),
+        hint="W plus scale times B A, in this order",
+        mistakes={
+            transposed + ". Where W is square, no error tells": torch.tensor([[7.0, 8], [12, 19]]),
+            "A B is another matrix than B A, and where W is square no error tells: B comes first": torch.tensor(
+                [[23.0, 4], [8, 3]]
+            ),
+        },
+    )
+    adapted = small_layer(layer)
+    adapted.merged()
+    yield Claim(
+        "the frozen weight itself is as it was: whoever merges may want to go back",
+        got=adapted.base_layer.weight,
+        expected=WEIGHT,
+        hint="make a new weight; += changes the old one in place",
+    )
+    half = small_layer(layer)
+    half.base_layer.to(torch.bfloat16)
+    yield Claim(
+        "a frozen weight in bfloat16 comes back in bfloat16",
+        got=str(half.merged().dtype),
+        expected="torch.bfloat16",
+        hint="A and B are float32, so the sum is: .to(weight.dtype) at the end",
+    )
+
+
+@lesson.exercise(
+    "05.3",
+    library="vla_course.adapters.lora:lora_parameter_count",
+    minutes=10,
+    difficulty=2,
+    hints=(
+        "Each weight gets an A and a B. How many numbers does A have, how many B? Add them up over all weights.",
+        "A is rank × everything that goes into one output: for a linear layer its inputs, for a convolution its inputs times "
+        "kernel times kernel. B is outputs × rank. `math.prod(shape[1:])` multiplies all but the first.",
+        "First line: `total = 0`, then `for shape in shapes:`.",
+    ),
+    case=WorkedCase(
+        call="lora_parameter_count([(11008, 4096), (1024, 3, 14, 14)], 32)",
+        steps=(
+            ("linear, 4096 inputs, 11008 outputs: A 32 × 4096", "131,072"),
+            ("B 11008 × 32", "352,256"),
+            ("convolution, 3 channels of 14 × 14: A 32 × 3 × 14 × 14", "18,816"),
+            ("B 1024 × 32 × 1 × 1", "32,768"),
+            ("together", "534,912"),
+        ),
+        answer=534_912,
+    ),
+)
+def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iterator[Claim]:
+    """One layer, one block of Llama, one convolution, all that OpenVLA's fine-tuning adapts, another rank."""
+    both = "A has rank × inputs numbers and B outputs × rank: rank × (inputs + outputs)"
+    yield Claim(
+        "a layer of 3 outputs and 5 inputs at rank 4: 20 numbers in A, 12 in B",
+        got=lora_parameter_count([(3, 5)], 4),
+        expected=32,
+        hint=both,
+        mistakes={
+            "A and B are not multiplied with each other: " + both: 60,
+            "that is A twice: B is as long as the outputs": 40,
+            "that is B twice: A is as long as the inputs": 24,
+            "that is A alone: B is trained too": 20,
+            "that is B alone: A is trained too": 12,
+            "the rank is missing": 8,
+        },
+    )
+    yield Claim(
+        "one block of Llama-2-7B, seven layers, at rank 32: 2,498,560",
+        got=lora_parameter_count(LLAMA_BLOCK, 32),
+        expected=2_498_560,
+        hint=both + ", for every layer",
+        mistakes={
+            "that is inputs times outputs: A and B stand in for such a product, they do not have its size": 6_476_005_376,
+            "that is twice the inputs: B is as long as the outputs": 2 * 32 * (6 * 4096 + 11008),
+            "that is twice the outputs: A is as long as the inputs": 2 * 32 * (5 * 4096 + 2 * 11008),
+            "these are the four square layers of attention: the other three are adapted too": 1_048_576,
+        },
+    )
+    yield Claim(
+        "the convolution that reads patches, 3 → 1024 with a kernel of 14 × 14: 51,584",
+        got=lora_parameter_count([PATCHES], 32),
+        expected=51_584,
+        hint="A has the kernel: 3 × 14 × 14 numbers for each of its rows; B is one pixel wide",
+        mistakes={
+            "the kernel is in A only: B is one pixel wide": 6_441_344,
+            "A has the kernel, 14 × 14 for each channel: math.prod(shape[1:])": 32_864,
+            "the kernel counts twice, 14 × 14, not once": 34_112,
+        },
+    )
+    yield Claim(
+        "all 439 layers of openvla-7b, as it is published: 110,828,288",
+        got=lora_parameter_count(published_lora_shapes().values(), 32),
+        expected=110_828_288,
+        hint="every shape counts, linear and convolution alike",
+    )
+    yield Claim(
+        "shapes may come one by one, and the rank may be another: 8 for one block is 624,640",
+        got=lora_parameter_count(iter(LLAMA_BLOCK), 8),
+        expected=624_640,
+        hint="go through `shapes` once, and use `rank`, not 32",
+    )
+
+
+@lesson.exercise(
+    "05.4",
+    library="vla_course.training.schedule:warmup_cosine",
+    minutes=8,
+    difficulty=1,
+    hints=(
+        "Two pieces. In the first `warmup` steps the rate climbs; after that, what matters is which *share* of the remaining "
+        "steps is done.",
+        "Climb: step 0 already learns, and the last step of the warm-up has the peak. Fall: half of (1 + cos(π · share)), where "
+        "share is 0 right after the warm-up and would be 1 at step `total`.",
+        "First line: `if step < warmup: return peak * (step + 1) / warmup`.",
+    ),
+    case=WorkedCase(
+        call="torch.tensor([warmup_cosine(step, 10, 110, 1.0) for step in (0, 9, 10, 60)])",
+        steps=(
+            ("step 0 of 10: one tenth of the way", ".1"),
+            ("step 9: all of it", "1"),
+            ("step 10: share 0 of the rest, ½ (1 + cos 0)", "1"),
+            ("step 60: share 50 / 100, ½ (1 + cos ½π)", ".5"),
+        ),
+        answer=torch.tensor([0.1, 1.0, 1.0, 0.5]),
+    ),
+)
+def check_warmup_cosine(warmup_cosine: Callable[..., float]) -> Iterator[Claim]:
+    """By hand, another peak, the end, no warm-up."""
+
+    def at(steps: Iterable[int], warmup: int = 10, total: int = 110, peak: float = 1.0) -> torch.Tensor:
+        return torch.tensor([float(warmup_cosine(step, warmup, total, peak)) for step in steps])
+
+    yield Claim(
+        "the climb, 10 steps: .1 at step 0, .5 at step 4, 1 at step 9",
+        got=at((0, 4, 9)),
+        expected=torch.tensor([0.1, 0.5, 1.0]),
+        hint="peak times (step + 1) / warmup",
+        mistakes={
+            "step 0 has the rate 0 and is wasted: count step + 1 of `warmup`": torch.tensor([0.0, 0.4, 0.9]),
+            "there is no climb: the first `warmup` steps are another piece": 0.5
+            * (1 + torch.cos(torch.pi * torch.tensor([0.0, 4.0, 9.0]) / 110)),
+        },
+    )
+    over_all = "the cosine begins at step 0 and is not at its top when the climb ends: count its share from `warmup` to `total`"
+    yield Claim(
+        "the fall: 1 at step 10, ½ (1 + cos ¼π) at step 35, .5 at step 60",
+        got=at((10, 35, 60)),
+        expected=torch.tensor([1.0, 0.8535534, 0.5]),
+        hint="peak times ½ (1 + cos(π · share)), where share is (step − warmup) / (total − warmup)",
+        mistakes={
+            over_all: 0.5 * (1 + torch.cos(torch.pi * torch.tensor([10.0, 35.0, 60.0]) / 110)),
+            "that is a whole period, which comes back up: cos(π · share), not cos(2π · share)": torch.tensor(
+                [1.0, 0.5, 0.0]
+            ),
+            "that is a quarter of a period: ½ (1 + cos(π · share)), half a cosine from 1 to −1": torch.cos(
+                0.5 * torch.pi * torch.tensor([0.0, 0.25, 0.5])
+            ),
+            "that is a straight line: half a cosine falls slowly at first and at last": torch.tensor(
+                [1.0, 0.75, 0.5]
+            ),
+            "that divides by `total`: the fall takes total − warmup steps": 0.5
+            * (1 + torch.cos(torch.pi * torch.tensor([0.0, 25.0, 50.0]) / 110)),
+        },
+        tolerance=1e-4,
+    )
+    yield Claim(
+        "the last step, 109, still learns a little: .000247",
+        got=at((109,)),
+        expected=torch.tensor([0.00024672]),
+        hint="0 would be reached at step `total`, which is not taken any more",
+        mistakes={
+            "0 belongs to step `total`, not to the last step": torch.tensor([0.0]),
+        },
+        tolerance=1e-6,
+    )
+    yield Claim(
+        "another peak, .002, and no warm-up: .002 at step 0, .001 half-way",
+        got=at((0, 20), warmup=0, total=40, peak=0.002),
+        expected=torch.tensor([0.002, 0.001]),
+        hint="multiply by `peak`; with warmup=0 the cosine begins at once",
+        tolerance=1e-6,
+    )
