@@ -407,7 +407,7 @@ shift = {"NF4": moved(small)}
 print(f"belief moved by {mean_and_interval(shift['NF4'], 3)}")
 
 # %% [markdown]
-# Do the films differ? Left with 32 bits, right with 4:
+# Do the films differ? Above and left with 32 bits, below and right with 4:
 
 # %% tags=["demo"]
 policies = {"32 bits": tabletop_policy(nano), "4 bits": tabletop_policy(small)}

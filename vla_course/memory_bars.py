@@ -100,9 +100,9 @@ def draw(axes: Axes, bars: Mapping[Mode, Mapping[str, float]], *, cards: bool = 
         for name, amount in parts.items():
             axes.barh(row, amount, left=begin, color=PARTS[name], height=0.62, label=name if row == 0 else "")
             begin += amount
-        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-        place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(f"{begin:.1f}", (begin, row), bbox=behind, color=plots.INK, fontsize=9, **place)
+        place: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+        place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        axes.annotate(f"{begin:.1f}", (begin, row), color=plots.INK, fontsize=9, **place)
     axes.set_yticks(range(len(bars)), [NAMES[mode] for mode in bars])
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.margins(x=0.1)
