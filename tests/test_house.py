@@ -38,6 +38,7 @@ FLOORS = (
         "say_it",
         "token_explorer",
         "patch_eraser",
+        "data_browser",
         "memory_bars",
         "rank_microscope",
         "strip",

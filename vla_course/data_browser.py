@@ -31,7 +31,7 @@ class DataBrowser(PicturedWidget):
     _esm = (
         ARROW_KEYS
         + """
-    const W = 300, H = 46, ROW = 56;
+    const W = 300, H = 46, ROW = 56, LEFT = 84, COLUMN = LEFT + W + 66;
     function render({ model, el }) {
       const names = model.get("names"), units = model.get("units"), cuts = model.get("cuts"), columns = Math.max(1, names.length / 7 | 0);
       const rows = Math.ceil(names.length / columns);
@@ -49,7 +49,7 @@ class DataBrowser(PicturedWidget):
               <p style="margin:4px 0" class="story" aria-live="polite"></p></div>
             </div>
           </div>
-          <svg viewBox="0 0 ${columns * (W + 100)} ${rows * ROW + 22}" style="width:100%;touch-action:none;cursor:ew-resize" font-size="11" fill="#222"
+          <svg viewBox="0 0 ${columns * COLUMN} ${rows * ROW + 22}" style="width:100%;touch-action:none;cursor:ew-resize" font-size="11" fill="#222"
             role="img" aria-label="Every number of the action over the frames of this episode. Drag to move through the frames."></svg>
         </div>`;
       const find = (name) => el.querySelector(name), frame = find(".frame"), clip = find(".clip"), svg = find("svg");
@@ -72,24 +72,24 @@ class DataBrowser(PicturedWidget):
         find(".seen").setAttribute("aria-label", `frame ${now + 1} of ${last + 1}`);
         find(".story").textContent = s.story;
         svg.innerHTML = s.traces.map((t, d) => {
-          const left = Math.floor(d / rows) * (W + 100) + 44, top = (d % rows) * ROW + 4;
+          const left = Math.floor(d / rows) * COLUMN + LEFT, top = (d % rows) * ROW + 4;
           const x = (i) => left + i / Math.max(1, last) * W, y = (v) => top + H / 2 - v / t.reach * H / 2;
           const edge = (v) => Math.max(top, Math.min(top + H, y(v)));
           const band = t.band && cuts ? `<rect x="${left}" width="${W}" y="${edge(t.band[1])}" height="${edge(t.band[0]) - edge(t.band[1])}" fill="#56B4E944"/>` : "";
           const mine = t.yours ? t.yours.map((v) => `<line x1="${left}" x2="${left + W}" y1="${edge(v)}" y2="${edge(v)}" stroke="#009E73" stroke-dasharray="3 3"/>`).join("") : "";
           return `<rect x="${left}" y="${top}" width="${W}" height="${H}" fill="#f6f7f9"/>${band}${mine}
             <line x1="${left}" x2="${left + W}" y1="${y(0)}" y2="${y(0)}" stroke="#c5c9d0" stroke-width=".7"/>
-            <path d="${line(t.raw, x, y)}" fill="none" stroke="#0072B2" stroke-width="1.6"/>
-            ${t.said ? `<path d="${line(t.said, x, y)}" fill="none" stroke="#D55E00" stroke-width="1.1"/>` : ""}
+            <path d="${line(t.raw, x, y)}" fill="none" stroke="#0072B2" stroke-width="3" stroke-opacity=".6"/>
+            ${t.said ? `<path d="${line(t.said, x, y)}" fill="none" stroke="#D55E00" stroke-width="1.2"/>` : ""}
             <line x1="${x(now)}" x2="${x(now)}" y1="${top}" y2="${top + H}" stroke="#222" stroke-width=".8"/>
             <text x="${left - 4}" y="${top + H / 2 + 4}" text-anchor="end">${names[d]}</text>
-            <text x="${left + W + 6}" y="${top + H / 2 + 4}">${t.raw[now].toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;
-        }).join("") + `<text x="44" y="${rows * ROW + 14}" fill="#555">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; green: your q01 and q99" : ""}</text>`;
+            <text x="${left + W + 6}" y="${top + H / 2 + 4}">${(Number(t.raw[now].toFixed(2)) + 0).toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;
+        }).join("") + `<text x="${LEFT}" y="${rows * ROW + 14}" fill="#555">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; green: your q01 and q99" : ""}</text>`;
       };
       const go = (value) => { set("frame", Math.max(0, Math.min(model.get("state").length - 1, value))); };
       const drag = (event) => {
         const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-        go(Math.round(((p.x % (W + 100)) - 44) / W * (model.get("state").length - 1)));
+        go(Math.round(((p.x % COLUMN) - LEFT) / W * (model.get("state").length - 1)));
       };
       svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); drag(event); });
       svg.addEventListener("pointermove", (event) => { if (event.buttons) drag(event); });
@@ -244,9 +244,9 @@ def _draw(panel: Any, state: dict[str, Any], clip: float | None, names: Sequence
             panel.fill_between(
                 at, *(end / trace["reach"] for end in trace["band"]), color=plots.COLORS[5], alpha=0.3
             )
-        panel.plot(at, np.array(trace["raw"]) / trace["reach"], color=plots.COLORS[0], linewidth=1.6)
+        panel.plot(at, np.array(trace["raw"]) / trace["reach"], color=plots.COLORS[0], linewidth=2.6)
         if trace["said"]:
-            panel.plot(at, np.array(trace["said"]) / trace["reach"], color=plots.COLORS[1], linewidth=1)
+            panel.plot(at, np.array(trace["said"]) / trace["reach"], color=plots.COLORS[1], linewidth=0.9)
         panel.text(place * wide, 1.12, names[k], fontsize=9)
     ticks = [
         (place * wide + second, second) for place in range(len(shown)) for second in (0, int(seconds[-1]))
