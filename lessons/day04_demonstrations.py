@@ -53,7 +53,12 @@ from matplotlib.patches import Rectangle
 
 import vla_course
 from vla_course import plots, predictions, results, video
-from vla_course.action_tokens import detokenize_actions, tokenize_actions, unnormalize_actions
+from vla_course.action_tokens import (
+    action_statistics,
+    detokenize_actions,
+    tokenize_actions,
+    unnormalize_actions,
+)
 from vla_course.adapters.lora import LoRAConfig
 from vla_course.checks import day04 as checks
 from vla_course.data.augmentation import augment
@@ -160,7 +165,8 @@ said = [replay_demo(number, lambda _, number=number: tracks[number].actions)[0] 
 def outcome(infos):
     """How many folded, and how well."""
     folded = sum(info["is_success"] for info in infos)
-    return f"{folded} of {len(infos)} fold, error {1000 * np.mean([info['fold_error_m'] for info in infos]):.0f} mm"
+    error_mm = 1000 * np.mean([info["fold_error_m"] for info in infos])
+    return f"{folded} of {len(infos)} fold, error {error_mm:.0f} mm"
 
 
 strayed = np.concatenate([track.executed - track.actions for track in tracks])[:, :3]
@@ -265,9 +271,10 @@ before, after = (
     [len(np.unique(tokenize_actions(values[:, k]))) for k in range(7)] for values in (everything, normalized)
 )
 at_ends = 100 * (np.abs(normalized[:, mask]) == 1).mean()
-print("different words before:", dict(zip(NAMES[:7], before, strict=True)))
-print("               after:  ", dict(zip(NAMES[:7], after, strict=True)))
+table = ["| | before | after |", "| --- | --- | --- |"]
+table += [f"| {row[0]} | {row[1]} words | {row[2]} |" for row in zip(NAMES, before, after, strict=False)]
 print(f"{at_ends:.1f} % of all normalised numbers sit at ±1, where the quantiles cut")
+Markdown("\n".join(table))
 
 # %% [markdown]
 # Left alone, the small turns would all be said with a handful of words, and a model that got them *all* wrong would hardly notice.
@@ -401,53 +408,77 @@ tell_data(nano, statistics, state_dim=14)
 YOURS = {"labels": build_labels, "normalize": normalize_actions, "crop": middle}
 samples = DemonstrationSamples(nano, dataset, "towel", frames=np.flatnonzero(~kept_apart), **YOURS)
 
+# %%
+begins, opened = np.cumsum([0, *dataset.lengths]), {}
+
+
+def pictures(episode):
+    if episode not in opened:
+        opened[episode] = list(dataset.images(episode))
+    return opened[episode]
+
+
+def frame_of(number):
+    """Picture and state of a frame, counted through the whole set."""
+    episode = int(dataset.episode_index[number])
+    step = int(number - begins[episode])
+    return pictures(episode)[step], tracks[episode].states[step]
+
+
 # %% tags=["demo"]
-tokenizer, size = nano.processor.tokenizer, nano.config.vocabulary_size
-sample = samples.words(np.array([5]))
+SAMPLE = 5
+drawing, (panel,) = plots.figure(width=2.2, height=2.2)
+panel.imshow(frame_of(np.flatnonzero(~kept_apart)[SAMPLE])[0])
+panel.axis("off")
+plots.picture(drawing, "The picture of the sample: two hands on their way to a towel.")
+
+# %% tags=["demo"]
+size = nano.config.vocabulary_size
+sample = samples.words(np.array([SAMPLE]))
 ids, learned = sample["input_ids"][0], sample["labels"][0] != UNLEARNED
-action_ids = ids[learned][:-1].numpy()
-numbers = unnormalize_actions(detokenize_actions(action_ids, size), q01, q99, mask) * UNIT
 text = len(nano.processor.token_ids(build_prompt(tracks[0].instruction)))
+state_ids, action_ids = ids[text : text + 14].numpy(), ids[learned][:-1].numpy()
 
+places = action_statistics(nano.config.norm_stats, "towel", of="proprio")
+state = unnormalize_actions(detokenize_actions(state_ids, size), places.q01, places.q99, places.mask)
+numbers = unnormalize_actions(detokenize_actions(action_ids, size), q01, q99, mask) * UNIT
+prompt = "".join(nano.processor.tokenizer.id_to_token(int(k)) for k in ids[1:text])
 
-def piece(number):
-    return "" if number < 3 else tokenizer.id_to_token(int(number)).replace("Ġ", "·").replace("Ċ", "⏎")
-
-
+# %% tags=["demo"]
 rows = [
-    ("start", ids[:1], "", False),
-    ("patches of the picture", [f"({nano.config.num_patches} vectors)"], "", False),
-    ("prompt", ids[1:text], "".join(piece(k) for k in ids[1:text]), False),
-    ("where the hands are", ids[text : text + 14], "", False),
-    ("empty token", ids[text + 14 : text + 15], "", False),
-    ("left hand", action_ids[:7], " ".join(f"{value:+.1f}" for value in numbers[:7]), True),
-    ("right hand", action_ids[7:], " ".join(f"{value:+.1f}" for value in numbers[7:]), True),
-    ("stop", ids[learned][-1:], "&lt;/s&gt;", True),
+    ("start", ids[:1], "", "no"),
+    ("picture", [], f"{nano.config.num_patches} patches", "no"),
+    ("prompt", ids[1:text], prompt.replace("Ġ", " ").replace("Ċ", " ⏎ "), "no"),
+    ("left hand is at", state_ids[:7], " ".join(f"{value:+.2f}" for value in state[:7]), "no"),
+    ("right hand is at", state_ids[7:], " ".join(f"{value:+.2f}" for value in state[7:]), "no"),
+    ("empty token", ids[text + 14 : text + 15], "", "no"),
+    ("left hand", action_ids[:7], " ".join(f"{value:+.1f}" for value in numbers[:7]), "**yes**"),
+    ("right hand", action_ids[7:], " ".join(f"{value:+.1f}" for value in numbers[7:]), "**yes**"),
+    ("stop", ids[learned][-1:], "`</s>`", "**yes**"),
 ]
 table = ["| | ids | says | learned |", "| --- | --- | --- | --- |"]
-for name, numbers_said, meaning, counts in rows:
-    said_ids = " ".join(str(k if isinstance(k, str) else int(k)) for k in numbers_said)
-    table.append(f"| {name} | {said_ids} | {meaning} | {'**yes**' if counts else 'no'} |")
+for name, said_ids, says, counts in rows:
+    table.append(f"| {name} | {' '.join(str(int(k)) for k in said_ids)} | {says} | {counts} |")
 Markdown("\n".join(table))
 
+
 # %% tags=["demo"]
-print(f"Read aloud: you see this picture. You are told “{tracks[0].instruction}”, and where your hands are.")
-print(
-    f"Learn to say: left hand {numbers[0]:+.0f} mm along x, {numbers[1]:+.0f} along y, {numbers[2]:+.0f} up, and {'open' if numbers[6] > 0 else 'close'} it;"
-)
-print(
-    f"right hand {numbers[7]:+.0f} mm, {numbers[8]:+.0f}, {numbers[9]:+.0f}, and {'open' if numbers[13] > 0 else 'close'} it. Then stop."
-)
-print(
-    f"{int(learned.sum())} of {len(ids)} ids are learned; the patches' {nano.config.num_patches} places have none."
-)
+def aloud(step):
+    """Seven numbers as a sentence."""
+    x, y, z, *_, grip = step
+    return f"{x:+.0f} mm along x, {y:+.0f} along y, {z:+.0f} up, and {'open' if grip > 0 else 'close'}"
+
+
+print(f"Read aloud: you see this picture, you are told “{tracks[0].instruction}”, and where your hands are.")
+print("Learn to say: left hand", aloud(numbers[:7]) + ";", "right hand", aloud(numbers[7:]) + ". Then stop.")
+print(f"{int(learned.sum())} of {len(ids)} ids are learned, and nothing of the patches.")
 
 # %% [markdown]
 # Do this once for every data set that you ever train on. If you cannot read a sample aloud, the model cannot either.
 #
 # ## Train, briefly
 #
-# Two minutes would not make a folder of it, and need not: the question today is whether *what is trained is what is asked*. For that, a
+# Half a minute will not teach it to fold, and need not: the question today is whether *what is trained is what is asked*. For that, a
 # small training is enough. What learns are low-rank changes of projector and language model (how they work is Day 05).
 
 # %% tags=["demo"]
@@ -487,23 +518,7 @@ def as_the_robot_asks(numbers, look=middle):
     return nano.processor(prompts, [look(image) for image in images], state)
 
 
-def frame_of(number):
-    """Picture and state of a frame, counted through the whole set."""
-    episode = int(dataset.episode_index[number])
-    step = int(number - begins[episode])
-    return pictures(episode)[step], tracks[episode].states[step]
-
-
 # %%
-begins, opened = np.cumsum([0, *dataset.lengths]), {}
-
-
-def pictures(episode):
-    if episode not in opened:
-        opened[episode] = list(dataset.images(episode))
-    return opened[episode]
-
-
 def right_words(numbers):
     """The expert's action of each frame, in tokens."""
     actions = everything[numbers]
@@ -655,6 +670,7 @@ images, actions = (
 )
 episode_index = np.repeat(np.arange(10), [len(episode.actions) for episode in fresh])
 STEPS = [0, 1, 2, 7, 8, 9]  # what moves the hands, at ±1 by 30 mm
+print(f"{len(actions)} frames; the expert folds in {len(actions) / 10 / 20:.1f} s on average")
 
 
 # %% tags=["demo"]
@@ -686,7 +702,7 @@ predictions.reveal("day04.frame_split", float(rosy[1]))
 
 # %% [markdown]
 # A parrot, and it looks like a model that has understood. Its validation frames lie between two frames that it knows by heart. Does it fold a towel
-# from a new start? Both parrots get five, and 4.5 s each; the expert needs about 2.5 s.
+# from a new start? Both parrots get five, and 4.5 s each, about twice the expert's time.
 
 # %% tags=["demo"]
 robots = [fast_robot() for _ in range(5)]
