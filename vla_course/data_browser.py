@@ -83,7 +83,7 @@ class DataBrowser(PicturedWidget):
             ${t.said ? `<path d="${line(t.said, x, y)}" fill="none" stroke="#D55E00" stroke-width="1.2"/>` : ""}
             <line x1="${x(now)}" x2="${x(now)}" y1="${top}" y2="${top + H}" stroke="#222" stroke-width=".8"/>
             <text x="${left - 4}" y="${top + H / 2 + 4}" text-anchor="end">${names[d]}</text>
-            <text x="${left + W + 6}" y="${top + H / 2 + 4}">${(Number(t.raw[now].toFixed(2)) + 0).toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;
+            <text x="${left + W + 6}" y="${top + H / 2 + 4}">${(Number(t.raw[now].toFixed(units[d] ? 1 : 2)) + 0).toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;
         }).join("") + `<text x="${LEFT}" y="${rows * ROW + 14}" fill="#555">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; green: your q01 and q99" : ""}</text>`;
       };
       const go = (value) => { set("frame", Math.max(0, Math.min(model.get("state").length - 1, value))); };
