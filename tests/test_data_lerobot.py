@@ -267,6 +267,22 @@ def test_half_of_an_episode_does_not_count(tmp_path, monkeypatch):
     assert_same(LeRobotDataset(tmp_path).episode(1), episode(1))
 
 
+def test_a_file_that_was_begun_does_not_count(tmp_path, monkeypatch):
+    """Killed while a file was open, at each of the moments that there are: the episode before is whole."""
+    writer(tmp_path).add(episode(0))
+    for begun in ("chunk-000/file-001.parquet", "chunk-000/file-001.mp4", "episodes/chunk-000/", "info.json"):
+        monkeypatch.setattr(os, "replace", stops_at(begun))
+        with pytest.raises(KeyboardInterrupt):
+            writer(tmp_path).add(episode(1))
+        monkeypatch.undo()
+        left = next(path for path in tmp_path.rglob(".*") if path.is_file())
+        left.write_bytes(b"")  # opened, and nothing written yet
+        assert LeRobotDataset(tmp_path).num_episodes == 1
+        assert_same(LeRobotDataset(tmp_path).episode(0), episode(0))
+    writer(tmp_path).add(episode(1))
+    assert LeRobotDataset(tmp_path).num_episodes == 2
+
+
 def test_merging_that_was_interrupted_is_done_again(tmp_path, monkeypatch):
     root = recorded(tmp_path / "set", finished=False)
     monkeypatch.setattr(shutil, "rmtree", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -281,10 +297,11 @@ def test_merging_that_was_interrupted_is_done_again(tmp_path, monkeypatch):
 
 
 def stops_at(name: str):
+    """`os.replace` that is killed where part of a path is to be finished."""
     replace = os.replace
 
     def stop(source, target):
-        if Path(target).name == name:
+        if name in Path(target).as_posix():
             raise KeyboardInterrupt
         replace(source, target)
 

@@ -263,7 +263,8 @@ def read_rows(folder: Path, episodes: int) -> list[dict[str, Any]]:
         ValueError: a file is damaged, or an episode is missing.
     """
     rows: dict[int, dict[str, Any]] = {}
-    for path in sorted((folder / "meta" / "episodes").glob("*/*.parquet")):
+    # A name that begins with a dot is of a file that was never finished: its writer was killed.
+    for path in sorted((folder / "meta" / "episodes").glob("*/[!.]*.parquet")):
         for row in read_table(path, "episodes").to_pylist():
             rows[int(row["episode_index"])] = row
     missing = [index for index in range(episodes) if index not in rows]
