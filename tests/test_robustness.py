@@ -14,7 +14,7 @@ from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import Trial, play
 from vla_course.evaluation.language import PARAPHRASES, folding_instructions, instructions
 from vla_course.evaluation.run import evaluate_policy, verify
-from vla_course.policies.folding import OneHandPolicy, two_hand_policy
+from vla_course.policies.folding import one_hand_policy, two_hand_policy
 from vla_course.policy import Policy
 from vla_course.robustness import PLAIN, TESTS, groups, reset_options
 
@@ -142,12 +142,12 @@ def test_one_hand_hears_of_the_hand_it_moves():
     state = np.random.default_rng(1).uniform(-1, 1, (2, 14)).astype(np.float32)
     seen = {"image_close": pictures, "instruction": ["fold it"] * 2, "end_effector": state}
     for hand, numbers in (("left", state[:, :7]), ("right", state[:, 7:])):
-        policy = OneHandPolicy(model, hand)
+        policy = one_hand_policy(model, hand)
         assert isinstance(policy, Policy) and policy.action_dim == 7
         wanted = model.predict_action(list(pictures), ["fold it"] * 2, "tabletop", state=numbers)
         np.testing.assert_allclose(policy.act(seen)[:, 0], np.clip(wanted, -1, 1), atol=1e-6)
     with pytest.raises(ValueError, match="'left' or 'right'"):
-        OneHandPolicy(model, "third")
+        one_hand_policy(model, "third")
 
 
 def test_a_model_of_two_hands_acts_on_the_folding_robot():

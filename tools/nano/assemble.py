@@ -1,5 +1,6 @@
 """The nano's shape: an OpenVLAConfig from the recipe, and the model that fits it."""
 
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from nano_config import NanoConfig
 from words import BOS, EMPTY, EOS, PAD
 
 from vla_course.action_tokens import action_statistics, normalize_actions
+from vla_course.data.statistics import dataset_statistics
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
@@ -59,9 +61,9 @@ def new_model(config: NanoConfig) -> OpenVLAForActionPrediction:
 
 
 def action_stats(actions: np.ndarray, states: np.ndarray) -> dict[str, dict[str, object]]:
-    """What is normalised by, in the published form. The grip is left as it is, as BridgeData's is."""
-    action = {**_stats(actions), "mask": [True] * 6 + [False]}
-    return {KEY: {"action": action, "proprio": _stats(states), "num_transitions": len(actions)}}
+    """What is normalised by, in the published form. The grip of an action is left as it is, as BridgeData's is."""
+    frames = SimpleNamespace(actions=actions, states=states)
+    return dataset_statistics([frames], KEY, state_mask=np.ones(states.shape[1], bool))
 
 
 def normalize(
@@ -70,15 +72,3 @@ def normalize(
     """To [-1, 1] by q01 and q99, clipped; dimensions that never move become 0."""
     found = action_statistics(stats, KEY, of=of)
     return normalize_actions(values, found.q01, found.q99, found.mask).astype(np.float32)
-
-
-def _stats(values: np.ndarray) -> dict[str, object]:
-    low, high = np.quantile(values, 0.01, axis=0), np.quantile(values, 0.99, axis=0)
-    return {
-        "q01": low.tolist(),
-        "q99": high.tolist(),
-        "mean": values.mean(0).tolist(),
-        "std": values.std(0).tolist(),
-        "min": values.min(0).tolist(),
-        "max": values.max(0).tolist(),
-    }

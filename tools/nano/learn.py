@@ -53,7 +53,7 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
     sources, shares = [sight], [1.0]
     if stage_name != "language":
         actions, model.config.norm_stats = action_samples(config, folder, tokenizer)
-        words_share = settings.last_words_share if stage_name == "last" else settings.words_share
+        words_share = settings.later_words_shares.get(stage_name, settings.words_share)
         sources, shares = [actions, sight], [1 - words_share, words_share]
     learners = learners_of(model, config)
     towers_too, later = stage_name in WITH_TOWERS, stage_name in settings.later_rates

@@ -78,8 +78,8 @@ class LearnConfig:
     """Stages that go on from one that has learned to act, and by how much slower."""
     words_share: float = 0.3
     """Share of a batch that stays questions and pointing while actions are learned."""
-    last_words_share: float = 0.45
-    """The same in the last stage: what still goes wrong then is telling a brick from a star of the same colour."""
+    later_words_shares: Mapping[str, float] = field(default_factory=lambda: {"last": 0.45})
+    """The same where a stage has its own: what still goes wrong at last is telling a brick from a star of the same colour."""
     warm_up_steps: int = 1200
     """Steps in which a linear head's L1 loss leads, before tokens do."""
     sigma_first: float = 12.0

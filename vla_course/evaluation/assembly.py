@@ -15,7 +15,6 @@ from vla_course.policy import Policy
 from vla_course.robustness import TESTS, reset_options
 
 if TYPE_CHECKING:
-    from vla_course.policies.folding import OneHandPolicy
     from vla_course.policies.openvla import OpenVLAPolicy
 
 FILM_SIZE = (240, 320)
@@ -89,14 +88,14 @@ def _tabletop_trials(config: EvaluationConfig) -> list[Trial]:
     return [Trial(seed, said, pinned[config.said]) for seed in config.seeds]
 
 
-def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy | OneHandPolicy":
+def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
     if config.policy != NANO and not Path(config.policy).is_dir():
         raise FileNotFoundError(
             f"policy {config.policy!r} is neither {EXPERT!r} nor {NANO!r}, and no folder of a run or a model"
         )
     # Imported here, so that workers that play the expert never wait for torch.
     from vla_course.openvla.load import load_vla
-    from vla_course.policies.folding import OneHandPolicy, two_hand_policy
+    from vla_course.policies.folding import one_hand_policy, two_hand_policy
     from vla_course.policies.openvla import tabletop_policy
     from vla_course.training.run_folder import is_run, load_run
 
@@ -113,5 +112,5 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy | OneHandPolicy":
     if config.on_tabletop:
         return tabletop_policy(model, camera=config.camera)
     if config.moves in ("left_hand", "right_hand"):
-        return OneHandPolicy(model, config.moves.removesuffix("_hand"), camera=config.camera)
+        return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=config.camera)
     return two_hand_policy(model, camera=config.camera, unnorm_key=key, crop=crop)

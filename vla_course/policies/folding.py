@@ -1,17 +1,10 @@
 """Models that act on the folding robot: fine-tuned ones with both hands, and one that only knows the tabletop with one of them."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-from jaxtyping import Bool, Float
-
 from vla_course.data.augmentation import center_crop
 from vla_course.openvla.model import OpenVLAForActionPrediction
-from vla_course.policies.openvla import STATE, OpenVLAPolicy, tabletop_policy
+from vla_course.policies.openvla import LEFT_HAND, RIGHT_HAND, OpenVLAPolicy, tabletop_policy
 
-HAND_NUMBERS = 7
-"""Numbers of one hand: in an action, and in the state."""
+HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
 
 def two_hand_policy(
@@ -31,29 +24,16 @@ def two_hand_policy(
     return OpenVLAPolicy(model, camera=camera, unnorm_key=unnorm_key, look=center_crop if crop else None)
 
 
-class OneHandPolicy:
+def one_hand_policy(
+    model: OpenVLAForActionPrediction, hand: str = "right", *, camera: str = "close"
+) -> OpenVLAPolicy:
     """A model of one hand on the robot that has two, for an environment inside `SingleArmAction`: "zero-shot".
 
     Where the model is told the state of its hand, it hears of the hand that it moves.
+
+    Raises:
+        ValueError: the hand is unknown, or the model knows neither the tabletop nor BridgeData.
     """
-
-    def __init__(
-        self, model: OpenVLAForActionPrediction, hand: str = "right", *, camera: str = "close"
-    ) -> None:
-        """Raises: ValueError for an unknown hand, or a model that knows neither the tabletop nor BridgeData."""
-        if hand not in ("left", "right"):
-            raise ValueError(f"hand is 'left' or 'right', not {hand!r}")
-        self._first = HAND_NUMBERS * (hand == "right")
-        self._policy = tabletop_policy(model, camera=camera)
-        self.action_dim = self._policy.action_dim
-
-    def act(self, observations: Mapping[str, Any]) -> Float[np.ndarray, "N 1 A"]:
-        """One action of that hand for each environment."""
-        if STATE in observations:
-            hands = np.asarray(observations[STATE])
-            observations = {**observations, STATE: hands[:, self._first : self._first + HAND_NUMBERS]}
-        return self._policy.act(observations)
-
-    def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
-        """Nothing to forget."""
-        self._policy.reset(mask)
+    if hand not in HANDS:
+        raise ValueError(f"hand is 'left' or 'right', not {hand!r}")
+    return tabletop_policy(model, camera=camera, state=HANDS[hand])

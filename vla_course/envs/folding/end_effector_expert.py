@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vla_course.control.actions import end_effector_delta
+from vla_course.control.easing import rise
 from vla_course.control.inverse_kinematics import InverseKinematics
 from vla_course.control.rotations import rotation_error
 from vla_course.envs.end_effector import EndEffectorAction, matrix_from_rotation_vector
@@ -95,11 +96,11 @@ class EndEffectorExpert:
         if away < CLOSE_M and here[2] < ready + LOW_M and self._turned[hand] < ALIGNED_RAD:
             self._goal[hand], self._closure[hand] = (*take[:2], fingertip_clearance_m(1.0)), 1.0
             return
-        outside, tilted = _rise(away, *FUNNEL_M), _rise(self._turned[hand], *UPRIGHT_RAD)
+        outside, tilted = rise(away, *FUNNEL_M), rise(self._turned[hand], *UPRIGHT_RAD)
         self._closure[hand] = PRESHAPE * (1 - outside) * (1 - tilted)
         low = fingertip_clearance_m(self._closure[hand])
         height = low + (HOVER_M - low) * max(outside, tilted)
-        sideways = 1 - (1 - SLIP) * _rise(height - here[2], 0.02, 0.06)
+        sideways = 1 - (1 - SLIP) * rise(height - here[2], 0.02, 0.06)
         self._goal[hand] = *(here[:2] + sideways * (take[:2] - here[:2])), height
 
     def _wait(self, hand: int, vertex: int) -> None:
@@ -121,7 +122,7 @@ class EndEffectorExpert:
             for hand, vertex in takes
         }
         along = {hand: float(np.arccos(1 - 2 * share[hand]) / np.pi) for hand, _ in takes}
-        pressing = _rise(min(share.values()), *ARRIVING)
+        pressing = rise(min(share.values()), *ARRIVING)
         low = max(self._here[hand][2] for hand, _ in takes) < PRESS_M + 0.012
         if pressing == 1 and low and plan.misplaced_m() < IN_PLACE_M:
             for hand, _ in takes:
@@ -143,7 +144,7 @@ class EndEffectorExpert:
         """Straight up at first, then out of the way."""
         for hand, _ in self._plan.takes():
             here, aside = self._here[hand], self._goal[hand]
-            clear = _rise(here[2], 0.05, 0.11)
+            clear = rise(here[2], 0.05, 0.11)
             self._goal[hand] = *(here[:2] + clear * (aside[:2] - here[:2])), max(RISE_M, aside[2])
 
     def _action(self, *, advance: bool) -> Float[np.ndarray, " A"]:
@@ -162,12 +163,6 @@ class EndEffectorExpert:
         if wrapper.stage_signal:
             numbers.append(float(advance))
         return np.clip(numbers, -1.0, 1.0).astype(np.float32)
-
-
-def _rise(value: float, low: float, high: float) -> float:
-    """From 0 below `low` to 1 above `high`, smoothly."""
-    share = min(1.0, max(0.0, (value - low) / (high - low)))
-    return share * share * (3 - 2 * share)
 
 
 def _shortened(step: Float[np.ndarray, "3"], longest: float) -> Float[np.ndarray, "3"]:

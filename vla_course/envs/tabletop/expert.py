@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from vla_course.control.easing import rise
 from vla_course.control.rotations import rpy_from_matrix
 from vla_course.envs.robot import DOWNWARD
 from vla_course.envs.tabletop.env import TabletopEnv
@@ -146,10 +147,10 @@ class TabletopExpert:
         onward = np.array([*(self._hand[:2] + step), FIST_HEIGHT_M])
         # It pushes as far as the fist is low, behind the thing, and in line with it; otherwise it goes around.
         share = (
-            (1 - _rise(self._hand[2], FIST_HEIGHT_M + 0.012, FIST_HEIGHT_M + 0.03))
-            * _rise(behind, 0.0, 0.02)
-            * (1 - _rise(behind, radius + 0.12, radius + 0.16))
-            * (1 - _rise(off, 0.8 * wide, 1.8 * wide))
+            (1 - rise(self._hand[2], FIST_HEIGHT_M + 0.012, FIST_HEIGHT_M + 0.03))
+            * rise(behind, 0.0, 0.02)
+            * (1 - rise(behind, radius + 0.12, radius + 0.16))
+            * (1 - rise(off, 0.8 * wide, 1.8 * wide))
         )
         return share * onward + (1 - share) * around, CLOSED, 0.09
 
@@ -190,14 +191,8 @@ def _along_funnel(
     first, and on along the table mostly as it rises.
     """
     away = float(np.linalg.norm(here[:2] - spot))
-    outside = _rise(away, *funnel_m)
+    outside = rise(away, *funnel_m)
     height = low + (high - low) * outside
-    sideways = 1 - (1 - SLIP) * _rise(height - here[2], 0.02, 0.07)
+    sideways = 1 - (1 - SLIP) * rise(height - here[2], 0.02, 0.07)
     goal = np.array([*(here[:2] + sideways * (spot - here[:2])), height])
     return goal, DESCEND_M + (TRAVEL_M - DESCEND_M) * outside
-
-
-def _rise(value: float, low: float, high: float) -> float:
-    """From 0 below `low` to 1 above `high`, smoothly."""
-    share = min(1.0, max(0.0, (value - low) / (high - low)))
-    return share * share * (3 - 2 * share)
