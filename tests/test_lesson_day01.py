@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-import jupytext
 import pytest
+from IPython.display import Markdown
+from lesson_cells import cells, run
 from openvla_reference import nano
 
-from vla_course import results
+from vla_course import recording, results
 from vla_course.envs.tabletop.config import VERBS
 from vla_course.evaluate import Episode, Evaluation, run_episode, wilson_interval
+from vla_course.policies.openvla import tabletop_policy
 
 ROOT = Path(__file__).parents[1]
-LESSON = ROOT / "lessons" / "day01_tell_a_robot.py"
 STATISTICS = {"q01": [-0.3] * 7, "q99": [0.3] * 7, "mask": [True] * 6 + [False]}
 NEEDED = (
     "import math",
@@ -28,27 +29,19 @@ NEEDED = (
     "touched_alike",
     "ways = {",
 )
+SMALLER = {"STARTS = 8": "STARTS = 1", "max_steps=40": "max_steps=3"}
 STARTS = 50
 
 
 def run_lesson(**replaced):
     """The names the lesson defines with a model that knows nothing and one live start of ten steps; some functions replaced."""
-    from vla_course import recording
-    from vla_course.policies.openvla import tabletop_policy
-
     model = nano(norm_stats={"tabletop": {"action": STATISTICS}})
     names = {"model": model, "recording": recording, "tabletop_policy": tabletop_policy}
-    for cell in jupytext.read(LESSON, fmt="py:percent").cells:
-        if cell.cell_type != "code" or not any(part in cell.source for part in NEEDED):
-            continue
-        source = cell.source.replace("STARTS = 8", "STARTS = 1").replace("max_steps=40", "max_steps=3")
-        *lines, last = source.splitlines()
-        shown = last if last.startswith("Markdown(") else None
-        exec(compile("\n".join(lines) if shown else source, str(LESSON), "exec"), names)
-        if shown:
-            names.setdefault("tables", []).append(eval(shown, names).data)
-        names.update({name: function for name, function in replaced.items() if name in names})
-    return names
+    return run(cells("day01_tell_a_robot", NEEDED, SMALLER), names, **replaced)
+
+
+def tables(lesson):
+    return [shown.data for shown in lesson["shown"] if isinstance(shown, Markdown)]
 
 
 def episodes(successes):
@@ -89,7 +82,7 @@ def percent(row, counted="successes"):
 
 def test_the_full_run_stands_in_every_table_and_beside_the_live_episodes(full_run, capsys):
     lesson = run_lesson()
-    splits, treated = lesson["tables"]
+    splits, treated = tables(lesson)
     for table, ways in ((splits, lesson["SPLITS"].values()), (treated, lesson["ways"])):
         rows = [row.strip("| ").split(" | ") for row in table.splitlines()[2:]]
         for verb, row in zip(lesson["VERBS"], rows, strict=True):
@@ -112,7 +105,7 @@ def test_the_full_run_stands_in_every_table_and_beside_the_live_episodes(full_ru
 def test_without_a_full_run_the_lesson_says_so_and_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(results, "read", lambda name: results.load(tmp_path / name))
     lesson = run_lesson()
-    assert lesson["tables"] == ["*(Nothing recorded yet.)*"] * 2
+    assert tables(lesson) == ["*(Nothing recorded yet.)*"] * 2
     assert "No full run is recorded" in capsys.readouterr().out
     assert "a blind model" not in lesson["broken"] and len(lesson["broken"]) == 5
 
@@ -132,4 +125,4 @@ def test_the_learners_functions_are_the_ones_that_run(full_run):
     )
     assert any("purple star" in words for words in heard)
     assert all(row["live, 1 starts"] == (1.0, 0.0, 0.5) for row in lesson["touched"].values())
-    assert "(0–50 %)" in lesson["tables"][0]
+    assert "(0–50 %)" in tables(lesson)[0]

@@ -1,12 +1,9 @@
 """In Day 02 the learner's five functions are the ones that run: put together they are the published model, broken ones are not."""
 
-from functools import cache
-from pathlib import Path
-
-import jupytext
 import numpy as np
 import pytest
 import torch
+from lesson_cells import cells, run
 
 from vla_course.action_tokens import (
     detokenize_actions,
@@ -17,35 +14,25 @@ from vla_course.action_tokens import (
 from vla_course.openvla.model import insert_patches
 from vla_course.openvla.published import published_cases, published_model
 
-LESSON = Path(__file__).parents[1] / "lessons" / "day02_pixels_to_command.py"
-NEEDED = (
-    "import gymnasium",
-    "BINS = 256",
-    "# exercise",
-    "def my_token_ids",
-    "def my_predict_action",
-    "def with_empty",
-    "def vision_block",
-    "def as_words",
-    "class AsPublished",
+CELLS = cells(
+    "day02_pixels_to_command",
+    (
+        "import gymnasium",
+        "BINS = 256",
+        "# exercise",
+        "def my_token_ids",
+        "def my_predict_action",
+        "def with_empty",
+        "def vision_block",
+        "def as_words",
+        "class AsPublished",
+    ),
 )
-
-
-@cache
-def cells():
-    found = [
-        cell.source for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"
-    ]
-    return [source for source in found if any(part in source for part in NEEDED)]
 
 
 def run_lesson(**replaced):
     """The names the lesson defines, on the published weights, with some of the exercised functions replaced by others."""
-    names = {"nano": published_model()}
-    for source in cells():
-        exec(compile(source, str(LESSON), "exec"), names)
-        names.update({name: function for name, function in replaced.items() if name in names})
-    return names
+    return run(CELLS, {"nano": published_model()}, **replaced)
 
 
 def actions_equal(lesson):

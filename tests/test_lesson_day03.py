@@ -1,36 +1,31 @@
 """In Day 03 the learner's own functions are the ones that run: a broken one changes what the lesson finds."""
 
-from pathlib import Path
-
-import jupytext
 import numpy as np
 import pytest
+from lesson_cells import cells, run
 
 from vla_course.control import actions, inverse_kinematics, rotations
 from vla_course.envs.robot import home_position
 
-LESSON = Path(__file__).parents[1] / "lessons" / "day03_sixty_joints.py"
-NEEDED = (
-    "import numpy",
-    "# exercise",
-    "ik = InverseKinematics(",
-    "seven_b_hz =",
-    "def as_tokens",
-    "def make_option_a",
-    "FINGERS =",
-    "def make_option_c",
-    "def play",
+CELLS = cells(
+    "day03_sixty_joints",
+    (
+        "import numpy",
+        "# exercise",
+        "ik = InverseKinematics(",
+        "seven_b_hz =",
+        "def as_tokens",
+        "def make_option_a",
+        "FINGERS =",
+        "def make_option_c",
+        "def play",
+    ),
 )
 
 
 def run_lesson(**replaced):
     """The names the lesson defines, with some of the exercised functions replaced by others."""
-    names = {}
-    for cell in jupytext.read(LESSON, fmt="py:percent").cells:
-        if cell.cell_type == "code" and any(part in cell.source for part in NEEDED):
-            exec(compile(cell.source, str(LESSON), "exec"), names)
-            names.update({name: function for name, function in replaced.items() if name in names})
-    return names
+    return run(CELLS, **replaced)
 
 
 def fold(option="make_option_b", **replaced):

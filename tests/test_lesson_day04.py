@@ -1,12 +1,9 @@
 """In Day 04 the learner's five functions are the ones that run: broken ones fold no towel, and teach and ask other things."""
 
-from functools import cache
-from pathlib import Path
-
-import jupytext
 import numpy as np
 import pytest
 import torch
+from lesson_cells import cells, run
 
 from vla_course import assets
 from vla_course.action_tokens import normalize_actions
@@ -15,27 +12,29 @@ from vla_course.data.demonstrations import CollectConfig, make_demonstrations
 from vla_course.data.samples import build_labels
 from vla_course.data.statistics import action_quantiles
 
-LESSON = Path(__file__).parents[1] / "lessons" / "day04_demonstrations.py"
-NEEDED = (
-    "import gymnasium",
-    "dataset = LeRobotDataset",
-    "def replay_demo",
-    "# exercise",
-    "q01, q99 = action_quantiles",
-    "mask = normalized_dimensions",
-    "UNIT = ",
-    "def in_words",
-    "kept_apart = ",
-    "def middle",
-    "nano = load_vla",
-    "SAMPLE = 5",
-    "size = nano.config",
-    "def as_the_robot_asks",
-    "def right_words",
-    "begins, opened = ",
-    "def reproduce_training_accuracy",
-    "class Parrot",
-    "def asked_about",
+LESSON = "day04_demonstrations"
+CELLS = cells(
+    LESSON,
+    (
+        "import gymnasium",
+        "dataset = LeRobotDataset",
+        "def replay_demo",
+        "# exercise",
+        "q01, q99 = action_quantiles",
+        "mask = normalized_dimensions",
+        "UNIT = ",
+        "def in_words",
+        "kept_apart = ",
+        "def middle",
+        "nano = load_vla",
+        "SAMPLE = 5",
+        "size = nano.config",
+        "def as_the_robot_asks",
+        "def right_words",
+        "begins, opened = ",
+        "def reproduce_training_accuracy",
+    ),
+    {"0.1, seed=0": "0.34, seed=0"},
 )
 
 
@@ -52,23 +51,10 @@ def found_there(demonstrations, monkeypatch):
     monkeypatch.setenv("VLA_COURSE_ASSETS", str(demonstrations))
 
 
-@cache
-def cells():
-    found = [
-        cell.source for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"
-    ]
-    return [source for source in found if any(part in source for part in NEEDED)]
-
-
-def run_lesson(until="class Parrot", **replaced):
+def run_lesson(until=None, **replaced):
     """The names the lesson defines, with some of the exercised functions replaced by others."""
-    names: dict = {"assets": assets}  # imported by the cell that shows the picture
-    for source in cells():
-        if until in source:
-            break
-        exec(compile(source.replace("0.1, seed=0", "0.34, seed=0"), str(LESSON), "exec"), names)
-        names.update({name: function for name, function in replaced.items() if name in names})
-    return names
+    names = {"assets": assets}  # imported by the cell that shows the picture
+    return run(CELLS, names, until, **replaced)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +82,7 @@ def test_a_demonstration_folds_the_towel_again_and_so_do_its_words(lesson):
     ids=["turned round", "a third of the range"],
 )
 def test_with_broken_numbers_the_words_fold_nothing(broken):
-    lesson = run_lesson("kept_apart = ", **broken)
+    lesson = run_lesson("def in_words", **broken)
     assert not folded(lesson, lesson["in_words"])
 
 
@@ -108,7 +94,7 @@ def test_fifteen_words_are_learned_of_each_sample(lesson):
 
 
 def test_another_choice_of_labels_is_what_is_learned(lesson):
-    greedy = run_lesson("SAMPLE = ", build_labels=lambda ids, length, pad: build_labels(ids, 1, pad))
+    greedy = run_lesson("begins, opened = ", build_labels=lambda ids, length, pad: build_labels(ids, 1, pad))
     for names, learned in ((lesson, 15), (greedy, len(lesson["ids"]) - 1)):
         labels = names["samples"].words(np.arange(2))["labels"]
         assert (labels != names["UNLEARNED"]).sum(1).tolist() == [learned] * 2
@@ -117,7 +103,7 @@ def test_another_choice_of_labels_is_what_is_learned(lesson):
 def test_the_kept_episodes_are_the_learners_choice(lesson):
     index = lesson["dataset"].episode_index
     assert len(np.unique(index[lesson["kept_apart"]])) == 1
-    first = run_lesson("SAMPLE = ", split_by_episode=lambda index, share, seed: index == 0)
+    first = run_lesson("begins, opened = ", split_by_episode=lambda index, share, seed: index == 0)
     assert len(first["samples"]) == (index != 0).sum()
 
 
@@ -152,10 +138,8 @@ def test_without_the_crop_the_two_paths_differ(lesson):
 
 def parrots(lesson):
     """The lesson's parrot, on frames that come in runs of four alike."""
-    names = dict(lesson)
-    for source in cells():
-        if "class Parrot" in source or "def asked_about" in source:
-            exec(compile(source.partition("by_episode = ")[0], str(LESSON), "exec"), names)
+    definitions = cells(LESSON, ("class Parrot", "def asked_about"))
+    names = run([source.partition("by_episode = ")[0] for source in definitions], lesson)
     random = np.random.default_rng(0)
     pictures = random.integers(0, 256, (40, 84, 84, 3)).astype(np.uint8)
     actions = random.uniform(-1, 1, (40, 14))

@@ -1,47 +1,36 @@
 """In Day 05 the learner's layer, schedule and count are the ones that run: broken ones do not learn, merge or add up."""
 
-from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
-import jupytext
 import numpy as np
 import pytest
 import torch
 from demonstration_sets import write_set
+from lesson_cells import cells, run
 from openvla_reference import nano
 
 from vla_course.adapters.lora import LoRALinear, lora_parameter_count
 from vla_course.training.schedule import warmup_cosine
 
-LESSON = Path(__file__).parents[1] / "lessons" / "day05_lora.py"
-NEEDED = (
-    "import copy",
-    "# exercise",
-    "KEY, MOST =",
-    "zero_shot = copy",
-    "features = look_once",
-    "model = adapted()",
-    "def train",
-    "STEPS = 60",
-    "def measure",
-    "plain = copy.deepcopy(model)",
-    "LAYER = ",
-    "dead = begun",
+CELLS = cells(
+    "day05_lora",
+    (
+        "import copy",
+        "# exercise",
+        "KEY, MOST =",
+        "zero_shot = copy",
+        "features = look_once",
+        "model = adapted()",
+        "def train",
+        "STEPS = 60",
+        "def measure",
+        "plain = copy.deepcopy(model)",
+        "LAYER = ",
+        "dead = begun",
+    ),
+    {"state_dim=14": "state_dim=7", "STEPS = 60": "STEPS = 12", "peak=2e-3": "peak=1e-2"},
 )
-SMALLER = {"state_dim=14": "state_dim=7", "STEPS = 60": "STEPS = 12", "peak=2e-3": "peak=1e-2"}
-
-
-@cache
-def cells():
-    found = [
-        cell.source for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"
-    ]
-    needed = "\0".join(source for source in found if any(part in source for part in NEEDED))
-    for old, new in SMALLER.items():
-        assert old in needed
-        needed = needed.replace(old, new)
-    return needed.split("\0")
+COUNTING = cells("day05_lora", ("PARTS = {",))
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +38,10 @@ def folder(tmp_path_factory):
     return write_set(tmp_path_factory.mktemp("demos") / "towel", episodes=20, frames=8)
 
 
-@cache
-def counting_cell():
-    found = [
-        cell.source for cell in jupytext.read(LESSON, fmt="py:percent").cells if "PARTS = {" in cell.source
-    ]
-    assert len(found) == 1
-    return found[0]
-
-
 def run_lesson(folder, until=None, **replaced):
     """The names the lesson defines, on a tiny model and a tiny set, with some of the exercises replaced by others."""
     names = {"assets": SimpleNamespace(find_folder=lambda name: folder)}
-    replaced = {"load_vla": lambda scale: nano(), **replaced}
-    for source in cells():
-        exec(compile(source, str(LESSON), "exec"), names)
-        names.update({name: function for name, function in replaced.items() if name in names})
-        if until is not None and until in source:
-            return names
-    return names
+    return run(CELLS, names, until, **{"load_vla": lambda scale: nano(), **replaced})
 
 
 def layer_with(name, method):
@@ -138,11 +112,9 @@ def test_what_learns_is_counted_by_the_learner(folder, lesson):
 
 
 def test_the_number_in_the_title_is_the_learners_sum(lesson, capsys):
-    names = dict(lesson)
-    exec(compile(counting_cell(), str(LESSON), "exec"), names)
+    run(COUNTING, lesson)
     assert "all        published 110,828,288   ours 114,133,760" in capsys.readouterr().out
-    names["lora_parameter_count"] = lambda *given: 2 * lora_parameter_count(*given)
-    exec(compile(counting_cell(), str(LESSON), "exec"), names)
+    run(COUNTING, {**lesson, "lora_parameter_count": lambda *given: 2 * lora_parameter_count(*given)})
     assert "all        published 221,656,576" in capsys.readouterr().out
 
 

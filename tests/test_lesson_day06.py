@@ -1,12 +1,9 @@
 """In Day 06 the learner's five functions are the ones that run: another format drives another arm, another sum pays another bill."""
 
-from functools import cache
-from pathlib import Path
-
-import jupytext
 import numpy as np
 import pytest
 import torch
+from lesson_cells import cells, run
 
 from vla_course.adapters import memory, nf4
 from vla_course.adapters.live_memory import measure_training_state
@@ -14,41 +11,32 @@ from vla_course.adapters.nf4_linear import quantize_layers
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.load import load_vla
 
-LESSON = Path(__file__).parents[1] / "lessons" / "day06_qlora.py"
-NEEDED = (
-    "import copy",
-    "OUTERMOST =",
-    "LEVELS = nf4_codebook()",
-    "# exercise",
-    "def prepared",
-    "head = nano.get_output_embeddings()",
-    "small = copy.deepcopy(nano)",
-    "PICTURES = ",
-    "def commands",
-    "def computed_bytes",
-    "seven_b = sizes",
-    "really = training_state_gb",
-    "def to_four_bits_and_back",
-    "def with_levels",
+CELLS = cells(
+    "day06_qlora",
+    (
+        "import copy",
+        "OUTERMOST =",
+        "LEVELS = nf4_codebook()",
+        "# exercise",
+        "def prepared",
+        "head = nano.get_output_embeddings()",
+        "small = copy.deepcopy(nano)",
+        "PICTURES = ",
+        "def commands",
+        "def computed_bytes",
+        "seven_b = sizes",
+        "really = training_state_gb",
+        "def to_four_bits_and_back",
+        "def with_levels",
+    ),
+    {"PICTURES = 32": "PICTURES = 3"},
 )
-
-
-@cache
-def cells():
-    found = [
-        cell.source for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"
-    ]
-    return [source for source in found if any(part in source for part in NEEDED)]
 
 
 def run_lesson(**replaced):
     """The names the lesson defines, on the nano that ships, with some of the exercised functions replaced by others."""
-    names = {"nano": load_vla("nano")}
-    names["size"] = names["nano"].config.image_size
-    for source in cells():
-        exec(compile(source.replace("PICTURES = 32", "PICTURES = 3"), str(LESSON), "exec"), names)
-        names.update({name: function for name, function in replaced.items() if name in names})
-    return names
+    nano = load_vla("nano")
+    return run(CELLS, {"nano": nano, "size": nano.config.image_size}, **replaced)
 
 
 @pytest.fixture(scope="module")
