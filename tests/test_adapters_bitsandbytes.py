@@ -1,5 +1,8 @@
 """Training beside bitsandbytes' four bits, on the CPU and where there is one on the GPU: one way to compute, for all."""
 
+import inspect
+import logging
+
 import bitsandbytes
 import peft
 import pytest
@@ -84,6 +87,17 @@ def test_evaluation_and_training_agree_at_every_width_of_the_nano(shape, device)
     torch.testing.assert_close(trained, ours(x), atol=1e-5, rtol=1e-4)
     gradients = [torch.autograd.grad(answer.square().sum(), x)[0] for answer in (trained, ours(x))]
     torch.testing.assert_close(*gradients, atol=1e-3, rtol=1e-4)
+
+
+def test_only_the_news_that_is_none_is_dropped(caplog):
+    """bitsandbytes misses faster kernels for what we never use; everything else that it says is heard."""
+    logger, beginning = bitsandbytes.backends.cpu.ops.logger, "Failed to load CPU gemm_4bit_forward"
+    assert f'"{beginning} from' in inspect.getsource(bitsandbytes.backends.cpu.ops)
+    with caplog.at_level(logging.WARNING):
+        logger.warning(f"{beginning} from somewhere: %s", "No module named 'kernels'")
+        logger.warning("Failed to load %s", "something else")
+        logging.getLogger("bitsandbytes").warning("%s, said by another", beginning)
+    assert caplog.messages == ["Failed to load something else", f"{beginning}, said by another"]
 
 
 def test_training_goes_on_after_an_evaluation(model, device):
