@@ -8,6 +8,7 @@ import pytest
 import torch
 from demonstration_sets import write_model, write_set
 
+from vla_course.adapters.live_memory import measure_training_state
 from vla_course.adapters.lora import LoRAConfig, adapters
 from vla_course.training.config import TrainConfig
 from vla_course.training.frozen_features import FrozenFeatures
@@ -57,6 +58,26 @@ def test_a_run_ends_with_a_folder_that_acts_alone(settings, mode):
     }[mode]  # fmt: skip
 
 
+@pytest.mark.parametrize("mode", ["lora", "full", "head"])
+def test_checkpoints_of_activations_never_cost_memory(settings, mode):
+    kept, losses = [], []
+    for checkpointing in (False, True):
+        wanted = replace(
+            settings, training_mode=mode, gradient_checkpointing=checkpointing, cache_features=False
+        )
+        run = begin(wanted)
+        run.model.train()
+        batch = run.samples.batch(np.array([0, 7, 13]), None)
+        learning = [weight for weight in run.model.parameters() if weight.requires_grad]
+        optimizer = torch.optim.SGD(learning, lr=0.1)
+        state = measure_training_state(run.model, lambda: action_token_loss(run.model, batch)[0], optimizer)
+        kept.append(state.activations)
+        losses.append(action_token_loss(run.model, batch)[0].item())
+    plain, lean = kept
+    assert lean == plain if mode == "head" else lean < 0.7 * plain
+    assert losses[0] == pytest.approx(losses[1])
+
+
 def test_looking_once_changes_nothing(settings):
     once, again = begin(settings), begin(replace(settings, cache_features=False))
     assert isinstance(once.samples, FrozenFeatures) and not isinstance(again.samples, FrozenFeatures)
@@ -71,7 +92,7 @@ def test_the_loss_is_the_models_own(settings):
     batch = run.samples.batch(np.array([0, 7, 13]), None)
     loss, metrics = action_token_loss(run.model, batch)
     torch.testing.assert_close(loss, run.model(**batch).loss, rtol=1e-6, atol=1e-6)
-    assert metrics["loss/bc"] == pytest.approx(float(loss))
+    assert metrics["loss/bc"] == pytest.approx(loss.item())
     assert 0 <= metrics["policy/token_accuracy"] <= 1
 
 

@@ -54,7 +54,8 @@ class TrainConfig:
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
     gradient_checkpointing: bool = False
-    """Keep fewer activations and compute them again on the way back: less memory, about a third more time."""
+    """Keep fewer activations and compute them again on the way back: less memory, about a third more time. With
+    training_mode=head none is kept anyway, and this changes nothing."""
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
     save_every: int = 100

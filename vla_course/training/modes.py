@@ -36,7 +36,8 @@ def prepare(
     else:
         model.requires_grad_(config.training_mode == "full")
         model.language_model.lm_head.requires_grad_(True)
-    if config.gradient_checkpointing:
+    # Where only the head learns, nothing before it is kept for the way back, and checkpoints would be kept for nothing.
+    if config.gradient_checkpointing and config.training_mode != "head":
         model.activation_checkpointing_enable()
 
 
