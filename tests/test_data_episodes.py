@@ -158,7 +158,9 @@ def test_an_episode_that_teaches_nothing_is_refused(monkeypatch):
     bad = good.actions.copy()
     bad[1, 0] = np.nan
     refused("actions of the episode of seed 5 are not finite in frame 1", actions=bad)
-    refused("states of the episode of seed 5 are not finite in frame 0", states=good.states * np.inf)
+    refused(
+        "states of the episode of seed 5 are not finite in frame 0", states=np.full_like(good.states, np.inf)
+    )
     refused("want as many of each", states=good.states[1:])
     refused("at least one", images=good.images[:0], states=good.states[:0], actions=good.actions[:0])
     refused("executed", executed=good.actions[:, :1])
