@@ -60,22 +60,20 @@ def test_a_run_ends_with_a_folder_that_acts_alone(settings, mode):
 
 @pytest.mark.parametrize("mode", ["lora", "full", "head"])
 def test_checkpoints_of_activations_never_cost_memory(settings, mode):
-    kept, losses = [], []
-    for checkpointing in (False, True):
-        wanted = replace(
-            settings, training_mode=mode, gradient_checkpointing=checkpointing, cache_features=False
-        )
-        run = begin(wanted)
-        run.model.train()
+    def measured(checkpointing: bool) -> tuple[int, float]:
+        changes = {"gradient_checkpointing": checkpointing, "cache_features": False}
+        run = begin(replace(settings, training_mode=mode, **changes))
         batch = run.samples.batch(np.array([0, 7, 13]), None)
-        learning = [weight for weight in run.model.parameters() if weight.requires_grad]
-        optimizer = torch.optim.SGD(learning, lr=0.1)
-        state = measure_training_state(run.model, lambda: action_token_loss(run.model, batch)[0], optimizer)
-        kept.append(state.activations)
-        losses.append(action_token_loss(run.model, batch)[0].item())
-    plain, lean = kept
+        optimizer = torch.optim.SGD([one for one in run.model.parameters() if one.requires_grad], lr=0.1)
+
+        def loss() -> torch.Tensor:
+            return action_token_loss(run.model.train(), batch)[0]
+
+        return measure_training_state(run.model, loss, optimizer).activations, loss().item()
+
+    (plain, loss), (lean, same) = measured(False), measured(True)
     assert lean == plain if mode == "head" else lean < 0.7 * plain
-    assert losses[0] == pytest.approx(losses[1])
+    assert loss == pytest.approx(same)
 
 
 def test_looking_once_changes_nothing(settings):
