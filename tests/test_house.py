@@ -40,6 +40,7 @@ FLOORS = (
         "patch_eraser",
         "data_browser",
         "memory_bars",
+        "interval_playground",
         "rank_microscope",
         "strip",
         "predictions",
