@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 FILM_SIZE = (240, 320)
 STATE = "end_effector"
+NANO_SIDE = 84
 
 
 def make_env(config: EvaluationConfig) -> Env:
     """The environment as the policy meets it: what it sees, how it moves the robot, what the robustness test changes.
 
     Raises:
-        ValueError: the environment is unknown, or one of its options.
+        ValueError: the environment is unknown, or one of its options, or the policy learned from pictures that are not square.
     """
     test = TESTS[config.test]
     options: dict[str, Any] = {"render_mode": "rgb_array", "render_size": FILM_SIZE, "observations": (STATE,)}
     if config.policy != EXPERT:
-        options |= {"cameras": (config.camera,), "image_size": (config.image_size, config.image_size)}
+        side = picture_side(config)
+        options |= {"cameras": (config.camera,), "image_size": (side, side)}
     options |= test.env_options | config.env_options
     env: Env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **options)
     if test.wrap is not None:
@@ -40,6 +42,37 @@ def make_env(config: EvaluationConfig) -> Env:
     if config.moves in ("left_hand", "right_hand"):
         return SingleArmAction(env, config.moves.removesuffix("_hand"), rate_hz=config.rate_hz)
     return env
+
+
+def picture_side(config: EvaluationConfig) -> int:
+    """Height and width of what the policy sees: as the config says, else of the pictures its run learned from, or as its model looks.
+
+    A model resizes whatever it is shown. But small pictures made large are blurred, and large ones made small are smooth: what
+    it is shown when it acts comes from the same size as what it learned from.
+
+    Raises:
+        ValueError: the run learned from pictures that are not square.
+    """
+    if config.image_size is not None:
+        return config.image_size
+    folder = Path(config.policy)
+    if config.policy in (EXPERT, NANO) or not folder.is_dir():
+        return NANO_SIDE
+    # Imported here, for the expert's sake, as below.
+    from vla_course.openvla import checkpoint
+    from vla_course.training.run_folder import is_run, read_config
+
+    if not is_run(folder):
+        return checkpoint.read_config(folder).image_size
+    sides = read_config(folder).image_size
+    if sides is None:  # a run of before this was kept
+        return NANO_SIDE
+    if sides[0] != sides[1]:
+        raise ValueError(
+            f"{config.name} learned from pictures of {sides[0]} × {sides[1]} pixels, and the environment shows square ones: "
+            "if that is what you want, give their side, image_size=…"
+        )
+    return sides[0]
 
 
 def make_policy(config: EvaluationConfig, env: Env) -> Policy:

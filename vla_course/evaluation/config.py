@@ -40,8 +40,8 @@ class EvaluationConfig:
     rate_hz: int = 5
     """Actions a second, where hands are moved."""
     camera: str = "close"
-    image_size: int = 84
-    """Height and width in pixels of what the policy sees: what its model looks at."""
+    image_size: int | None = None
+    """Height and width in pixels of what the policy sees; None: of the pictures that its run learned from, else as its model looks."""
     unnorm_key: str | None = None
     """The data set whose statistics turn the model's numbers into actions; None: the model's only one, or the tabletop's."""
     center_crop: bool | None = None
@@ -56,10 +56,10 @@ class EvaluationConfig:
         """Refuse what cannot be evaluated."""
         for name, known in (("action", ACTIONS), ("words", WORDS), ("test", tuple(TESTS))):
             check_known(name, [getattr(self, name)], known)
-        for name, least in (("episodes", 1), ("first_seed", 0), ("rate_hz", 1), ("image_size", 1)):
+        for name, least in (("episodes", 1), ("first_seed", 0), ("rate_hz", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {least} or more, not {getattr(self, name)}")
-        for name, least in (("workers", 0), ("max_steps", 1)):
+        for name, least in (("workers", 0), ("max_steps", 1), ("image_size", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} is {least} or more, not {value}")

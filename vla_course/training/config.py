@@ -36,6 +36,9 @@ class TrainConfig:
     """Numbers of the robot's state that the model is told: as many as the data have, or 0 for none; None says as the data."""
     action_dim: int | None = None
     """Numbers of an action; None says as the data, another number than theirs is an error."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of the data's pictures, kept so that the model is evaluated on such ones; None says as the data, other
+    sides than theirs are an error."""
     augment: bool = True
     """OpenVLA's random crop and colours. A model trained so looks at the middle of the picture when it acts."""
     cache_features: bool | None = None
@@ -53,6 +56,9 @@ class TrainConfig:
     warmup_steps: int = 20
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
+    label_spread: float = 0.0
+    """Width, in bins, of the bell curve that stands in for the one right word of each number: nearly right is nearly as good. 0, as
+    OpenVLA, knows right and wrong only."""
     gradient_checkpointing: bool = False
     """Keep fewer activations and compute them again on the way back: less memory, about a third more time. With
     training_mode=head none is kept anyway, and this changes nothing."""
@@ -77,6 +83,8 @@ class TrainConfig:
         for name in ("learning_rate", "max_gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: want a number above zero, got {getattr(self, name)}")
+        if not 0 <= self.label_spread <= 64:
+            raise ValueError(f"label_spread: want 0 to 64 bins, got {self.label_spread}")
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(
                 f"warmup_steps: want 0 to {self.steps - 1} (steps={self.steps}), got {self.warmup_steps}"

@@ -86,8 +86,8 @@ def kept_checkpoint(config: TrainConfig) -> Checkpoint | None:
 
 
 def _settings(config: TrainConfig) -> str:
-    """Everything that decides what is learned; a folder may be moved."""
-    return to_yaml(replace(config, out=""))
+    """Everything that decides what is learned; a folder may be moved, and the size of the pictures is the data's."""
+    return to_yaml(replace(config, out="", image_size=None)).replace("image_size: null\n", "")
 
 
 class Run:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,16 +65,19 @@ def train(
     run: Prepared,
     *,
     schedule: Schedule = warmup_cosine,
-    loss: Loss = action_token_loss,
+    loss: Loss | None = None,
     watch: Watch | None = None,
     progress: bool = True,
 ) -> Path:
     """Fine-tune to the end and write what was learned; returns the run's folder. A run that was broken off goes on.
 
+    `loss` replaces the one that the settings ask for.
+
     Raises:
         ValueError: the folder holds a run with other settings.
         OSError: what was learned could not be written; the checkpoint is there, and the same command goes on.
     """
+    loss = loss or partial(action_token_loss, spread_bins=run.config.label_spread)
     options = {"schedule": schedule, "loss": loss, "watch": watch, "progress": progress}
     write_config(run.config)
     fine_tune(run.model, run.samples, run.config, validation=run.validation, **options)  # type: ignore[arg-type]
@@ -102,8 +106,16 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
         raise ValueError(
             f"action_dim: {config.data} has actions of {actions} numbers, not {config.action_dim}"
         )
+    height, width, _ = next(
+        feature["shape"] for name, feature in dataset.features.items() if ".images." in name
+    )
+    if config.image_size not in (None, (height, width)):
+        raise ValueError(
+            f"image_size: {config.data} has pictures of {height} × {width} pixels, not {config.image_size}"
+        )
     return replace(
         config,
+        image_size=(height, width),
         dataset_key=config.dataset_key or Path(config.data).resolve().name,
         camera_names=config.camera_names or cameras,
         state_dim=states if config.state_dim is None else config.state_dim,
