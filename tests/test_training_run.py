@@ -94,6 +94,34 @@ def test_the_loss_is_the_models_own(settings):
     assert 0 <= metrics["policy/token_accuracy"] <= 1
 
 
+def test_nearly_right_is_nearly_as_good(settings):
+    run = begin(replace(settings, cache_features=False))
+    batch = run.samples.batch(np.array([0, 7, 13]), None)
+    # One word after the other, as in the definition: a bell curve over the 256 words for numbers, a single word for the stop.
+    said = run.model(**{name: value for name, value in batch.items() if name != "labels"}).logits
+    words, parts = run.model.config.vocabulary_size, []
+    for row, place in (batch["labels"] != -100).nonzero().tolist():
+        before = place - 1 - batch["labels"].shape[1]  # counted from the end: patches stand before the words
+        log_probability = said[row, before].detach().double().log_softmax(-1)
+        word = int(batch["labels"][row, place])
+        bell = np.exp(-0.5 * ((np.arange(words - 256, words) - word) / 3.0) ** 2)
+        numbers = log_probability[words - 256 : words].numpy()
+        is_number = words - 256 <= word < words
+        parts.append(-(bell / bell.sum() * numbers).sum() if is_number else -float(log_probability[word]))
+    spread, metrics = action_token_loss(run.model, batch, spread_bins=3.0)
+    assert spread.item() == pytest.approx(np.mean(parts), rel=1e-5) == metrics["loss/bc"]
+    narrow, _ = action_token_loss(run.model, batch, spread_bins=0.05)
+    torch.testing.assert_close(narrow, action_token_loss(run.model, batch)[0], rtol=1e-6, atol=1e-6)
+    first = {}
+    for wide in (0.0, 3.0):
+        run = begin(replace(settings, label_spread=wide, out=f"{settings.out}{wide}"))
+        lines = (train(run, progress=False) / "metrics.jsonl").read_text().splitlines()
+        first[wide] = json.loads(lines[0])["loss/bc"]
+    assert first[3.0] != pytest.approx(first[0.0], rel=1e-3), "the settings choose the loss"
+    with pytest.raises(ValueError, match="label_spread: want 0 to 64"):
+        replace(settings, label_spread=-1)
+
+
 def test_eyes_that_learn_look_every_time(settings):
     everywhere = replace(settings, lora=LoRAConfig(rank=2, alpha=4))
     assert not isinstance(begin(everywhere).samples, FrozenFeatures)
