@@ -51,7 +51,7 @@ def test_cutting_more_leaves_a_narrower_band_and_finer_words(dataset):
         widget.clip = clip
         bands[clip], stories[clip] = widget.state["traces"][0]["band"], widget.state["story"]
     assert bands[0.0][0] < bands[1.0][0] < bands[10.0][0] < bands[10.0][1] < bands[1.0][1] < bands[0.0][1]
-    assert stories[0.0].startswith("0.0 % of all numbers are cut, in place by up to 0 mm")
+    assert stories[0.0].startswith("0.0 % of all numbers are cut, steps by up to 0 mm")
     assert len(set(stories.values())) == 3
     widget.clip = 1.0
     trace = widget.state["traces"][0]

@@ -63,6 +63,14 @@ def test_the_pictures_show_change_pair_and_rest():
     assert decoded(widget.state["rest"]).std() < 8 < rest.std()
 
 
+def test_of_a_large_matrix_a_corner_is_seen_and_all_is_counted():
+    tall = np.concatenate([RANDOM.normal(size=(128, 40)), np.zeros((172, 40))])
+    widget = RankMicroscope({"tall": tall})
+    assert decoded(widget.state["whole"]).shape == (128, 40, 3)
+    assert (widget.state["seen"], widget.state["shape"]) == ([128, 40], [300, 40])
+    assert widget.state["whole_numbers"] == 300 * 40
+
+
 def test_it_leaves_a_picture_of_nine_states_and_says_it_in_words():
     widget = microscope()
     data, metadata = widget._repr_mimebundle_()

@@ -43,13 +43,13 @@ class DataBrowser(PicturedWidget):
               <label>episode <select aria-label="episode">${model.get("episodes").map((name, i) => `<option value="${i}">${name}</option>`).join("")}</select></label>
               <p style="margin:10px 0">“<span class="told"></span>”</p>
               <label>frame <b class="at"></b><input class="frame" type="range" min="0" step="1" style="width:100%" aria-label="frame"></label>
-              <p style="margin:4px 0"><button class="play">play</button></p>
+              <p style="margin:4px 0 12px"><button class="play">play</button></p>
               <div class="cutting"><label>cut off on each side <b class="cut"></b> %
                 <input class="clip" type="range" min="0" max="10" step="0.5" style="width:100%" aria-label="share cut off on each side"></label>
               <p style="margin:4px 0" class="story" aria-live="polite"></p></div>
             </div>
           </div>
-          <svg viewBox="0 0 ${columns * COLUMN} ${rows * ROW + 22}" style="width:100%;touch-action:none;cursor:ew-resize" font-size="11" fill="#222"
+          <svg viewBox="0 0 ${columns * COLUMN} ${rows * ROW + 22}" style="width:100%;touch-action:none;user-select:none;cursor:ew-resize" font-size="11" fill="#222"
             role="img" aria-label="Every number of the action over the frames of this episode. Drag to move through the frames."></svg>
         </div>`;
       const find = (name) => el.querySelector(name), frame = find(".frame"), clip = find(".clip"), svg = find("svg");
@@ -84,7 +84,7 @@ class DataBrowser(PicturedWidget):
             <line x1="${x(now)}" x2="${x(now)}" y1="${top}" y2="${top + H}" stroke="#222" stroke-width=".8"/>
             <text x="${left - 4}" y="${top + H / 2 + 4}" text-anchor="end">${names[d]}</text>
             <text x="${left + W + 6}" y="${top + H / 2 + 4}">${(Number(t.raw[now].toFixed(units[d] ? 1 : 2)) + 0).toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;
-        }).join("") + `<text x="${LEFT}" y="${rows * ROW + 14}" fill="#555">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; green: your q01 and q99" : ""}</text>`;
+        }).join("") + `<text x="${LEFT}" y="${rows * ROW + 14}" fill="#555">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; band: the range that is left; green: your q01 and q99" : ""}</text>`;
       };
       const go = (value) => { set("frame", Math.max(0, Math.min(model.get("state").length - 1, value))); };
       const drag = (event) => {
@@ -206,7 +206,7 @@ class DataBrowser(PicturedWidget):
         far = np.abs((self._frames - inside) * self._scale)[:, millimetres & self._mask].max()
         half = ((high - low) * self._scale / 2 / 255)[millimetres & self._mask].max()
         return (
-            f"{100 * (lost > 1e-9).mean():.1f} % of all numbers are cut, in place by up to {far:.0f} mm; "
+            f"{100 * (lost > 1e-9).mean():.1f} % of all numbers are cut, steps by up to {far:.0f} mm; "
             f"the widest bin rounds by up to {half:.2f} mm"
         )
 

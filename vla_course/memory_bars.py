@@ -134,20 +134,20 @@ class MemoryBars(PicturedWidget):
     function render({ model, el }) {
       const parts = model.get("parts"), models = model.get("models");
       el.innerHTML = `
-        <div style="font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:800px">
-          <div style="display:flex;gap:20px;align-items:center;flex-wrap:wrap">
+        <div style="font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:860px">
+          <div style="display:flex;gap:6px 18px;align-items:center;flex-wrap:wrap">
             <label>model <select aria-label="model">${models.map((name) => `<option>${name}</option>`).join("")}</select></label>
             <label>batch size <b class="samples" style="display:inline-block;width:1.6em"></b>
-              <input type="range" min="0" max="6" step="1" data-name="samples" aria-label="batch size"></label>
+              <input type="range" min="0" max="6" step="1" style="width:104px;margin:0;vertical-align:middle" data-name="samples" aria-label="batch size"></label>
             <label>rank <b class="rank" style="display:inline-block;width:2em"></b>
-              <input type="range" min="0" max="7" step="1" data-name="rank" aria-label="rank of the adapters"></label>
-            <label><input type="checkbox" aria-label="gradient checkpointing"> compute activations twice</label>
+              <input type="range" min="0" max="7" step="1" style="width:104px;margin:0;vertical-align:middle" data-name="rank" aria-label="rank of the adapters"></label>
+            <label><input type="checkbox" style="margin:0 2px 0 0;vertical-align:middle" aria-label="gradient checkpointing"> compute activations twice</label>
           </div>
-          <div style="display:flex;gap:14px;flex-wrap:wrap;margin-top:8px;font-size:12.5px">${Object.entries(parts).map(([name, color]) =>
+          <div style="display:flex;gap:2px 14px;flex-wrap:wrap;margin-top:8px;font-size:12.5px">${Object.entries(parts).map(([name, color]) =>
             `<span><span style="display:inline-block;width:11px;height:11px;background:${color};border-radius:2px"></span> ${name}</span>`).join("")}</div>
           <svg viewBox="0 0 ${W} ${TOP + 4 * ROW + 30}" style="width:100%;background:#f6f7f9;border-radius:6px;margin-top:6px" font-size="13" fill="#222"
                role="img" aria-label="Stacked bars, one for each way to train. Point at a part to read it."></svg>
-          <p style="margin:8px 0 0;min-height:2.6em" class="story" aria-live="polite"></p>
+          <p style="margin:8px 0 0;min-height:4.2em" class="story" aria-live="polite"></p>
         </div>`;
       const find = (name) => el.querySelector(name), svg = find("svg"), select = find("select"), box = find("input[type=checkbox]");
       const sliders = [...el.querySelectorAll("input[type=range]")];

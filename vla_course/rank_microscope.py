@@ -20,6 +20,8 @@ from vla_course.widgets import ARROW_KEYS, PicturedWidget
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 SHOWN = 64
 """Singular values that are drawn."""
+SIDE = 128
+"""Rows and columns of a matrix that are drawn at most: the slider above and the bars below stay on one screen with it."""
 Layer = Callable[[nn.Module, LoRAConfig], Any]
 
 
@@ -33,7 +35,7 @@ class RankMicroscope(PicturedWidget):
     _esm = (
         ARROW_KEYS
         + """
-    const W = 560, H = 120, BASE = 100;
+    const W = 784, H = 130, BASE = 106;
     function render({ model, el }) {
       const frame = (name, words) => `<figure style="margin:0;flex:1;min-width:160px">
         <img class="${name}" alt="${words}" style="width:100%;image-rendering:pixelated;border:1px solid #d9dce1;background:#fff">
@@ -48,7 +50,8 @@ class RankMicroscope(PicturedWidget):
           <div style="display:flex;gap:12px;margin-top:8px">
             ${frame("whole", "the change")}${frame("pair", "B A, the best of this rank")}${frame("rest", "what is left over")}
           </div>
-          <svg viewBox="0 0 ${W} ${H}" style="width:100%;background:#f6f7f9;border-radius:6px;margin-top:8px" font-size="11" fill="#555"
+          <p class="where" style="margin:6px 0 0;font-size:12px;color:#555"></p>
+          <svg viewBox="0 0 ${W} ${H}" style="width:100%;background:#f6f7f9;border-radius:6px;margin-top:8px" font-size="12" fill="#555"
                role="img" aria-label="Singular values, largest first; those that the rank keeps are orange.">
             <g class="bars"></g><line x1="0" x2="${W}" y1="${BASE}" y2="${BASE}" stroke="#222"/>
             <text x="4" y="${H - 6}" class="axis"></text>
@@ -68,6 +71,9 @@ class RankMicroscope(PicturedWidget):
         const step = W / s.values.length, top = s.values[0] || 1;
         find(".bars").innerHTML = s.values.map((v, i) => `<rect x="${i * step + 0.5}" width="${step - 1}" y="${BASE - 90 * v / top}"
           height="${90 * v / top}" fill="${i < r ? "#D55E00" : "#8a8f98"}"/>`).join("");
+        find(".where").textContent = (s.seen[0] < s.shape[0] || s.seen[1] < s.shape[1]
+          ? `Shown: ${s.seen[0]} of ${s.shape[0]} outputs (down) and ${s.seen[1]} of ${s.shape[1]} inputs (across); the numbers below count all. ` : "")
+          + "Blue adds, red takes away.";
         find(".axis").textContent = `the ${s.values.length} largest of ${s.full_rank} singular values: how strong the change is in each direction`;
         find(".story").innerHTML = `rank ${r} holds <b>${(100 * s.share).toFixed(1)} %</b> of the change, in <b>${number(s.numbers)}</b> numbers
           instead of ${number(s.whole_numbers)} (${(100 * s.numbers / s.whole_numbers).toFixed(0)} %)`;
@@ -112,7 +118,7 @@ class RankMicroscope(PicturedWidget):
         pair = state.pop("pair_matrix")
         limit = float(np.quantile(np.abs(whole), 0.995))
         pictures = {"whole": whole, "pair": pair, "rest": whole - pair}
-        self.state = state | {name: _png(matrix, limit) for name, matrix in pictures.items()}
+        self.state = state | {name: _png(matrix[:SIDE, :SIDE], limit) for name, matrix in pictures.items()}
 
     def describe(self, name: str, rank: int) -> dict[str, Any]:
         """What a rank sees of a change: the learner's merged pair, the share of the change that it holds, and its numbers."""
@@ -124,6 +130,8 @@ class RankMicroscope(PicturedWidget):
             "name": name,
             "rank": rank,
             "full_rank": len(values),
+            "shape": list(whole.shape),
+            "seen": [min(SIDE, side) for side in whole.shape],
             "values": [float(value) for value in values[:SHOWN]],
             "pair_matrix": pair,
             "share": float(1 - ((whole - pair) ** 2).sum() / (whole**2).sum()),
