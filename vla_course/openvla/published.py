@@ -100,6 +100,7 @@ def openvla_7b_tensors() -> dict[str, Any]:
     return contract
 
 
+@cache
 def published_lora_shapes() -> dict[str, tuple[int, ...]]:
     """The weights of openvla-7b that its fine-tuning puts adapters beside: 439, by their published names.
 
@@ -115,6 +116,7 @@ def published_lora_shapes() -> dict[str, tuple[int, ...]]:
     }
 
 
+@cache
 def our_lora_shapes() -> dict[str, tuple[int, ...]]:
     """The same for openvla-7b as it lies in memory here, by our names.
 
