@@ -396,14 +396,14 @@ checks.check_build_labels(build_labels)
 # %% [markdown]
 # ## Put together: one sample, read aloud
 #
-# The nano of Days 01 and 02 knows one hand. It is told about the new data (their quantiles, *yours*; two hands, so fourteen numbers of state), and
+# The nano of Days 01 and 02 knows one hand. It is told about the new data (their quantiles, *yours*; two hands of seven numbers, and whether each feels cloth), and
 # `DemonstrationSamples` puts your functions to work on every frame.
 
 # %% tags=["demo"]
 nano = load_vla("nano")
 statistics = dataset_statistics(tracks, "towel")
 statistics["towel"]["action"] |= {"q01": list(q01), "q99": list(q99)}
-tell_data(nano, statistics, state_dim=14)
+tell_data(nano, statistics, state_dim=tracks[0].states.shape[1])
 
 YOURS = {"labels": build_labels, "normalize": normalize_actions, "crop": middle}
 samples = DemonstrationSamples(nano, dataset, "towel", frames=np.flatnonzero(~kept_apart), **YOURS)
@@ -437,7 +437,8 @@ size = nano.config.vocabulary_size
 sample = samples.words(np.array([SAMPLE]))
 ids, learned = sample["input_ids"][0], sample["labels"][0] != UNLEARNED
 text = len(nano.processor.token_ids(build_prompt(tracks[0].instruction)))
-state_ids, action_ids = ids[text : text + 14].numpy(), ids[learned][:-1].numpy()
+answer = text + nano.config.state_dim  # where the empty token stands
+state_ids, action_ids = ids[text:answer].numpy(), ids[learned][:-1].numpy()
 
 places = action_statistics(nano.config.norm_stats, "towel", of="proprio")
 state = unnormalize_actions(detokenize_actions(state_ids, size), places.q01, places.q99, places.mask)
@@ -450,8 +451,9 @@ rows = [
     ("picture", [], f"{nano.config.num_patches} patches", "no"),
     ("prompt", ids[1:text], prompt.replace("Ġ", " ").replace("Ċ", " ⏎ "), "no"),
     ("left hand is at", state_ids[:7], " ".join(f"{value:+.2f}" for value in state[:7]), "no"),
-    ("right hand is at", state_ids[7:], " ".join(f"{value:+.2f}" for value in state[7:]), "no"),
-    ("empty token", ids[text + 14 : text + 15], "", "no"),
+    ("right hand is at", state_ids[7:14], " ".join(f"{value:+.2f}" for value in state[7:14]), "no"),
+    ("they feel cloth", state_ids[14:], " ".join(f"{value:+.2f}" for value in state[14:]), "no"),
+    ("empty token", ids[answer : answer + 1], "", "no"),
     ("left hand", action_ids[:7], " ".join(f"{value:+.1f}" for value in numbers[:7]), "**yes**"),
     ("right hand", action_ids[7:], " ".join(f"{value:+.1f}" for value in numbers[7:]), "**yes**"),
     ("stop", ids[learned][-1:], "`</s>`", "**yes**"),

@@ -170,7 +170,7 @@ checks.check_warmup_cosine(warmup_cosine)
 # %% [markdown]
 # ## Train it
 #
-# The data: the folding robot's expert, 14 numbers at 5 Hz, through one small camera. The model hears where both hands are, and the words "fold the
+# The data: the folding robot's expert, 14 numbers at 5 Hz, through one small camera. The model hears where both hands are told to be and whether they feel cloth, and the words "fold the
 # towel in half". Forty demonstrations are enough for a first minute.
 
 # %% tags=["demo"]
@@ -188,7 +188,7 @@ print(f"{dataset.num_episodes} demonstrations, {dataset.num_frames} pictures, ea
 
 # %% tags=["demo"]
 zero_shot = copy.deepcopy(nano)  # still speaks the tabletop's seven numbers
-tell_data(nano, dataset_statistics(dataset.tracks(), KEY), state_dim=14)
+tell_data(nano, dataset_statistics(dataset.tracks(), KEY), state_dim=dataset.track(0).states.shape[1])
 frames = np.flatnonzero(dataset.episode_index < MOST)
 unseen = dataset.episode_index[frames] % 10 == 9  # every tenth episode is only measured
 train_frames, test_frames = frames[~unseen], frames[unseen]
@@ -313,7 +313,7 @@ print(f"adapters beside {slow:.0f} ms, merged {fast:.0f} ms")
 # %% tags=["demo"]
 try:
     run = load_run(assets.find_folder("data/checkpoints/towel_lora"), LoRALinear)
-    best, key, crop = run.model, run.key, run.config.augment
+    best, key, crop = run.model, run.key, run.config.crops
     print(f"recorded: {run.config.steps} steps of {run.config.samples_per_step}, rank {run.config.lora.rank}")
     print("loss {:.2f}, token accuracy {:.2f} on the unseen episodes".format(*measure(best)))
     more = train(best.train(), samples, 10, peak=1e-4)

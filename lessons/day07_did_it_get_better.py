@@ -40,7 +40,7 @@ try:
     run = load_run(assets.find_folder("data/checkpoints/towel_lora"))
     policies["fine-tuned"] = (
         TWO_HANDS,
-        two_hand_policy(run.model, unnorm_key=run.key, crop=run.config.augment),
+        two_hand_policy(run.model, unnorm_key=run.key, crop=run.config.crops),
     )
 except FileNotFoundError:
     run = None
@@ -173,7 +173,7 @@ if run is None:
     torch.manual_seed(0)
     inject(begun, LoRAConfig(8, 16, targets=r"(projector|language_model)\..*"))
 else:
-    KEY, CROP, SPREAD, begun = run.key, run.config.augment, run.config.label_spread, run.model
+    KEY, CROP, SPREAD, begun = run.key, run.config.crops, run.config.label_spread, run.model
     STEPS, PEAK = 30, 2e-4
 print(f"{towels.num_episodes} demonstrations; {STEPS} steps of 16 pictures, peak rate {PEAK:g}")
 

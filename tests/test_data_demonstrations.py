@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from vla_course.data import demonstrations
-from vla_course.data.demonstrations import CollectConfig, demonstration_env, make_demonstrations, noise_spread
+from vla_course.data.demonstrations import (
+    CollectConfig,
+    Fumbles,
+    demonstration_env,
+    make_demonstrations,
+    noise_spread,
+)
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import LeRobotDataset
 
@@ -74,6 +80,18 @@ def test_turns_are_noised_a_fifth_and_grips_and_stage_signals_not_at_all():
     assert expert.act(None).shape == (15,)
 
 
+def test_an_empty_hand_sometimes_closes_and_one_that_holds_cloth_does_not_open():
+    env, _ = demonstration_env(CollectConfig(image_size=28))
+    env.reset(seed=0)
+    open_hands, luck = np.full(14, 0.5), np.random.default_rng(0)
+    done = np.array([Fumbles(env.unwrapped, 0.3)(open_hands, luck) for _ in range(600)])
+    np.testing.assert_allclose((done[:, [6, 13]] == -1).mean(0), 0.3, atol=0.06)
+    assert (np.delete(done, [6, 13], axis=1) == 0.5).all() and (open_hands == 0.5).all()
+    env.unwrapped.physics.grasp.hold(1, (0,), np.zeros(1))
+    done = np.array([Fumbles(env.unwrapped, 1.0)(open_hands, luck) for _ in range(5)])
+    assert (done[:, 6] == -1).all() and (done[:, 13] == 0.5).all()
+
+
 def test_the_tabletop_is_demonstrated_by_its_own_expert():
     env, expert = demonstration_env(CollectConfig(env="Tabletop-v0", image_size=28))
     observation, _ = env.reset(seed=0)
@@ -86,7 +104,14 @@ def test_what_cannot_be_recorded_is_said_before_anything_is(tmp_path):
         make_demonstrations(CollectConfig(env="FoldSock-v0"), tmp_path)
     with pytest.raises(ValueError, match="unknown camera 'left'"):
         make_demonstrations(CollectConfig(camera="left"), tmp_path)
-    for wrong in ({"episodes": 0}, {"noise": -1.0}, {"image_size": 0}, {"workers": 0}):
-        with pytest.raises(ValueError, match="want at least one"):
+    for wrong in (
+        {"episodes": 0},
+        {"noise": -1.0},
+        {"image_size": 0},
+        {"workers": 0},
+        {"drift": 1.0},
+        {"fumbles": 2.0},
+    ):
+        with pytest.raises(ValueError, match=r"^want "):
             CollectConfig(**wrong)
     assert list(tmp_path.iterdir()) == []

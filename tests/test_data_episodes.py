@@ -95,6 +95,29 @@ def test_noise_changes_what_is_done_and_not_what_is_learned():
     ) == pytest.approx(0.2, rel=0.1)
 
 
+def test_noise_may_drift():
+    def pushes(drift: float) -> np.ndarray:
+        return np.stack(
+            [e.executed[:3] - e.actions[:3] for e in counted(range(300), noise=0.05, drift=drift)]
+        )
+
+    for drift in (0.0, 0.7):
+        first, second, third = np.moveaxis(pushes(drift), 1, 0).reshape(3, -1)
+        assert np.std(third) == pytest.approx(0.05, rel=0.1), "as wide at every step"
+        assert np.corrcoef(first, second)[0, 1] == pytest.approx(drift, abs=0.1)
+        assert np.corrcoef(first, third)[0, 1] == pytest.approx(drift**2, abs=0.1)
+    with pytest.raises(ValueError, match="below 1"):
+        counted(drift=1.0)
+
+
+def test_a_mishap_is_carried_out_and_not_learned():
+    (plain,) = counted(seeds=[5])
+    (episode,) = counted(seeds=[5], mishap=lambda action, luck: np.array([action[0], 0.1]))
+    assert episode.executed is not None and np.allclose(episode.executed[:, 1], 0.1)
+    np.testing.assert_allclose(episode.actions, 0.3 + 0.1 * episode.states[:, :2], atol=1e-6)
+    assert len(plain.actions) < len(episode.actions)
+
+
 def test_an_episode_depends_on_its_seed_and_not_on_those_before_it():
     together = counted(seeds=(5, 6), noise=0.2)[1]
     alone = counted(seeds=(6,), noise=0.2)[0]
@@ -176,7 +199,7 @@ def test_a_demonstrations_actions_fold_the_towel_again_bit_for_bit(noise):
     spread = np.where(np.isin(np.arange(14), (6, 13)), 0.0, noise)
     (episode,) = collect(env, expert, [40_000_002], camera="close", noise=spread)
     assert episode.success and episode.instruction == env.get_wrapper_attr("instruction")
-    assert episode.images.shape[1:] == (28, 28, 3) and episode.states.shape[1] == 14
+    assert episode.images.shape[1:] == (28, 28, 3) and episode.states.shape[1] == 16
     assert len(np.unique(episode.images[0].reshape(-1, 3), axis=0)) > 50, "there is something to see"
     last = replay(env, episode)
     assert last["is_success"]

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     with LeRobotWriter(root / "fold_towel", fps=5, camera="close", robot_type="FoldTowel-v0") as writer:
         for seed in range(2):
             images = luck.integers(0, 256, (4, 32, 32, 3), np.uint8)
-            states, actions = (luck.uniform(-1, 1, (4, 14)).astype(np.float32) for _ in range(2))
+            states, actions = (luck.uniform(-1, 1, (4, size)).astype(np.float32) for size in (16, 14))
             writer.add(Episode(images, states, actions, "fold the towel in half", True, seed))
         writer.finalize()
     config = TrainConfig(
@@ -50,7 +50,7 @@ def test_a_training_run_is_evaluated_as_it_was_trained(run, tmp_path):
     assert env.reset(seed=0)[0]["image_close"].shape == (32, 32, 3), (
         "as in the data, not as the model looks (28)"
     )
-    assert policy.unnorm_key == "fold_towel" and policy.model.config.state_dim == 14
+    assert policy.unnorm_key == "fold_towel" and policy.model.config.state_dim == 16
     assert policy.look is not None, "trained on random crops, it looks at the middle"
     assert make_policy(replace(config, center_crop=False), env).look is None
     record = evaluate_policy(config, tmp_path / "x.json", films=False)

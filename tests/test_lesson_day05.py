@@ -28,7 +28,11 @@ CELLS = cells(
         "LAYER = ",
         "dead = begun",
     ),
-    {"state_dim=14": "state_dim=7", "STEPS = 60": "STEPS = 12", "peak=2e-3": "peak=1e-2"},
+    {
+        "state_dim=dataset.track(0).states.shape[1]": "state_dim=7",
+        "STEPS = 60": "STEPS = 12",
+        "peak=2e-3": "peak=1e-2",
+    },
 )
 COUNTING = cells("day05_lora", ("PARTS = {",))
 

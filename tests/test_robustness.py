@@ -139,9 +139,9 @@ def test_the_tabletop_has_its_own_right_and_wrong_words():
 def test_one_hand_hears_of_the_hand_it_moves():
     model = nano(norm_stats=STATISTICS, state_dim=7)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), dtype=np.uint8)
-    state = np.random.default_rng(1).uniform(-1, 1, (2, 14)).astype(np.float32)
+    state = np.random.default_rng(1).uniform(-1, 1, (2, 16)).astype(np.float32)
     seen = {"image_close": pictures, "instruction": ["fold it"] * 2, "end_effector": state}
-    for hand, numbers in (("left", state[:, :7]), ("right", state[:, 7:])):
+    for hand, numbers in (("left", state[:, :7]), ("right", state[:, 7:14])):
         policy = one_hand_policy(model, hand)
         assert isinstance(policy, Policy) and policy.action_dim == 7
         wanted = model.predict_action(list(pictures), ["fold it"] * 2, "tabletop", state=numbers)

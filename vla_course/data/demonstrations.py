@@ -31,7 +31,7 @@ SETTINGS = "meta/collect.json"
 """How a set was made. LeRobot does not ask for it."""
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
-HAND_NUMBERS, TURN_NOISE = 7, 0.2
+HAND_NUMBERS, GRIP, TURN_NOISE = 7, 6, 0.2
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class CollectConfig:
     """Actions a second, for the folding robot: each is one step of its hands, evenly interpolated."""
     noise: float = 0.05
     """Spread of what is added to the hands' steps as they are carried out; a fifth of it to their turns, nothing to grips."""
+    drift: float = 0.6
+    """Share of a step's noise that is still there in the next step."""
+    fumbles: float = 0.1
+    """Chance that a hand that holds nothing closes when it should not, in each step: the expert then shows how to go on."""
     stage_signal: bool = False
     """Whether actions have a last number that asks for the next fold."""
     first_seed: int = FIRST_SEED
@@ -62,6 +66,10 @@ class CollectConfig:
         """Refuse what cannot be recorded."""
         if self.episodes < 1 or self.image_size < 1 or self.noise < 0 or self.first_seed < 0:
             raise ValueError(f"want at least one episode and pixel, and no negative noise or seed: {self}")
+        if not (0 <= self.drift < 1 and 0 <= self.fumbles <= 1):
+            raise ValueError(
+                f"want a drift of at least 0 and below 1, and a chance of fumbles of 0 to 1: {self}"
+            )
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"want at least one worker, not {self.workers}")
 
@@ -92,6 +100,23 @@ def noise_spread(config: CollectConfig, env: gymnasium.Env[Any, np.ndarray]) -> 
         spread[turn::HAND_NUMBERS] *= TURN_NOISE
     spread[~normalized_dimensions(len(spread))] = 0.0
     return spread
+
+
+class Fumbles:
+    """Sometimes closes a hand of the folding robot that holds nothing."""
+
+    def __init__(self, env: FoldingEnv, chance: float) -> None:
+        """`chance` is that of each such hand in each step."""
+        self._env, self._chance = env, chance
+
+    def __call__(self, action: Float[np.ndarray, " A"], luck: np.random.Generator) -> Float[np.ndarray, " A"]:
+        """The action as it is carried out."""
+        unlucky = luck.random(len(self._env.held)) < self._chance
+        fumbled = action.copy()
+        for hand, held in enumerate(self._env.held):
+            if unlucky[hand] and not held:
+                fumbled[HAND_NUMBERS * hand + GRIP] = -1.0
+        return fumbled
 
 
 def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bool = True) -> dict[str, int]:
@@ -172,10 +197,23 @@ def _begin(config: CollectConfig) -> None:
     """Prepare one process: its own environment, and one thread for drawing."""
     os.environ.setdefault("LP_NUM_THREADS", "1")
     env, expert = demonstration_env(config)
-    _worker.update(config=config, env=env, expert=expert, noise=noise_spread(config, env))
+    robot = env.unwrapped
+    mishap = Fumbles(robot, config.fumbles) if isinstance(robot, FoldingEnv) and config.fumbles else None
+    _worker.update(config=config, env=env, expert=expert, noise=noise_spread(config, env), mishap=mishap)
 
 
 def _record(seed: int) -> Episode:
     config: CollectConfig = _worker["config"]
-    wanted = {"camera": config.camera, "state": config.state, "noise": _worker["noise"]}
-    return next(collect(_worker["env"], _worker["expert"], [seed], **wanted))
+    env, expert, noise, mishap = (_worker[name] for name in ("env", "expert", "noise", "mishap"))
+    return next(
+        collect(
+            env,
+            expert,
+            [seed],
+            camera=config.camera,
+            state=config.state,
+            noise=noise,
+            drift=config.drift,
+            mishap=mishap,
+        )
+    )

@@ -76,17 +76,26 @@ def collect(
     state: str | Sequence[str] = "end_effector",
     options: Options | None = None,
     noise: float | Float[np.ndarray, " A"] = 0.0,
+    drift: float = 0.0,
+    mishap: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     max_steps: int | None = None,
 ) -> Iterator[Episode]:
     """One episode from the start of each seed, as it ends, whether it went well or not.
 
     `camera` and `state` name observations: `image_<camera>`, and one or several keys whose numbers are put side by side.
     `noise` is the spread of what is added to the actions that are carried out, one number or one for each dimension; the
-    expert's own answer stays the label. The noise is drawn from the seed, so an episode does not depend on those before it.
+    expert's own answer stays the label. `drift` is the share of a step's noise that is still there in the next: a pupil's errors
+    do not change their minds five times a second either. `mishap` may change an action further before it is carried out. Both
+    are drawn from the seed, so an episode does not depend on those before it.
 
     Raises:
         KeyError: the environment does not show this camera or this state.
+        ValueError: the drift is not at least 0 and below 1.
+
+    Source: DART, Laskey et al. 2017 (noise while demonstrating); its first-order autoregressive form is ours.
     """
+    if not 0 <= drift < 1:
+        raise ValueError(f"drift is a share of at least 0 and below 1, not {drift}")
     for seed in seeds:
         pinned = options(seed) if callable(options) else options
         observation, info = env.reset(seed=int(seed), options=None if pinned is None else dict(pinned))
@@ -95,10 +104,14 @@ def collect(
             expert.reset(np.array([True]))
         luck = np.random.default_rng([int(seed), 4])  # its own stream: not the one that drew the start
         frames: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        push: np.ndarray | None = None
         ended = False
         while not ended and len(frames) != max_steps:
             answer = _answer(expert, observation, instruction)
-            taken = np.clip(answer + noise * luck.standard_normal(answer.shape), -1, 1).astype(np.float32)
+            fresh = luck.standard_normal(answer.shape)
+            push = fresh if push is None else drift * push + np.sqrt(1 - drift**2) * fresh
+            taken = answer + noise * push
+            taken = np.clip(taken if mishap is None else mishap(taken, luck), -1, 1).astype(np.float32)
             frames.append((_image(observation, camera), state_vector(observation, state), answer, taken))
             observation, _, terminated, truncated, info = env.step(taken)
             ended = terminated or truncated
@@ -110,7 +123,7 @@ def collect(
             instruction,
             bool(info["is_success"]),
             int(seed),
-            executed if np.any(noise) else None,
+            executed if np.any(noise) or mishap is not None else None,
         )
 
 

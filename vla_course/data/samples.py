@@ -4,7 +4,7 @@ Prompt, state and pictures are made by the functions that make them when the rob
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from PIL import Image
 
 from vla_course.action_tokens import action_statistics, normalize_actions, tokenize_actions
 from vla_course.data.augmentation import AugmentationConfig, augment, center_crop
-from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.lerobot import LeRobotDataset, Track
+from vla_course.data.mirror import mirrored_pictures, mirrored_tracks
 from vla_course.data.statistics import dataset_statistics
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import OpenVLAProcessor, build_prompt, with_empty_token
@@ -48,10 +49,12 @@ class DemonstrationSamples:
 
     With `rng` a batch's pictures are augmented; without, they are centre-cropped, as the robot's camera pictures must be when
     the model acts (`center_crop`); `augmentation=None` is for training without either. `frames` chooses (see
-    `split_by_episode`). Pictures are decoded once, into a temporary file: memory does not grow with the set.
+    `split_by_episode`). Pictures are decoded once, into a temporary file: memory does not grow with the set. With `mirror` every
+    frame comes a second time, as a mirror between left and right shows it: sample N + i is sample i, mirrored.
 
     Raises:
-        ValueError: the model has no processor, does not know `key`, or is told a state of another length than the set's.
+        ValueError: the model has no processor, does not know `key`, or is told a state of another length than the set's; or
+            what should be mirrored are not two hands.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class DemonstrationSamples:
         *,
         frames: Int[np.ndarray, " N"] | None = None,
         augmentation: AugmentationConfig | None = AugmentationConfig(),  # noqa: B008  (frozen)
+        mirror: bool = False,
         labels: Callable[..., Int[torch.Tensor, " L"]] = build_labels,
         normalize: Callable[..., np.ndarray] = normalize_actions,
         crop: Callable[..., np.ndarray] = center_crop,
@@ -75,7 +79,9 @@ class DemonstrationSamples:
             torch.tensor([tower[name] for tower in towers]).reshape(6, 1, 1) for name in ("mean", "std")
         )
         chosen = np.arange(dataset.num_frames) if frames is None else np.asarray(frames)
-        self._ids, self._labels, self._mask = _words(model, dataset, key, chosen, labels, normalize)
+        ways = (None, mirrored_tracks) if mirror else (None,)
+        words = [_words(model, dataset, key, chosen, labels, normalize, way) for way in ways]
+        self._ids, self._labels, self._mask = (torch.cat(parts) for parts in zip(*words, strict=True))
         self._pictures = _pictures(dataset, chosen, self._processor.image_size)
 
     def __len__(self) -> int:
@@ -96,7 +102,14 @@ class DemonstrationSamples:
         self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None = None
     ) -> dict[str, torch.Tensor]:
         """The words of these frames and their pictures, augmented with `rng`."""
-        return {**self.words(indices), "pixel_values": self._pixels(self._pictures[np.asarray(indices)], rng)}
+        return {**self.words(indices), "pixel_values": self._pixels(self._images(indices), rng)}
+
+    def _images(self, indices: Int[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W 3"]:
+        rows = np.asarray(indices)
+        images: np.ndarray = np.array(self._pictures[rows % len(self._pictures)])
+        mirrored = rows >= len(self._pictures)
+        images[mirrored] = mirrored_pictures(images[mirrored])
+        return images
 
     def _pixels(
         self, images: UInt8[np.ndarray, "B H W 3"], rng: np.random.Generator | None
@@ -117,6 +130,7 @@ def _words(
     chosen: Int[np.ndarray, " N"],
     labels: Callable[..., Int[torch.Tensor, " L"]],
     normalize: Callable[..., np.ndarray],
+    changed: Callable[[Iterable[Track]], Iterable[Track]] | None = None,
 ) -> tuple[Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"]]:
     """Ids, labels and attention mask of the chosen frames."""
     config, processor = model.config, model.processor
@@ -129,6 +143,8 @@ def _words(
     found: dict[int, tuple[torch.Tensor, np.ndarray, np.ndarray]] = {}
     for episode in np.unique(episode_index).tolist():
         track = dataset.track(episode)
+        if changed is not None:
+            (track,) = changed([track])
         scaled = normalize(track.actions.astype(float), statistics.q01, statistics.q99, statistics.mask)
         actions = tokenize_actions(scaled, config.vocabulary_size)
         said = (

@@ -132,13 +132,14 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
     from vla_course.policies.openvla import tabletop_policy
     from vla_course.training.run_folder import is_run, load_run
 
-    key, crop = config.unnorm_key, bool(config.center_crop)
+    key, crop, area = config.unnorm_key, bool(config.center_crop), 0.9
     if config.policy == NANO:
         model = load_vla("nano")
     elif is_run(config.policy):
         run = load_run(config.policy)
         model, key = run.model, key or run.key
-        crop = run.config.augment if config.center_crop is None else crop
+        crop = run.config.crops if config.center_crop is None else crop
+        area = run.config.crop_area
     else:
         model = load_vla(path=config.policy)
     model.eval()
@@ -146,4 +147,4 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
         return tabletop_policy(model, camera=config.camera)
     if config.moves in ("left_hand", "right_hand"):
         return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=config.camera)
-    return two_hand_policy(model, camera=config.camera, unnorm_key=key, crop=crop)
+    return two_hand_policy(model, camera=config.camera, unnorm_key=key, crop=crop, crop_area=area)

@@ -1,5 +1,7 @@
 """Models that act on the folding robot: fine-tuned ones with both hands, and one that only knows the tabletop with one of them."""
 
+from functools import partial
+
 from vla_course.data.augmentation import center_crop
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.policies.openvla import LEFT_HAND, RIGHT_HAND, OpenVLAPolicy, tabletop_policy
@@ -13,15 +15,17 @@ def two_hand_policy(
     camera: str = "close",
     unnorm_key: str | None = None,
     crop: bool = True,
+    crop_area: float = 0.9,
 ) -> OpenVLAPolicy:
     """A model that was fine-tuned on folding, for an environment inside `EndEffectorAction`.
 
-    `crop` shows it the middle 90 % of the picture, as a model wants that was trained on random crops of that size.
+    `crop` shows it the middle of the picture, `crop_area` of it, as a model wants that was trained on random crops of that size.
 
     Raises:
         ValueError: the model has no statistics of `unnorm_key`.
     """
-    return OpenVLAPolicy(model, camera=camera, unnorm_key=unnorm_key, look=center_crop if crop else None)
+    look = partial(center_crop, area=crop_area) if crop else None
+    return OpenVLAPolicy(model, camera=camera, unnorm_key=unnorm_key, look=look)
 
 
 def one_hand_policy(

@@ -13,7 +13,7 @@ from vla_course.openvla.processor import build_prompt as library_prompt
 STATE = "end_effector"
 """The observation that models with a state are told."""
 LEFT_HAND, RIGHT_HAND = slice(0, 7), slice(7, 14)
-"""The parts of it that are about either hand of the folding robot."""
+"""The parts of it that are about either hand of the folding robot, as the tabletop's is about its one hand: all but touch."""
 BRIDGE = "bridge_orig"
 """The data set in openvla-7b whose robot is most like ours: one arm on a table, hand steps five times a second."""
 Look = Callable[[np.ndarray], np.ndarray]

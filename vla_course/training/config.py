@@ -41,6 +41,10 @@ class TrainConfig:
     sides than theirs are an error."""
     augment: bool = True
     """OpenVLA's random crop and colours. A model trained so looks at the middle of the picture when it acts."""
+    crop_area: float = 0.9
+    """Share of the picture's area that is left by augmentation's crop. 1 changes colours only."""
+    mirror: bool = False
+    """Learn from every frame a second time as a mirror between left and right shows it: for robots with two equal hands."""
     cache_features: bool | None = None
     """Compute what the frozen towers see only once; None does so wherever it changes nothing and fits into `cache_gb`."""
     cache_gb: float = 2.0
@@ -57,8 +61,8 @@ class TrainConfig:
     weight_decay: float = 0.0
     max_gradient_norm: float = 1.0
     label_spread: float = 0.0
-    """Width, in bins, of the bell curve that stands in for the one right word of each number: nearly right is nearly as good. 0, as
-    OpenVLA, knows right and wrong only."""
+    """Width, in bins, of the bell curve that stands in for the one right word of each number: nearly right is nearly as good. It
+    begins four times as wide and is as wide as this from the middle of the run on. 0, as OpenVLA, knows right and wrong only."""
     gradient_checkpointing: bool = False
     """Keep fewer activations and compute them again on the way back: less memory, about a third more time. With
     training_mode=head none is kept anyway, and this changes nothing."""
@@ -83,6 +87,8 @@ class TrainConfig:
         for name in ("learning_rate", "max_gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: want a number above zero, got {getattr(self, name)}")
+        if not 0 < self.crop_area <= 1:
+            raise ValueError(f"crop_area: want a share above 0 and at most 1, got {self.crop_area}")
         if not 0 <= self.label_spread <= 64:
             raise ValueError(f"label_spread: want 0 to 64 bins, got {self.label_spread}")
         if not 0 <= self.warmup_steps < self.steps:
@@ -103,6 +109,11 @@ class TrainConfig:
             raise ValueError(
                 f"camera_names: OpenVLA looks through one camera, got {', '.join(self.camera_names)}"
             )
+
+    @property
+    def crops(self) -> bool:
+        """Whether pictures are cropped in training, so that the model looks at their middle when it acts."""
+        return self.augment and self.crop_area < 1
 
     @property
     def adapts(self) -> bool:

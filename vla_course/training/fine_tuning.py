@@ -40,7 +40,7 @@ def fine_tune(
     *,
     validation: Samples | None = None,
     schedule: Schedule = warmup_cosine,
-    loss: Loss = action_token_loss,
+    loss_at: Callable[[int], Loss] = lambda step: action_token_loss,
     watch: Watch | None = None,
     progress: bool = True,
 ) -> None:
@@ -48,7 +48,7 @@ def fine_tune(
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights as one that was not: the order of
     the samples, their augmentation and dropout follow from seed and step. A full disk costs the checkpoint that did not fit. `watch`
-    gets all lines of the metrics file whenever there is a new one.
+    gets all lines of the metrics file whenever there is a new one. `loss_at` says what is made small in a step.
 
     Raises:
         ValueError: nothing learns in this model, or the folder holds a run with other settings.
@@ -59,14 +59,14 @@ def fine_tune(
         for part in range(config.gradient_accumulation):
             batch = run.batch(step * config.gradient_accumulation + part)
             with run.accelerator.autocast():
-                value, metrics = loss(run.model, batch)
+                value, metrics = loss_at(step)(run.model, batch)
             run.accelerator.backward(value / config.gradient_accumulation)
             run.note(metrics)
         norm = run.accelerator.clip_grad_norm_(run.learning, config.max_gradient_norm)
         run.optimizer.step()
         run.optimizer.zero_grad()
         run.note({"optimizer/gradient_norm": float(norm)})
-        run.after(step, validation, loss)
+        run.after(step, validation, loss_at(config.steps - 1))
 
 
 def kept_checkpoint(config: TrainConfig) -> Checkpoint | None:

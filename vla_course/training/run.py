@@ -4,12 +4,14 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vla_course.adapters.lora import LoRALinear
 from vla_course.data.augmentation import AugmentationConfig
 from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.mirror import mirrored_tracks
 from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.splits import split_by_episode
 from vla_course.data.statistics import dataset_statistics
@@ -53,10 +55,10 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
     kept_checkpoint(config)  # another run's folder is left as it is
     model = base_model(config)
     assert config.dataset_key is not None and config.state_dim is not None
-    tell_data(model, dataset_statistics(dataset.tracks(), config.dataset_key), config.state_dim)
+    tell_data(model, _statistics(dataset, config), config.state_dim)
     prepare(model, config, layer=layer, adapter=first_adapter(config))
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
-    samples = _samples(model, dataset, config, ~left_out)
+    samples = _samples(model, dataset, config, ~left_out, mirror=config.mirror)
     validation = _samples(model, dataset, config, left_out) if left_out.any() else None
     return Prepared(model, _looked_at(model, samples, config), validation, config)
 
@@ -77,12 +79,30 @@ def train(
         ValueError: the folder holds a run with other settings.
         OSError: what was learned could not be written; the checkpoint is there, and the same command goes on.
     """
-    loss = loss or partial(action_token_loss, spread_bins=run.config.label_spread)
-    options = {"schedule": schedule, "loss": loss, "watch": watch, "progress": progress}
-    write_config(run.config)
-    fine_tune(run.model, run.samples, run.config, validation=run.validation, **options)  # type: ignore[arg-type]
+    config = run.config
+
+    def loss_at(step: int) -> Loss:
+        return loss or partial(action_token_loss, spread_bins=label_spread(config, step))
+
+    write_config(config)
+    fine_tune(
+        run.model,
+        run.samples,
+        config,
+        validation=run.validation,
+        schedule=schedule,
+        loss_at=loss_at,
+        watch=watch,
+        progress=progress,
+    )
     save_learned(run.model.eval(), run.config)
     return Path(run.config.out)
+
+
+def label_spread(config: TrainConfig, step: int) -> float:
+    """Width of the bell curves in this step, bins."""
+    begun = step / (0.5 * config.steps)
+    return config.label_spread * max(1.0, 4.0 - 3.0 * begun)
 
 
 def _opened(config: TrainConfig) -> LeRobotDataset:
@@ -123,13 +143,35 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
     )
 
 
+def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
+    """Those of the data set; where it is mirrored, of both, so that left and right are measured alike."""
+    assert config.dataset_key is not None
+    tracks = list(dataset.tracks())
+    if not config.mirror:
+        return dataset_statistics(tracks, config.dataset_key)
+    try:
+        return dataset_statistics([*tracks, *mirrored_tracks(tracks)], config.dataset_key)
+    except ValueError as error:
+        raise ValueError(f"mirror: {config.data} cannot be mirrored ({error}); set mirror=false") from error
+
+
 def _samples(
-    model: OpenVLAForActionPrediction, dataset: LeRobotDataset, config: TrainConfig, chosen: np.ndarray
+    model: OpenVLAForActionPrediction,
+    dataset: LeRobotDataset,
+    config: TrainConfig,
+    chosen: np.ndarray,
+    *,
+    mirror: bool = False,
 ) -> DemonstrationSamples:
     assert config.dataset_key is not None
-    augmentation = AugmentationConfig() if config.augment else None
-    frames = np.flatnonzero(chosen)
-    return DemonstrationSamples(model, dataset, config.dataset_key, frames=frames, augmentation=augmentation)
+    return DemonstrationSamples(
+        model,
+        dataset,
+        config.dataset_key,
+        frames=np.flatnonzero(chosen),
+        augmentation=AugmentationConfig(crop_area=config.crop_area) if config.augment else None,
+        mirror=mirror,
+    )
 
 
 def _looked_at(

@@ -29,13 +29,13 @@ UPRIGHT_RAD = (0.12, 0.35)
 HOVER_M, RISE_M, PRESS_M = 0.12, 0.14, 0.034
 SLIP = 0.35
 """How much of the way along the table a hand goes even while it has to rise."""
-PRESHAPE = 0.5
+PRESHAPE = 0.7
 """Closed this far, the fingers are ready to pinch and do not hold yet."""
-CLOSE_M, LOW_M, ALIGNED_RAD = 0.022, 0.02, 0.15
+CLOSE_M, LOW_M, ALIGNED_RAD = 0.022, 0.012, 0.15
 """How near to the cloth it takes, how near to the height at which it closes, and how well turned a hand closes."""
 SHUT = 0.92
-"""Fingers closed this far without cloth between them have missed it, once the hand has come down as well."""
-ARRIVED_M = 0.006
+MISSED_M = 0.036
+"""Fingers closed this far, as low as this, and without cloth between them have missed it: open, and try again."""
 TAKEN_AWAY_M = 0.08
 """Held cloth that is further than this from where the fold begins was not meant to go there with one hand."""
 ARC_HEIGHT_M, ARC_HEIGHT_PER_RADIUS, ARC_BEGIN_M = 0.13, 0.75, 0.030
@@ -88,12 +88,14 @@ class EndEffectorExpert:
         """Go above the cloth, down the funnel, and close."""
         here, take = self._here[hand], self._env.vertices[vertex]
         away = float(np.linalg.norm(here[:2] - take[:2]))
-        down = self._env.hand_position[hand][2] < here[2] + ARRIVED_M  # arms lag behind what they are told
-        if down and self._env.hand_closure()[hand] > SHUT:  # missed: open, try again
+        # Arms lag behind what they are told: what matters for fingers is where the hand itself is. It closes late enough to have
+        # cloth at once, so that nobody has to wait and see: who is closed and holds nothing has missed.
+        ready, there = fingertip_clearance_m(PRESHAPE), self._env.hand_position[hand]
+        if self._env.hand_closure()[hand] > SHUT and there[2] < MISSED_M:
             self._goal[hand] = *take[:2], fingertip_clearance_m(0.0)
             return
-        ready = fingertip_clearance_m(PRESHAPE)
-        if away < CLOSE_M and here[2] < ready + LOW_M and self._turned[hand] < ALIGNED_RAD:
+        arrived = np.linalg.norm(there[:2] - take[:2]) < CLOSE_M and there[2] < ready + LOW_M
+        if arrived and self._turned[hand] < ALIGNED_RAD:
             self._goal[hand], self._closure[hand] = (*take[:2], fingertip_clearance_m(1.0)), 1.0
             return
         outside, tilted = rise(away, *FUNNEL_M), rise(self._turned[hand], *UPRIGHT_RAD)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool, Float
 
+from vla_course.control.inverse_kinematics import InverseKinematics
 from vla_course.envs.folding.config import TIME_LIMIT_QUARTER_STEPS, TIME_LIMIT_STEPS, FoldingConfig
 from vla_course.envs.folding.garments import Garment, turned_towel
 from vla_course.envs.folding.goal import Goal
@@ -82,7 +83,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     | joint_position      | (60,)     | -10  | 10  | rad  | angles, in the order of the actions                         |
     | joint_target        | (60,)     | -10  | 10  | rad  | what the joints are told to go to                           |
     | hand_position       | (2, 3)    | -10  | 10  | m    | grasp sites, left first                                     |
-    | end_effector        | (14,)     | -10  | 10  | m, rad | left x y z, roll pitch yaw of the turn from the home pose, grip 0 closed to 1 open; right |
+    | end_effector        | (16,)     | -10  | 10  | m, rad | left x y z, roll pitch yaw of the turn from the home pose, grip 0 closed to 1 open; right; touch, 1 while a hand holds cloth |
     | held                | (2,)      | 0    | 1   | 1    | 1 while a hand holds cloth                                  |
     | keypoints           | (K, 3)    | -10  | 10  | m    | the garment's named points, in the order of `keypoint_names` |
     | garment_point_cloud | (256, 3)  | -10  | 10  | m    | points on the cloth, the same ones for a whole episode      |
@@ -244,12 +245,19 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self.physics.hand_position
 
     @property
-    def end_effector(self) -> Float[np.ndarray, "14"]:
-        """Each hand's place, its turn from home, and how far it is open: the observation of this name."""
-        hands = zip(self.hand_position, self.physics.hand_rotation, self.hand_closure(), strict=True)
-        return np.concatenate(
-            [[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in hands]
-        )
+    def end_effector(self) -> Float[np.ndarray, "16"]:
+        """The observation of this name: each hand's place, its turn from home and how far it is open; then whether each holds cloth.
+
+        Place, turn and grip are those that the hand is *told*. A step starts from there (`EndEffectorAction`), and arms in motion
+        lag two centimetres behind: who only saw where a hand is could not know where a step would take it.
+        """
+        told = zip(*self._kinematics.forward(self.joint_target), self.hand_closure(), strict=True)
+        hands = [[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in told]
+        return np.concatenate([*hands, [bool(held) for held in self.held]])
+
+    @cached_property
+    def _kinematics(self) -> InverseKinematics:
+        return InverseKinematics()
 
     def hand_closure(self) -> Float[np.ndarray, "2"]:
         """How far each hand is told to close: 0 open, 1 closed."""

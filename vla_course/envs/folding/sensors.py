@@ -31,7 +31,7 @@ def observation_space(
         "joint_position": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
         "joint_target": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
         "hand_position": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (2, 3), np.float32),
-        "end_effector": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (14,), np.float32),
+        "end_effector": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (16,), np.float32),
         "held": spaces.Box(0, 1, (2,), np.float32),
         "keypoints": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (num_keypoints, 3), np.float32),
         "garment_point_cloud": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (num_points, 3), np.float32),

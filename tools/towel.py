@@ -1,0 +1,219 @@
+"""Every number that the course states about folding towels: runs trained, evaluated from the same starts, recorded.
+
+    python tools/towel.py train [NAME …]     train these runs, all without a name; one that was stopped goes on
+    python tools/towel.py eval [NAME …]      evaluate what has been trained and not been evaluated yet
+    python tools/towel.py ship               put the adapter that lessons begin with under data/checkpoints/
+    python tools/towel.py record             sum up the evaluations under data/results/
+
+Runs lie under build/towel/, evaluations under data/results/day07/. Everything is done by `vla-course train` and `vla-course eval`, so each
+line can be run by hand; NAME may end in * ("rank_*").
+"""
+
+import argparse
+import fnmatch
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from vla_course import assets, results
+from vla_course.comparison import paired_bootstrap
+from vla_course.evaluation.record import gain
+from vla_course.evaluation.record import read as read_evaluation
+from vla_course.robustness import PLAIN, TESTS
+from vla_course.training.metric_files import read_metrics
+
+ROOT = assets.CHECKOUT
+RUNS, EVALUATIONS, SHIPPED = "build/towel", "data/results/day07", "data/checkpoints/towel_lora"
+TOWELS = ["--preset", "finetune-lora", "--data", "data/demos/towel", "dataset_key=towel"]
+WIDE = ["lora.rank=16", "lora.alpha=32"]
+"""Twice the preset's rank."""
+QUANTIZED = "training_mode=qlora"
+SEEDS = (0, 1, 2)
+RANKS = (1, 2, 4, 16)
+"""Beside the preset's own. All runs of the sweep, and those of the variants, are shorter than the preset says."""
+SHORT = ["steps=600"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `vla-course eval` is asked; the file is named after the key that this stands under."""
+
+    policy: str
+    label: str
+    settings: tuple[str, ...] = ()
+    episodes: int = 100
+    films: bool = False
+
+
+def trainings() -> dict[str, list[str]]:
+    """Arguments of `vla-course train`, by the name of the run."""
+    runs = {f"lora_seed_{seed}": [*TOWELS, *WIDE, f"seed={seed}"] for seed in SEEDS}
+    runs |= {f"qlora_seed_{seed}": [*TOWELS, *WIDE, QUANTIZED, f"seed={seed}"] for seed in SEEDS}
+    for rank in RANKS:
+        runs[f"rank_{rank}"] = [*TOWELS, *SHORT, f"lora.rank={rank}", f"lora.alpha={2 * rank}"]
+    runs["rank_8"] = [*TOWELS, *SHORT]
+    runs["tshirt_lora"] = [*TOWELS, *SHORT, "data=data/demos/tshirt", "dataset_key=tshirt"]
+    return runs
+
+
+def evaluations() -> dict[str, Evaluation]:
+    """What is evaluated, by the name of its file."""
+    found = {"zero_shot": Evaluation("nano", "zero-shot", films=True)}
+    for way, said in (("lora", "LoRA"), ("qlora", "QLoRA")):
+        for seed in SEEDS:
+            policy = SHIPPED if (way, seed) == ("lora", 0) else f"{RUNS}/{way}_seed_{seed}"
+            found[f"{way}_seed_{seed}"] = Evaluation(policy, f"{said}, seed {seed}", films=seed == 0)
+    best = found["lora_seed_0"]
+    for words in ("paraphrase", "wrong", "empty"):
+        found[f"words_{words}"] = Evaluation(best.policy, best.label, (f"words={words}",))
+    for test in TESTS:
+        if test != PLAIN:
+            found[f"test_{test}"] = Evaluation(best.policy, best.label, (f"test={test}",), episodes=40)
+    for rank in (*RANKS, 8):
+        found[f"rank_{rank}"] = Evaluation(f"{RUNS}/rank_{rank}", f"rank {rank}", episodes=50)
+    found["no_center_crop"] = Evaluation(best.policy, "LoRA, no centre crop", ("center_crop=false",))
+    tshirt = ("env=FoldTShirt-v0",)
+    found["tshirt_zero_shot"] = Evaluation("nano", "zero-shot, T-shirt", tshirt, episodes=20)
+    found["tshirt_lora"] = Evaluation(f"{RUNS}/tshirt_lora", "LoRA, T-shirt", tshirt, episodes=20)
+    return found
+
+
+def train(names: Sequence[str]) -> None:
+    for name, arguments in _chosen(trainings(), names).items():
+        if (ROOT / RUNS / name / "adapter_config.json").exists():
+            print(f"{name}: trained already")
+            continue
+        _vla_course("train", *arguments, "--out", f"{RUNS}/{name}")
+
+
+def evaluate(names: Sequence[str]) -> None:
+    for name, asked in _chosen(evaluations(), names).items():
+        path = ROOT / EVALUATIONS / f"{name}.json"
+        if path.exists():
+            print(f"{name}: evaluated already")
+            continue
+        settings = [f"label={asked.label}", f"episodes={asked.episodes}", *asked.settings]
+        _vla_course("eval", asked.policy, "--json", f"{EVALUATIONS}/{name}.json", *settings)
+        if not asked.films:
+            for film in path.parent.glob(f"{name}_*.mp4"):
+                film.unlink()
+
+
+def ship() -> None:
+    """The run's folder without what is only needed to go on with it, and without places of this machine."""
+    run, target = ROOT / RUNS / "lora_seed_0", ROOT / SHIPPED
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "dataset_statistics.json",
+        "metrics.jsonl",
+    ):
+        shutil.copyfile(run / name, target / name)
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    (target / "config.yaml").write_text(yaml.safe_dump({**settings, "out": SHIPPED}, sort_keys=False))
+
+
+def record() -> None:
+    done = {path.stem: read_evaluation(path) for path in (ROOT / EVALUATIONS).glob("*.json")}
+    counts = {
+        name: {"successes": one.evaluation.successes, "episodes": len(one.evaluation.episodes)}
+        for name, one in done.items()
+    }
+    ours = [name for name in done if name.startswith(("zero_shot", "lora_seed", "qlora_seed"))]
+    order = sorted(ours, key=lambda name: list(evaluations()).index(name))
+    results.write(
+        "day05/towel", {"rows": {done[name].config.name: counts[name] for name in order}}, seeds=SEEDS
+    )
+    rows = [_swept(rank, counts[f"rank_{rank}"]) for rank in sorted((*RANKS, 8)) if f"rank_{rank}" in done]
+    results.write("day05/rank_sweep", {"rows": rows}, seeds=[0])
+    pairs = [seed for seed in SEEDS if {f"lora_seed_{seed}", f"qlora_seed_{seed}"} <= done.keys()]
+    results.write("day06/qlora_against_lora", _difference(done, counts, pairs), seeds=pairs)
+    crops = {"with the crop": "lora_seed_0", "without": "no_center_crop"}
+    results.write(
+        "day04/center_crop", {name: str(done[file].evaluation) for name, file in crops.items()}, seeds=[0]
+    )
+
+
+def _swept(rank: int, counted: Mapping[str, int]) -> dict[str, float]:
+    folder = ROOT / RUNS / f"rank_{rank}"
+    lines = read_metrics(folder)[-10:]
+    adapter = results_of_adapter(folder)
+    means = {
+        key: sum(line[key] for line in lines) / len(lines) for key in ("loss/bc", "policy/token_accuracy")
+    }
+    return {
+        "rank": rank,
+        "learns": adapter,
+        "loss": means["loss/bc"],
+        "token_accuracy": means["policy/token_accuracy"],
+        **counted,
+    }
+
+
+def results_of_adapter(folder: Path) -> int:
+    """How many numbers an adapter has."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        return sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118  (it is no mapping)
+
+
+def _difference(done: Mapping, counts: Mapping, seeds: Sequence[int]) -> dict:
+    """QLoRA less LoRA over all pairs of a seed and a start, with the interval from drawing pairs again."""
+    import numpy as np
+
+    won = {
+        way: np.array(
+            [episode.success for seed in seeds for episode in done[f"{way}_seed_{seed}"].evaluation.episodes]
+        )
+        for way in ("lora", "qlora")
+    }
+    low, high = paired_bootstrap(won["lora"], won["qlora"], 0)
+    sums = {
+        way: {
+            what: sum(counts[f"{way}_seed_{seed}"][what] for seed in seeds)
+            for what in ("successes", "episodes")
+        }
+        for way in won
+    }
+    each = [gain(done[f"lora_seed_{seed}"], done[f"qlora_seed_{seed}"]) for seed in seeds]
+    mean = float(won["qlora"].mean() - won["lora"].mean())
+    points = {"mean": 100 * mean, "low": 100 * low, "high": 100 * high}
+    return {**sums, "difference_points": points, "by_seed": [str(one) for one in each]}
+
+
+def _chosen(table: Mapping, names: Sequence[str]) -> dict:
+    for name in names:
+        if not fnmatch.filter(table, name):
+            sys.exit(f"nothing is called {name!r}; there are {', '.join(table)}")
+    return {
+        key: one for key, one in table.items() if not names or any(fnmatch.fnmatch(key, n) for n in names)
+    }
+
+
+def _vla_course(*arguments: str) -> None:
+    print("vla-course", *arguments, flush=True)
+    subprocess.run([str(Path(sys.executable).with_name("vla-course")), *arguments], check=True, cwd=ROOT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("train", "eval", "ship", "record"))
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    if options.what in ("train", "eval"):
+        {"train": train, "eval": evaluate}[options.what](options.names)
+    else:
+        {"ship": ship, "record": record}[options.what]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Demonstrations as a mirror shows them: whoever has two equal arms learns twice from each."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from vla_course.data.lerobot import Track
+
+HAND = 7
+"""Numbers of one hand: x y z, roll pitch yaw, grip."""
+SIGNS = np.array([1, -1, 1, -1, 1, -1, 1], np.float32)
+"""What a mirror between left and right does to them: y is another way, and so are turns about the axes that lie in the mirror."""
+
+
+def mirrored_hands(numbers: Float[np.ndarray, "*batch D"]) -> Float[np.ndarray, "*batch D"]:
+    """Actions or states of two hands as a mirror between left and right shows them: the left hand's become the right hand's.
+
+    The first fourteen numbers are the hands'. Of what follows a pair, as touch, changes sides; a single number, as the stage
+    signal, stays.
+
+    Raises:
+        ValueError: these are not the numbers of two hands.
+    """
+    if not 2 * HAND <= numbers.shape[-1] <= 2 * HAND + 2:
+        raise ValueError(
+            f"a mirror swaps two hands of {HAND} numbers each and at most a pair behind them, not {numbers.shape[-1]} numbers"
+        )
+    left, right, rest = np.split(numbers, [HAND, 2 * HAND], axis=-1)
+    return np.concatenate([right * SIGNS, left * SIGNS, rest[..., ::-1]], axis=-1)
+
+
+def mirrored_pictures(images: UInt8[np.ndarray, "*batch H W 3"]) -> UInt8[np.ndarray, "*batch H W 3"]:
+    """The pictures of a camera that stands in the plane of the mirror."""
+    return np.ascontiguousarray(images[..., ::-1, :])
+
+
+def mirrored_tracks(tracks: Iterable[Track]) -> Iterator[Track]:
+    """The numbers of episodes as a mirror shows them; what was said stays.
+
+    Raises:
+        ValueError: states or actions are not those of two hands.
+    """
+    for track in tracks:
+        executed = None if track.executed is None else mirrored_hands(track.executed)
+        yield replace(
+            track,
+            states=mirrored_hands(track.states),
+            actions=mirrored_hands(track.actions),
+            executed=executed,
+        )
