@@ -105,8 +105,13 @@ DataBrowser(dataset)
 
 # %% [markdown]
 # The expert sees the truth about the cloth and answers in hand steps, five times a second. While it was recorded, a little noise was
-# added to what the robot *did* (some millimetres a step), never to what the expert *said*. So the robot strayed, and the expert showed the
-# way back. A pupil strays by itself; without such frames it would never have seen how to return.
+# added to what the robot *did* (some millimetres a step, more than half of it still there in the next), never to what the expert *said*;
+# and now and then an empty hand closed when it should not. So the robot strayed and fumbled, and the expert showed the way back. A
+# pupil strays by itself; without such frames it would never have seen how to return.
+#
+# The state has sixteen numbers: where both hands are *told* to be, which is where the next step starts, and whether each feels cloth.
+# Leave one of these out and nobody can learn the task: arms lag two centimetres behind what they are told, and no picture of 84 pixels shows whether a
+# closed hand holds anything.
 #
 # ### What lies on the disk
 #

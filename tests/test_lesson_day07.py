@@ -51,10 +51,10 @@ CELLS = cells(
         "60, 2e-3": "6, 2e-3",
         "size=(STEPS, 16)": "size=(STEPS, 4)",
         "range(20)": "range(3)",
-        "range(12)": "range(2)",
-        "range(10)": "range(2)",
+        "range(8)": "range(2)",
+        "range(6)": "range(2)",
         "episodes=20": "episodes=2",
-        "(30, 16)": "(40, 8)",
+        "(50, 16)": "(60, 8)",
     },
 )
 ACTIONS = 2
