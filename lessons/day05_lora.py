@@ -315,7 +315,11 @@ try:
     run = load_run(assets.find_folder("data/checkpoints/towel_lora"), LoRALinear)
     best, key, crop = run.model, run.key, run.config.crops
     print(f"recorded: {run.config.steps} steps of {run.config.samples_per_step}, rank {run.config.lora.rank}")
-    print("loss {:.2f}, token accuracy {:.2f} on the unseen episodes".format(*measure(best)))
+    print(
+        "loss {:.2f}, token accuracy {:.2f} on the same frames (it has learned from these, too)".format(
+            *measure(best)
+        )
+    )
     more = train(best.train(), samples, 10, peak=1e-4)
     print(f"ten steps more from there: loss {more[0]['loss/bc']:.2f} → {more[-1]['loss/bc']:.2f}")
 except FileNotFoundError:

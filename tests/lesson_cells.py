@@ -57,4 +57,5 @@ def run(
         found.update({name: function for name, function in replaced.items() if name in found})
         if until is not None and until in source:
             break
-    return {**found, "shown": shown}
+    found["shown"] = shown
+    return found

@@ -135,7 +135,7 @@ def test_both_policies_begin_from_the_same_starts(lesson):
 def test_only_adapters_learn_and_not_those_of_the_eyes(lesson):
     learning = [name for name, weight in lesson["live"].named_parameters() if weight.requires_grad]
     assert learning and all("lora_" in name and "vision" not in name for name in learning)
-    assert len(lesson["batches"]) == 40 and all(np.isfinite(lesson["losses"]))
+    assert len(lesson["batches"]) == 60 and all(np.isfinite(lesson["losses"]))
 
 
 def test_the_interval_of_the_gain_is_the_learners(lesson):

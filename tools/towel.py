@@ -76,7 +76,6 @@ def evaluations() -> dict[str, Evaluation]:
             found[f"test_{test}"] = Evaluation(best.policy, best.label, (f"test={test}",), episodes=40)
     for rank in (*RANKS, 8):
         found[f"rank_{rank}"] = Evaluation(f"{RUNS}/rank_{rank}", f"rank {rank}", episodes=50)
-    found["no_center_crop"] = Evaluation(best.policy, "LoRA, no centre crop", ("center_crop=false",))
     tshirt = ("env=FoldTShirt-v0",)
     found["tshirt_zero_shot"] = Evaluation("nano", "zero-shot, T-shirt", tshirt, episodes=20)
     found["tshirt_lora"] = Evaluation(f"{RUNS}/tshirt_lora", "LoRA, T-shirt", tshirt, episodes=20)
@@ -128,16 +127,15 @@ def record() -> None:
     ours = [name for name in done if name.startswith(("zero_shot", "lora_seed", "qlora_seed"))]
     order = sorted(ours, key=lambda name: list(evaluations()).index(name))
     results.write(
-        "day05/towel", {"rows": {done[name].config.name: counts[name] for name in order}}, seeds=SEEDS
+        "day05/towel", {"rows": {done[name].config.name: counts[name] for name in order}}, seeds=[0]
     )
-    rows = [_swept(rank, counts[f"rank_{rank}"]) for rank in sorted((*RANKS, 8)) if f"rank_{rank}" in done]
-    results.write("day05/rank_sweep", {"rows": rows}, seeds=[0])
+    swept = [rank for rank in sorted((*RANKS, 8)) if f"rank_{rank}" in done]
+    if swept:
+        rows = [_swept(rank, counts[f"rank_{rank}"]) for rank in swept]
+        results.write("day05/rank_sweep", {"rows": rows}, seeds=[0])
     pairs = [seed for seed in SEEDS if {f"lora_seed_{seed}", f"qlora_seed_{seed}"} <= done.keys()]
-    results.write("day06/qlora_against_lora", _difference(done, counts, pairs), seeds=pairs)
-    crops = {"with the crop": "lora_seed_0", "without": "no_center_crop"}
-    results.write(
-        "day04/center_crop", {name: str(done[file].evaluation) for name, file in crops.items()}, seeds=[0]
-    )
+    if pairs:
+        results.write("day06/qlora_against_lora", _difference(done, counts, pairs), seeds=pairs)
 
 
 def _swept(rank: int, counted: Mapping[str, int]) -> dict[str, float]:
