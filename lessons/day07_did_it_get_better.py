@@ -259,8 +259,9 @@ else:
     print("the recorded adapter's episodes are not there yet: nothing to compare with")
 
 # %% [markdown]
-# Two comparisons of the same episodes, and they say different things. *Zero-shot against fine-tuned* is what the recipe is worth. *Recorded
-# against live* is what your few steps are worth, and for a difference that small twenty starts are nearly blind. How many would it take?
+# Two comparisons of the same episodes. *Zero-shot against fine-tuned* is what the recipe is worth. *Recorded against live* is what your few
+# steps are worth, and they may well cost something: small batches, without mirrors and changing colours, push an adapter off the place where the long,
+# slow end of its training had left it. The loss fell; ask the towels. And before you believe a difference of that size: how many starts would it take to see it?
 
 # %% [markdown]
 # ## 07.2 How many episodes?
