@@ -1,7 +1,7 @@
 """Fine-tuning the nano: samples a second, against the same step through `transformers.Trainer` and `peft`.
 
-Both train the same adapters (the preset's) of the same model on the same batches with AdamW, warm-up, cosine and clipping, turn
-by turn, on one core; CPU time, medians of the rounds' ratios. `finetune-standard` leaves the eyes as they are, and ours looks at
+Both train the same adapters (the preset's) of the same model on the same batches with AdamW, warm-up, cosine, clipping and the
+preset's precision, turn by turn, on one core; CPU time, medians of the rounds' ratios. `finetune-standard` leaves the eyes as they are, and ours looks at
 each picture once: what that takes is measured apart, and counted at the preset's own number of steps. `finetune-lora` adapts
 the eyes too and augments pictures, so that nothing can be kept.
 """
@@ -101,7 +101,7 @@ def model_for(dataset: LeRobotDataset):
 
 
 def samples_for(model, dataset: LeRobotDataset, config: TrainConfig) -> DemonstrationSamples:
-    augmentation = AugmentationConfig() if config.augment else None
+    augmentation = AugmentationConfig(crop_area=config.crop_area) if config.augment else None
     return DemonstrationSamples(model, dataset, KEY, augmentation=augmentation)
 
 
@@ -113,7 +113,7 @@ def their_speed(model, samples: Samples, config: TrainConfig, folder: Path) -> f
         learning_rate=config.learning_rate, warmup_steps=config.warmup_steps, lr_scheduler_type="cosine",
         max_grad_norm=config.max_gradient_norm, weight_decay=config.weight_decay, optim="adamw_torch",
         logging_steps=config.log_every, save_strategy="no", report_to="none", disable_tqdm=True,
-        remove_unused_columns=False, label_names=["labels"], log_level="error",
+        remove_unused_columns=False, label_names=["labels"], log_level="error", bf16=config.precision == "bf16",
     )  # fmt: skip
     clock = Clock()
     Trainer(

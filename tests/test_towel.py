@@ -1,0 +1,77 @@
+"""The program behind the towels' numbers: what it asks for can be asked for, and it sums up what was measured."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vla_course import results
+from vla_course.evaluation import record
+from vla_course.evaluation.config import EvaluationConfig
+from vla_course.settings import read_settings
+from vla_course.training.config import TrainConfig
+
+TOOL = Path(__file__).parent.parent / "tools" / "towel.py"
+spec = importlib.util.spec_from_file_location("towel", TOOL)
+assert spec is not None and spec.loader is not None
+towel = sys.modules["towel"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(towel)
+
+
+def settings_of(arguments: list[str]) -> TrainConfig:
+    """As `vla-course train` reads them."""
+    words = [word for word in arguments if "=" in word]
+    data = arguments[arguments.index("--data") + 1]
+    preset = arguments[arguments.index("--preset") + 1]
+    return read_settings(TrainConfig, preset=preset, overrides=[f"data={data}", "out=run", *words])
+
+
+def test_every_run_can_be_trained_and_every_policy_evaluated():
+    runs = {name: settings_of(arguments) for name, arguments in towel.trainings().items()}
+    assert {runs[f"lora_seed_{seed}"].seed for seed in towel.SEEDS} == set(towel.SEEDS)
+    for seed in towel.SEEDS:
+        lora, qlora = runs[f"lora_seed_{seed}"], runs[f"qlora_seed_{seed}"]
+        assert qlora.bits == 4 and replace(qlora, training_mode="lora") == lora, "nothing else differs"
+    for name, asked in towel.evaluations().items():
+        words = [
+            f"policy={asked.policy}",
+            f"label={asked.label}",
+            f"episodes={asked.episodes}",
+            *asked.settings,
+        ]
+        config = read_settings(EvaluationConfig, overrides=words)
+        trained = config.policy.removeprefix(f"{towel.RUNS}/")
+        assert trained in {"nano", towel.SHIPPED, *runs}, name
+
+
+def test_what_is_recorded_is_what_was_evaluated():
+    towels, pair = results.read("day05/towel").values["rows"], results.read("day06/qlora_against_lora").values
+    for name, row in towels.items():
+        (file,) = [
+            key for key, asked in towel.evaluations().items() if asked.label == name and not asked.settings
+        ]
+        found = record.read(towel.ROOT / towel.EVALUATIONS / f"{file}.json").evaluation
+        assert row == {"successes": found.successes, "episodes": len(found.episodes)}
+    assert 100 * (pair["qlora"]["successes"] - pair["lora"]["successes"]) / pair["lora"]["episodes"] == (
+        pytest.approx(pair["difference_points"]["mean"])
+    )
+
+
+def test_the_shipped_run_is_the_one_of_the_table():
+    folder = towel.ROOT / towel.SHIPPED
+    config = read_settings(TrainConfig, file=folder / "config.yaml")
+    asked = settings_of(towel.trainings()["lora_seed_0"])
+    filled = {
+        name: getattr(config, name)
+        for name in ("out", "camera_names", "state_dim", "action_dim", "image_size")
+    }
+    assert replace(asked, **filled) == config
+    assert json.loads((folder / "adapter_config.json").read_text())["r"] == config.lora.rank
+
+
+def test_a_name_that_nothing_has():
+    with pytest.raises(SystemExit, match=r"nothing is called 'lora_9'; there are lora_seed_0"):
+        towel.train(["lora_9"])
