@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vla_course.data import demonstrations
+from vla_course import assets
+from vla_course.data import demonstrations, schema
 from vla_course.data.demonstrations import (
     CollectConfig,
     Fumbles,
@@ -90,6 +91,20 @@ def test_an_empty_hand_sometimes_closes_and_one_that_holds_cloth_does_not_open()
     env.unwrapped.physics.grasp.hold(1, (0,), np.zeros(1))
     done = np.array([Fumbles(env.unwrapped, 1.0)(open_hands, luck) for _ in range(5)])
     assert (done[:, 6] == -1).all() and (done[:, 13] == 0.5).all()
+
+
+@pytest.mark.parametrize("name", ["towel", "tshirt"])
+def test_shipped_sets_say_what_their_numbers_are(name):
+    features = LeRobotDataset(assets.find_folder(f"data/demos/{name}")).features
+    hands = [
+        f"{hand}_{what}"
+        for hand in ("left", "right")
+        for what in ("x", "y", "z", "roll", "pitch", "yaw", "grip")
+    ]
+    assert features["action"]["names"] == hands
+    assert features["observation.state"]["names"] == [*hands, "left_touch", "right_touch"]
+    today = schema.features("close", (84, 84, 3), 16, 14)
+    assert {key: features[key]["names"] for key in today} == {key: one["names"] for key, one in today.items()}
 
 
 def test_the_tabletop_is_demonstrated_by_its_own_expert():

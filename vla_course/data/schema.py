@@ -160,9 +160,10 @@ def episode_row(
 
 
 def _names(count: int) -> list[str]:
-    """What the numbers mean, where they are seven for each hand and perhaps a stage signal; else their places."""
-    if count < HAND or count % HAND > 1:
+    """What the numbers mean, where they are seven for each hand, and behind them a stage signal or two hands' touch; else their places."""
+    more = {0: [], 1: ["stage"], 2: ["left_touch", "right_touch"]}
+    if count < HAND or count % HAND not in more or (count % HAND == 2 and count // HAND != 2):
         return [f"number_{k}" for k in range(count)]
     hands = ["left", "right"] if count // HAND == 2 else [f"hand_{k}" for k in range(count // HAND)]
     names = [f"{hand}_{what}" for hand in hands for what in ("x", "y", "z", "roll", "pitch", "yaw", "grip")]
-    return names + ["stage"] * (count % HAND)
+    return names + more[count % HAND]
