@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vla_course import assets, results
+from vla_course.evaluation import record
 
 
 def test_what_is_written_reads_back_with_its_circumstances(tmp_path, monkeypatch):
@@ -56,7 +57,13 @@ def test_a_file_that_breaks_the_schema_is_refused(tmp_path, change, message):
 
 def test_every_recorded_result_follows_the_schema():
     files = sorted((assets.CHECKOUT / "data" / "results").rglob("*.json"))
-    names = {results.load(path).name for path in files}
+    evaluations = [path for path in files if json.loads(path.read_text()).get("kind") == record.KIND]
+    for (
+        path
+    ) in evaluations:  # each episode is in them, so that they can be compared in pairs, and played again
+        assert record.read(path).command.startswith("vla-course eval ")
+    others = [path for path in files if path not in evaluations]
+    names = {results.load(path).name for path in others}
     assert names == {
-        path.relative_to(assets.CHECKOUT / "data/results").with_suffix("").as_posix() for path in files
+        path.relative_to(assets.CHECKOUT / "data/results").with_suffix("").as_posix() for path in others
     }

@@ -4,7 +4,6 @@ Nothing here touches OpenGL before the first picture is asked for, and the conte
 environment can be made, pickled or sent to a worker on a machine that cannot render at all.
 """
 
-import contextlib
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -98,8 +97,10 @@ class CameraRenderer:
         self.close()
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # collected in another thread, or after a failed __init__
+        try:  # noqa: SIM105  (no name of this module is used: when Python ends, they may be gone already)
             self.close()
+        except Exception:  # collected in another thread, or after a failed __init__
+            pass
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": None}
