@@ -110,8 +110,8 @@ DataBrowser(dataset)
 # pupil strays by itself; without such frames it would never have seen how to return.
 #
 # The state has sixteen numbers: where both hands are *told* to be, which is where the next step starts, and whether each feels cloth.
-# Leave one of these out and nobody can learn the task: arms lag two centimetres behind what they are told, and no picture of 84 pixels shows whether a
-# closed hand holds anything.
+# Without them the same moment could ask for different answers: arms in motion lag one or two centimetres behind what they are told, and a picture of 84
+# pixels hardly shows whether a closed hand holds anything.
 #
 # ### What lies on the disk
 #

@@ -26,6 +26,7 @@ from vla_course.evaluation.record import gain
 from vla_course.evaluation.record import read as read_evaluation
 from vla_course.robustness import PLAIN, TESTS
 from vla_course.training.metric_files import read_metrics
+from vla_course.training.run_folder import STATISTICS
 
 ROOT = assets.CHECKOUT
 RUNS, EVALUATIONS, SHIPPED = "build/towel", "data/results/day07", "data/checkpoints/towel_lora"
@@ -35,7 +36,7 @@ WIDE = ["lora.rank=16", "lora.alpha=32"]
 QUANTIZED = "training_mode=qlora"
 SEEDS = (0, 1, 2)
 RANKS = (1, 2, 4, 16)
-"""Beside the preset's own. All runs of the sweep, and those of the variants, are shorter than the preset says."""
+"""Beside the preset's own. All runs of the sweep, and the T-shirt's, are shorter than the preset says."""
 SHORT = ["steps=600"]
 
 
@@ -84,7 +85,7 @@ def evaluations() -> dict[str, Evaluation]:
 
 def train(names: Sequence[str]) -> None:
     for name, arguments in _chosen(trainings(), names).items():
-        if (ROOT / RUNS / name / "adapter_config.json").exists():
+        if (ROOT / RUNS / name / STATISTICS).exists():  # the last file that a run writes
             print(f"{name}: trained already")
             continue
         _vla_course("train", *arguments, "--out", f"{RUNS}/{name}")
@@ -141,7 +142,7 @@ def record() -> None:
 def _swept(rank: int, counted: Mapping[str, int]) -> dict[str, float]:
     folder = ROOT / RUNS / f"rank_{rank}"
     lines = read_metrics(folder)[-10:]
-    adapter = results_of_adapter(folder)
+    adapter = _learned_numbers(folder)
     means = {
         key: sum(line[key] for line in lines) / len(lines) for key in ("loss/bc", "policy/token_accuracy")
     }
@@ -154,7 +155,7 @@ def _swept(rank: int, counted: Mapping[str, int]) -> dict[str, float]:
     }
 
 
-def results_of_adapter(folder: Path) -> int:
+def _learned_numbers(folder: Path) -> int:
     """How many numbers an adapter has."""
     from safetensors import safe_open
 

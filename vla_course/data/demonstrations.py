@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from vla_course.data.episodes import Episode, Expert, collect
 from vla_course.data.lerobot_writer import LeRobotWriter
-from vla_course.data.statistics import normalized_dimensions
+from vla_course.data.statistics import HAND, normalized_dimensions
 from vla_course.data.tables import read_json, write
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
@@ -31,7 +31,7 @@ SETTINGS = "meta/collect.json"
 """How a set was made. LeRobot does not ask for it."""
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
-HAND_NUMBERS, GRIP, TURN_NOISE = 7, 6, 0.2
+GRIP, TURN_NOISE = HAND - 1, 0.2
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def noise_spread(config: CollectConfig, env: gymnasium.Env[Any, np.ndarray]) -> 
     assert env.action_space.shape is not None
     spread = np.full(env.action_space.shape, config.noise)
     for turn in (3, 4, 5):
-        spread[turn::HAND_NUMBERS] *= TURN_NOISE
+        spread[turn::HAND] *= TURN_NOISE
     spread[~normalized_dimensions(len(spread))] = 0.0
     return spread
 
@@ -115,7 +115,7 @@ class Fumbles:
         fumbled = action.copy()
         for hand, held in enumerate(self._env.held):
             if unlucky[hand] and not held:
-                fumbled[HAND_NUMBERS * hand + GRIP] = -1.0
+                fumbled[HAND * hand + GRIP] = -1.0
         return fumbled
 
 

@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vla_course.data.lerobot import Track
+from vla_course.data.statistics import HAND
 
-HAND = 7
-"""Numbers of one hand: x y z, roll pitch yaw, grip."""
 SIGNS = np.array([1, -1, 1, -1, 1, -1, 1], np.float32)
 """What a mirror between left and right does to them: y is another way, and so are turns about the axes that lie in the mirror."""
 

@@ -249,7 +249,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """The observation of this name: each hand's place, its turn from home and how far it is open; then whether each holds cloth.
 
         Place, turn and grip are those that the hand is *told*. A step starts from there (`EndEffectorAction`), and arms in motion
-        lag two centimetres behind: who only saw where a hand is could not know where a step would take it.
+        lag one or two centimetres behind: who only saw where a hand is could not know where a step would take it.
         """
         told = zip(*self._kinematics.forward(self.joint_target), self.hand_closure(), strict=True)
         hands = [[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in told]
