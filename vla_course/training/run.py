@@ -171,6 +171,7 @@ def _samples(
         frames=np.flatnonzero(chosen),
         augmentation=AugmentationConfig(crop_area=config.crop_area) if config.augment else None,
         mirror=mirror,
+        state_noise=config.state_noise,
     )
 
 
@@ -178,7 +179,7 @@ def _looked_at(
     model: OpenVLAForActionPrediction, samples: DemonstrationSamples, config: TrainConfig
 ) -> Samples:
     """The samples with the frozen towers' features in place of their pictures, where that is wanted and changes nothing."""
-    same = towers_are_frozen(model) and not config.augment
+    same = towers_are_frozen(model) and not config.augment and not config.state_noise
     together = config.batch_size * int(os.environ.get("WORLD_SIZE", 1))  # processes take shares of one batch
     used = Order(len(samples), together, config.seed).used(config.steps * config.gradient_accumulation)
     needed = gigabytes(model, len(used))
