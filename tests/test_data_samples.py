@@ -159,27 +159,6 @@ def test_without_augmentation_the_whole_picture_is_shown(model, dataset):
     assert torch.equal(pixels[0], model.processor.pixel_values(whole))
 
 
-def test_noise_is_added_to_the_told_state_and_to_nothing_else(model, dataset, samples):
-    noisy = DemonstrationSamples(model, dataset, KEY, augmentation=None, state_noise=3.0)
-    everything, told = np.arange(len(samples)), model.config.state_dim
-    true = samples.batch(everything)
-    for luck in (None, np.random.default_rng(0)):
-        batch = noisy.batch(everything, luck)
-        changed = (batch["input_ids"] != true["input_ids"]).numpy()
-        assert torch.equal(batch["labels"], true["labels"])
-        if luck is None or not told:
-            assert not changed.any()
-            continue
-        prompts = true["attention_mask"].sum(1).numpy() - 15
-        for row, (length, where) in enumerate(zip(prompts, changed, strict=True)):
-            assert set(np.flatnonzero(where)) <= set(range(length - 1 - told, length - 1)), row
-        steps = (batch["input_ids"] - true["input_ids"]).numpy()[changed]
-        assert 2 < np.sqrt((steps**2).sum() / (told * len(everything))) < 4
-        ids, words = batch["input_ids"].numpy()[changed], model.config.vocabulary_size
-        assert ids.min() >= words - 256 and ids.max() < words
-    assert torch.equal(samples.words(everything)["input_ids"], true["input_ids"]), "what is kept stays true"
-
-
 def test_chosen_frames_only(model, dataset, samples):
     validation = split_by_episode(dataset.episode_index, 0.34, 0)
     chosen = np.flatnonzero(validation)[::-1].copy()

@@ -10,7 +10,6 @@ from demonstration_sets import write_model, write_set
 
 from vla_course.adapters.live_memory import measure_training_state
 from vla_course.adapters.lora import LoRAConfig, adapters
-from vla_course.data.samples import DemonstrationSamples
 from vla_course.training.config import TrainConfig
 from vla_course.training.frozen_features import FrozenFeatures
 from vla_course.training.losses import action_token_loss
@@ -121,15 +120,6 @@ def test_nearly_right_is_nearly_as_good(settings):
     assert first[3.0] != pytest.approx(first[0.0], rel=1e-3), "the settings choose the loss"
     with pytest.raises(ValueError, match="label_spread: want 0 to 64"):
         replace(settings, label_spread=-1)
-
-
-def test_state_noise_reaches_the_samples_and_forbids_kept_features(settings):
-    run = begin(replace(settings, state_noise=2.0, augment=False))
-    assert isinstance(run.samples, DemonstrationSamples) and run.samples.state_noise == 2.0
-    with pytest.raises(ValueError, match="state_noise: want 0 to 64 bins, got 65"):
-        replace(settings, state_noise=65)
-    with pytest.raises(ValueError, match="set state_noise=0"):
-        replace(settings, augment=False, cache_features=True, state_noise=1.0)
 
 
 def test_eyes_that_learn_look_every_time(settings):

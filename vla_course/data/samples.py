@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
-from vla_course.action_tokens import BINS, action_statistics, normalize_actions, tokenize_actions
+from vla_course.action_tokens import action_statistics, normalize_actions, tokenize_actions
 from vla_course.data.augmentation import AugmentationConfig, augment, center_crop
 from vla_course.data.lerobot import LeRobotDataset, Track
 from vla_course.data.mirror import mirrored_pictures, mirrored_tracks
@@ -50,9 +50,7 @@ class DemonstrationSamples:
     With `rng` a batch's pictures are augmented; without, they are centre-cropped, as the robot's camera pictures must be when
     the model acts (`center_crop`); `augmentation=None` is for training without either. `frames` chooses (see
     `split_by_episode`). Pictures are decoded once, into a temporary file: memory does not grow with the set. With `mirror` every
-    frame comes a second time, as a mirror between left and right shows it: sample N + i is sample i, mirrored. With `state_noise`
-    above zero and `rng` the state that the model is told is wrong by so many bins (standard deviation), by others each time: of
-    256 words per number a small set has seen few, and who knows words by heart is lost at the first new one.
+    frame comes a second time, as a mirror between left and right shows it: sample N + i is sample i, mirrored.
 
     Raises:
         ValueError: the model has no processor, does not know `key`, or is told a state of another length than the set's; or
@@ -68,7 +66,6 @@ class DemonstrationSamples:
         frames: Int[np.ndarray, " N"] | None = None,
         augmentation: AugmentationConfig | None = AugmentationConfig(),  # noqa: B008  (frozen)
         mirror: bool = False,
-        state_noise: float = 0.0,
         labels: Callable[..., Int[torch.Tensor, " L"]] = build_labels,
         normalize: Callable[..., np.ndarray] = normalize_actions,
         crop: Callable[..., np.ndarray] = center_crop,
@@ -76,8 +73,7 @@ class DemonstrationSamples:
         if model.processor is None:
             raise ValueError("this model has no processor: set model.processor = OpenVLAProcessor(...)")
         self._processor: OpenVLAProcessor = model.processor
-        self.augmentation, self._crop, self.state_noise = augmentation, crop, state_noise
-        self._vocabulary = model.config.vocabulary_size
+        self.augmentation, self._crop = augmentation, crop
         towers = self._processor.settings["tvf_normalize_params"]
         self._mean, self._std = (
             torch.tensor([tower[name] for tower in towers]).reshape(6, 1, 1) for name in ("mean", "std")
@@ -85,8 +81,7 @@ class DemonstrationSamples:
         chosen = np.arange(dataset.num_frames) if frames is None else np.asarray(frames)
         ways = (None, mirrored_tracks) if mirror else (None,)
         words = [_words(model, dataset, key, chosen, labels, normalize, way) for way in ways]
-        self._ids, self._labels, self._mask, states = (torch.cat(parts) for parts in zip(*words, strict=True))
-        self._states = states.numpy()
+        self._ids, self._labels, self._mask = (torch.cat(parts) for parts in zip(*words, strict=True))
         self._pictures = _pictures(dataset, chosen, self._processor.image_size)
 
     def __len__(self) -> int:
@@ -107,19 +102,7 @@ class DemonstrationSamples:
         self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None = None
     ) -> dict[str, torch.Tensor]:
         """The words of these frames and their pictures, augmented with `rng`."""
-        words = self.words(indices)
-        if rng is not None and self.state_noise:
-            self._mishear(words["input_ids"], self._states[np.asarray(indices)], rng)
-        return {**words, "pixel_values": self._pixels(self._images(indices), rng)}
-
-    def _mishear(
-        self, ids: Int[torch.Tensor, "B L"], places: Int[np.ndarray, "B N"], rng: np.random.Generator
-    ) -> None:
-        """Move the numbers at these places by a few words, within the words for numbers."""
-        rows = np.arange(len(ids))[:, None]
-        told = ids[rows, places].numpy()
-        wrong = told + np.rint(self.state_noise * rng.standard_normal(told.shape)).astype(np.int64)
-        ids[rows, places] = torch.from_numpy(wrong.clip(self._vocabulary - BINS, self._vocabulary - 1))
+        return {**self.words(indices), "pixel_values": self._pixels(self._images(indices), rng)}
 
     def _images(self, indices: Int[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W 3"]:
         rows = np.asarray(indices)
@@ -148,10 +131,8 @@ def _words(
     labels: Callable[..., Int[torch.Tensor, " L"]],
     normalize: Callable[..., np.ndarray],
     changed: Callable[[Iterable[Track]], Iterable[Track]] | None = None,
-) -> tuple[
-    Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"], Int[torch.Tensor, "N M"]
-]:
-    """Ids, labels and attention mask of the chosen frames, and where in their rows states stand."""
+) -> tuple[Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"], Int[torch.Tensor, "N L"]]:
+    """Ids, labels and attention mask of the chosen frames."""
     config, processor = model.config, model.processor
     assert processor is not None
     statistics = action_statistics(config.norm_stats, key)
@@ -159,7 +140,6 @@ def _words(
     episode_index, begins = dataset.episode_index[chosen], np.cumsum([0, *dataset.lengths])
     rows: list[torch.Tensor] = []
     lengths: list[int] = []
-    states: list[np.ndarray] = []
     found: dict[int, tuple[torch.Tensor, np.ndarray, np.ndarray]] = {}
     for episode in np.unique(episode_index).tolist():
         track = dataset.track(episode)
@@ -179,12 +159,11 @@ def _words(
         prompt, _ = with_empty_token(prompt, torch.ones_like(prompt), config.empty_token_id)
         rows.append(torch.cat([prompt, torch.from_numpy(actions[frame]), end]))
         lengths.append(len(prompt))
-        states.append(len(text) + np.arange(said.shape[1]))
     longest, pad = max(map(len, rows)), config.pad_token_id
     ids = torch.stack([torch.cat([row, row.new_full((longest - len(row),), pad)]) for row in rows])
     learned = torch.stack([labels(row, length, pad) for row, length in zip(ids, lengths, strict=True)])
     mask = torch.arange(longest) < torch.tensor([len(row) for row in rows])[:, None]
-    return ids, learned, mask.long(), torch.from_numpy(np.array(states))
+    return ids, learned, mask.long()
 
 
 def _pictures(

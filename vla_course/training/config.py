@@ -45,8 +45,6 @@ class TrainConfig:
     """Share of the picture's area that is left by augmentation's crop. 1 changes colours only."""
     mirror: bool = False
     """Learn from every frame a second time as a mirror between left and right shows it: for robots with two equal hands."""
-    state_noise: float = 0.0
-    """Standard deviation, in bins, of what is added to the state that the model is told, anew each time it sees a frame."""
     cache_features: bool | None = None
     """Compute what the frozen towers see only once; None does so wherever it changes nothing and fits into `cache_gb`."""
     cache_gb: float = 2.0
@@ -91,9 +89,8 @@ class TrainConfig:
                 raise ValueError(f"{name}: want a number above zero, got {getattr(self, name)}")
         if not 0 < self.crop_area <= 1:
             raise ValueError(f"crop_area: want a share above 0 and at most 1, got {self.crop_area}")
-        for name in ("label_spread", "state_noise"):
-            if not 0 <= getattr(self, name) <= 64:
-                raise ValueError(f"{name}: want 0 to 64 bins, got {getattr(self, name)}")
+        if not 0 <= self.label_spread <= 64:
+            raise ValueError(f"label_spread: want 0 to 64 bins, got {self.label_spread}")
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(
                 f"warmup_steps: want 0 to {self.steps - 1} (steps={self.steps}), got {self.warmup_steps}"
@@ -108,8 +105,6 @@ class TrainConfig:
             raise ValueError(
                 "cache_features: an augmented picture is another one every time; set augment=false"
             )
-        if self.cache_features and self.state_noise:
-            raise ValueError("cache_features: what is kept is kept for true states; set state_noise=0")
         if len(self.camera_names) > 1:
             raise ValueError(
                 f"camera_names: OpenVLA looks through one camera, got {', '.join(self.camera_names)}"

@@ -171,7 +171,6 @@ def _samples(
         frames=np.flatnonzero(chosen),
         augmentation=AugmentationConfig(crop_area=config.crop_area) if config.augment else None,
         mirror=mirror,
-        state_noise=config.state_noise,
     )
 
 
@@ -179,7 +178,7 @@ def _looked_at(
     model: OpenVLAForActionPrediction, samples: DemonstrationSamples, config: TrainConfig
 ) -> Samples:
     """The samples with the frozen towers' features in place of their pictures, where that is wanted and changes nothing."""
-    same = towers_are_frozen(model) and not config.augment and not config.state_noise
+    same = towers_are_frozen(model) and not config.augment
     together = config.batch_size * int(os.environ.get("WORLD_SIZE", 1))  # processes take shares of one batch
     used = Order(len(samples), together, config.seed).used(config.steps * config.gradient_accumulation)
     needed = gigabytes(model, len(used))
