@@ -48,7 +48,7 @@ def measured(config, mode, dtype=torch.float32, *, checkpointing=False, samples=
     random = torch.Generator().manual_seed(0)
     ids = torch.randint(4, 250, (samples, text_tokens), generator=random)
     side = config.image_sizes[0]
-    pixels = torch.randn(samples, 6, side, side, generator=random).to(dtype)
+    pixels = torch.randn(samples, 6 * config.num_images, side, side, generator=random).to(dtype)
     given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels, "labels": ids}
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
     return measure_training_state(model, lambda: model(**given, use_cache=False).loss, optimizer)

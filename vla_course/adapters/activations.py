@@ -58,18 +58,21 @@ class Activations:
 def saved_activations(config: OpenVLAConfig, batch: Batch, rank: int, number_bytes: int) -> Activations:
     """With all weights learning (rank 0), or with adapters of a rank beside frozen ones."""
     text, patches, full = config.text_config, config.num_patches, rank == 0
+    pictures, each = config.num_images, config.patches_per_image
     towers = config.vision_towers
     tokens = patches + batch.text_tokens
     scored = tokens if batch.scored is None else batch.scored
     seen, width, vision_width = number_bytes, text.hidden_size, sum(t["embed_dim"] for t in towers)
     blocks = [
-        _tower_block(tower, batch.samples * (patches + extra), rank, seen, learned_scales=full and extra > 0)
+        _tower_block(
+            tower, batch.samples * pictures * (each + extra), rank, seen, learned_scales=full and extra > 0
+        )
         for tower, extra in zip(towers, (_REGISTERS_AND_CLASS, 0), strict=True)
     ]
     blocks.append(_llama_block(text, batch.samples * tokens, rank, seen))
 
-    side = round(patches**0.5) * PATCH_SIZE
-    picture = seen * (6 * side * side + 2 * rank * patches)
+    side = round(each**0.5) * PATCH_SIZE
+    picture = seen * (6 * pictures * side * side + 2 * rank * patches)
     projector = seen * patches * (9 * vision_width + 2 * width + 3 * rank)
     turns = seen * tokens * 2 * (width // text.num_attention_heads)
     norm = tokens * ((_FLOAT32 + seen * full) * width + _FLOAT32)

@@ -18,7 +18,7 @@ from vla_course.action_tokens import (
 )
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, parallel_hidden_states
-from vla_course.openvla.processor import Image, OpenVLAProcessor, build_prompt
+from vla_course.openvla.processor import Images, OpenVLAProcessor, build_prompt
 
 
 class Acting:
@@ -35,7 +35,7 @@ class Acting:
 
     def predict_action(
         self,
-        image: Image | Sequence[Image],
+        image: Images | Sequence[Images],
         instruction: str | Sequence[str],
         unnorm_key: str | None = None,
         *,
@@ -47,6 +47,7 @@ class Acting:
         """The motor command for what is seen and said, in the units of the data set `unnorm_key`.
 
         One image and one instruction give (A,); a sequence of images with a sequence of as many instructions gives (B, A).
+        For a model that looks through several cameras (`config.num_images`), an image is a sequence of as many pictures.
         `state` is the robot's, in the units of the data set, for models that are told it (`config.state_dim` numbers).
         Every token is the most likely action token; with `constrained=False`, as in the published code, the most likely of
         all tokens. `parallel` decodes all dimensions in one pass, for models that were trained so: "cacheable" or "full".
@@ -54,7 +55,7 @@ class Acting:
 
         Raises:
             ValueError: the images are no RGB pictures, the numbers of images, instructions and states differ, the model
-                wants a state and gets none or the other way round, `unnorm_key` is unknown, the model has no processor, or
+                looks at another number of pictures, wants a state and gets none or the other way round, `unnorm_key` is unknown, the model has no processor, or
                 unconstrained decoding left the action tokens.
 
         Source: openvla/openvla @ c8f03f48, prismatic/extern/hf/modeling_prismatic.py (predict_action).
@@ -79,7 +80,7 @@ class Acting:
         self,
         input_ids: Int[torch.Tensor, "B L"],
         attention_mask: Int[torch.Tensor, "B L"],
-        pixel_values: Float[torch.Tensor, "B 6 H W"],
+        pixel_values: Float[torch.Tensor, "B channels H W"],
         action_dim: int,
         *,
         constrained: bool = True,
@@ -135,7 +136,7 @@ class Acting:
     @torch.no_grad()
     def encode(
         self,
-        image: Image | Sequence[Image],
+        image: Images | Sequence[Images],
         instruction: str | Sequence[str],
         unnorm_key: str | None = None,
         *,
@@ -164,7 +165,7 @@ class Acting:
 
     def _process(
         self,
-        image: Image | Sequence[Image],
+        image: Images | Sequence[Images],
         instruction: str | Sequence[str],
         states: Int[np.ndarray, "*batch S"] | None = None,
         build_prompt: Callable[[str], str] = build_prompt,

@@ -20,12 +20,13 @@ class OpenVLAConfig(PretrainedConfig):
     Called with nothing, it describes openvla-7b. The additions are `vision_towers` (the sizes of the DINOv2 and the SigLIP
     tower, in this order, in timm's words: embed_dim, depth, num_heads, mlp_ratio), `empty_token_id` (the token between the
     prompt and the first action: 29871 in Llama's vocabulary), `state_dim` (numbers of the robot's state, which are said after the
-    prompt in action tokens; 0 as published: none), and for small vocabularies `pad_to_multiple_of=0`: no columns
-    of the head are padding.
+    prompt in action tokens; 0 as published: none), `num_images` (pictures that are looked at together, one of each camera; 1
+    as published, and then not written into a config.json), and for small vocabularies `pad_to_multiple_of=0`: no columns of the
+    head are padding.
 
     Raises:
         ValueError: the towers are not DINOv2 and SigLIP, image size and patches do not fit, images are not resized as
-            published, or the vocabulary is too small for the action tokens.
+            published, there is no image, or the vocabulary is too small for the action tokens.
     """
 
     __no_type_check__ = True  # jaxtyping would not let transformers pass on what else a config.json holds
@@ -43,6 +44,7 @@ class OpenVLAConfig(PretrainedConfig):
     pad_to_multiple_of: int = 64
     empty_token_id: int = 29871
     state_dim: int = 0
+    num_images: int = 1
     vision_backbone_id: str = "dinosiglip-vit-so-224px"
     llm_backbone_id: str = "llama2-7b-pure"
     arch_specifier: str = "no-align+fused-gelu-mlp"
@@ -69,6 +71,8 @@ class OpenVLAConfig(PretrainedConfig):
             raise ValueError("an OpenVLA here has two vision towers, DINOv2 and SigLIP")
         if len(set(self.image_sizes)) != 1 or self.image_size % PATCH_SIZE:
             raise ValueError(f"want one image size, a multiple of {PATCH_SIZE}, got {self.image_sizes}")
+        if isinstance(self.num_images, bool) or not isinstance(self.num_images, int) or self.num_images < 1:
+            raise ValueError(f"num_images: want a whole number of at least 1, got {self.num_images!r}")
         if self.image_resize_strategy != "resize-naive":
             raise ValueError(
                 f"images are resized straight to a square, not by {self.image_resize_strategy!r}"
@@ -84,14 +88,26 @@ class OpenVLAConfig(PretrainedConfig):
         return int(self.image_sizes[0])
 
     @property
-    def num_patches(self) -> int:
+    def patches_per_image(self) -> int:
         """Tokens that one image becomes."""
         return (self.image_size // PATCH_SIZE) ** 2
+
+    @property
+    def num_patches(self) -> int:
+        """Tokens that all images together become."""
+        return self.num_images * self.patches_per_image
 
     @property
     def vocabulary_size(self) -> int:
         """Words of the vocabulary, without the padding columns of the head; the last 256 are the action tokens."""
         return int(self.text_config.vocab_size - self.pad_to_multiple_of)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of config.json. One image is what every published checkpoint means, so it is not said."""
+        content: dict[str, Any] = super().to_dict()
+        if content.get("num_images") == 1:
+            del content["num_images"]
+        return content
 
     @property
     def dinov2_config(self) -> Dinov2WithRegistersConfig:

@@ -74,8 +74,24 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         self.language_model = LlamaForCausalLM(config.text_config)
         self.post_init()
 
-    def embed_image(self, pixel_values: Float[torch.Tensor, "B 6 H W"]) -> Float[torch.Tensor, "B P D"]:
-        """The image as the language model reads it: one vector per patch."""
+    def set_num_images(self, count: int) -> None:
+        """Look at so many pictures at once from now on. No weight knows how many: the towers look at one after the other.
+
+        Raises:
+            ValueError: there is no picture to look at.
+
+        Source: moojink/openvla-oft, prismatic/extern/hf/modeling_prismatic.py (set_num_images_in_input).
+        """
+        if count < 1:
+            raise ValueError(f"a model looks at one picture or more at once, not {count}")
+        self.config.num_images = self.vision_backbone.num_images = count
+        if self.processor is not None:
+            self.processor.num_images = count
+
+    def embed_image(
+        self, pixel_values: Float[torch.Tensor, "B channels H W"]
+    ) -> Float[torch.Tensor, "B P D"]:
+        """The image as the language model reads it: one vector per patch; those of several images one after the other."""
         return self.project(self.vision_backbone(pixel_values))
 
     def project(self, image_features: Float[torch.Tensor, "B P width"]) -> Float[torch.Tensor, "B P D"]:
@@ -87,7 +103,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         self,
         input_ids: Int[torch.Tensor, "B L"] | None = None,
         attention_mask: torch.Tensor | None = None,
-        pixel_values: Float[torch.Tensor, "B 6 H W"] | None = None,
+        pixel_values: Float[torch.Tensor, "B channels H W"] | None = None,
         position_ids: torch.Tensor | None = None,
         past_key_values: Any = None,
         inputs_embeds: Float[torch.Tensor, "B L D"] | None = None,
@@ -175,7 +191,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         self,
         input_ids: Int[torch.Tensor, "B L"],
         attention_mask: Int[torch.Tensor, "B L"],
-        pixel_values: Float[torch.Tensor, "B 6 H W"],
+        pixel_values: Float[torch.Tensor, "B channels H W"],
     ) -> Prompt:
         """Words and image as one sequence of embeddings.
 

@@ -16,6 +16,9 @@ from vla_course.openvla.config import OpenVLAConfig
 Image = PillowImage.Image | np.ndarray
 """An RGB picture: a Pillow image, or uint8 numbers of shape (H, W, 3)."""
 
+Images = Image | Sequence[Image]
+"""What one prompt is about: a picture, or one of each camera for a model that looks through several."""
+
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
@@ -112,6 +115,7 @@ class OpenVLAProcessor:
         towers = settings["tvf_normalize_params"]
         self.settings, self.tokenizer = settings, tokenizer
         self.image_size, self.state_dim = config.image_size, config.state_dim
+        self.num_images = config.num_images
         self.bos_token_id, self.pad_token_id = config.text_config.bos_token_id, config.pad_token_id
         self.empty_token_id = config.empty_token_id
         self._mean = torch.tensor([tower["mean"] for tower in towers]).reshape(6, 1, 1)
@@ -145,26 +149,27 @@ class OpenVLAProcessor:
     def __call__(
         self,
         prompts: Sequence[str],
-        images: Sequence[Image],
+        images: Sequence[Images],
         states: Int[np.ndarray, "B S"] | None = None,
         *,
         empty_token: bool = True,
     ) -> dict[str, torch.Tensor]:
-        """Everything a model takes: `input_ids`, `attention_mask` (B, L) and `pixel_values` (B, 6, S, S).
+        """Everything a model takes: `input_ids`, `attention_mask` (B, L) and `pixel_values` (B, 6 · pictures, S, S).
 
+        Each of `images` is one picture, or a sequence of as many as the model looks at at once, always in the same order.
         With `empty_token` each prompt ends with it, ready for the first action token. `states` are the tokens of the robot's
         state, for models that are told (see `state_tokens`); they stand between prompt and empty token. Shorter prompts are
         padded behind the start token, where the image comes to stand, so that all rows end in their last word.
 
         Raises:
-            ValueError: no prompts, another number of images or states than prompts, images that are no RGB pictures, or
-                a model that is told a state and was not, or the other way round.
+            ValueError: no prompts, another number of images or states than prompts, images that are no RGB pictures or not as
+                many as the model looks at, or a model that is told a state and was not, or the other way round.
         """
         if len(prompts) == 0 or len(prompts) != len(images):
             raise ValueError(
                 f"want one image per prompt, got {len(prompts)} prompts and {len(images)} images"
             )
-        pixels = torch.stack([self.pixel_values(image) for image in images])
+        pixels = torch.stack([self.all_pixel_values(image) for image in images])
         rows = [self.token_ids(prompt) for prompt in prompts]
         given = (len(prompts), 0) if states is None else np.shape(states)
         if given != (len(prompts), self.state_dim):
@@ -195,6 +200,22 @@ class OpenVLAProcessor:
             raise ValueError("no tokenizer.json lies beside the weights, and words cannot be read without it")
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return torch.tensor([self.bos_token_id, *ids])
+
+    def all_pixel_values(self, images: Images) -> Float[torch.Tensor, "channels H W"]:
+        """The pixel values of everything that is looked at together: six channels for each picture, in their order.
+
+        Raises:
+            ValueError: it is another number of pictures than the model looks at, or as `rgb_array`.
+        """
+        stacked = isinstance(images, np.ndarray) and images.ndim == 4 and self.num_images > 1
+        several: Any = images if stacked or isinstance(images, list | tuple) else [images]
+        pictures = list(several)
+        if len(pictures) != self.num_images:
+            raise ValueError(
+                f"this model looks at {self.num_images} pictures at once, one of each of its cameras, and was given "
+                f"{len(pictures)}"
+            )
+        return torch.cat([self.pixel_values(picture) for picture in pictures])
 
     def pixel_values(self, image: Image) -> Float[torch.Tensor, "6 H W"]:
         """The picture resized to the model's square and normalised: for DINOv2 in channels 0-2, for SigLIP in 3-5.
