@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 from vla_course.data.episodes import Episode, Expert, collect
 from vla_course.data.lerobot_writer import LeRobotWriter
-from vla_course.data.statistics import HAND, normalized_dimensions
+from vla_course.data.schema import COLLECT
+from vla_course.data.statistics import HAND, HANDS, normalized_dimensions
 from vla_course.data.tables import read_json, write
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
@@ -27,8 +28,6 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.vector import known_spec, main_stays_here
 
-SETTINGS = "meta/collect.json"
-"""How a set was made. LeRobot does not ask for it."""
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
 GRIP, TURN_NOISE = HAND - 1, 0.2
@@ -46,8 +45,11 @@ class CollectConfig:
     episodes: int = 200
     """How many good demonstrations are kept. Those that fail are counted and thrown away."""
     camera: str = "close"
+    cameras: tuple[str, ...] = ()
+    """Several cameras in place of `camera`, the main one first: each is recorded as a video of its own."""
     image_size: int = 84
-    state: str = "end_effector"
+    state: str = HANDS
+    """The observation that is recorded as the robot's state, joint_position for example."""
     rate_hz: int = 5
     """Actions a second, for the folding robot: each is one step of its hands, evenly interpolated."""
     noise: float = 0.05
@@ -72,6 +74,13 @@ class CollectConfig:
             )
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"want at least one worker, not {self.workers}")
+        if len(set(self.cameras)) != len(self.cameras):
+            raise ValueError(f"want each of the cameras once, not {', '.join(self.cameras)}")
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """The cameras that are recorded, the main one first."""
+        return self.cameras or (self.camera,)
 
 
 def demonstration_env(config: CollectConfig) -> tuple[gymnasium.Env[Any, np.ndarray], Expert]:
@@ -82,7 +91,7 @@ def demonstration_env(config: CollectConfig) -> tuple[gymnasium.Env[Any, np.ndar
     """
     size = (config.image_size, config.image_size)
     env = gymnasium.make(
-        known_spec(config.env), observations=(config.state,), cameras=(config.camera,), image_size=size
+        known_spec(config.env), observations=(config.state,), cameras=config.looks, image_size=size
     )
     if isinstance(env.unwrapped, FoldingEnv):
         hands = EndEffectorAction(env, rate_hz=config.rate_hz, stage_signal=config.stage_signal)
@@ -132,7 +141,7 @@ def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bo
     env, _ = demonstration_env(config)  # what is unknown is said here, not in a worker
     fps = int(env.metadata["render_fps"])
     env.close()
-    with LeRobotWriter(root, fps=fps, camera=config.camera, robot_type=config.env) as writer:
+    with LeRobotWriter(root, fps=fps, camera=config.looks, robot_type=config.env) as writer:
         first = writer.last_seed + 1 if writer.num_episodes else config.first_seed
         _same_settings(config, Path(root))
         before = kept = writer.num_episodes
@@ -156,9 +165,12 @@ def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bo
 
 def _same_settings(config: CollectConfig, root: Path) -> None:
     """Note beside a set how it was made, and refuse to go on with one that was made otherwise."""
-    path = root / SETTINGS
+    path = root / COLLECT
     free = {"episodes", "workers"}  # these may be other ones when recording goes on
+    free |= {"cameras"} if not config.cameras else {"camera"}  # one of them says it
     wanted = {name: value for name, value in asdict(config).items() if name not in free}
+    if config.cameras:
+        wanted["cameras"] = list(config.cameras)  # as JSON has it
     if not path.exists():
         write(path, wanted)
     found = read_json(path)
@@ -210,7 +222,7 @@ def _record(seed: int) -> Episode:
             env,
             expert,
             [seed],
-            camera=config.camera,
+            camera=config.looks,
             state=config.state,
             noise=noise,
             drift=config.drift,

@@ -1,7 +1,7 @@
 """Demonstrations as they are made: one expert, one environment, one episode after the other."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
@@ -30,7 +30,8 @@ class Episode:
 
     `actions` are the answers of the expert and what a pupil learns. `executed` is what was carried out: the same numbers,
     unless noise pushed the robot off the expert's way so that the expert had to show the way back; None says "the same". To
-    replay an episode, carry out `carried_out` from the start of `seed`.
+    replay an episode, carry out `carried_out` from the start of `seed`. `images` are those of the main camera; `further_images`
+    are what other cameras showed at the same moments, by their names.
 
     Raises:
         ValueError: lengths differ, there is no frame, or a number is not finite; the message names the field.
@@ -43,6 +44,7 @@ class Episode:
     success: bool
     seed: int
     executed: Float[np.ndarray, "T A"] | None = None
+    further_images: Mapping[str, UInt8[np.ndarray, "T H W 3"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no pupil could learn from."""
@@ -51,6 +53,12 @@ class Episode:
                 f"the episode of seed {self.seed} has {len(self.images)} images, {len(self.states)} states and "
                 f"{len(self.actions)} actions: want as many of each, and at least one"
             )
+        for camera, images in self.further_images.items():
+            if len(images) != len(self.images):
+                raise ValueError(
+                    f"the episode of seed {self.seed} has {len(images)} images of {camera}, and {len(self.images)} of its main "
+                    "camera: want as many"
+                )
         if self.executed is not None and self.executed.shape != self.actions.shape:
             raise ValueError(
                 f"the episode of seed {self.seed} executed {self.executed.shape}, not {self.actions.shape}"
@@ -72,7 +80,7 @@ def collect(
     expert: Expert | Policy,
     seeds: Iterable[int],
     *,
-    camera: str,
+    camera: str | Sequence[str],
     state: str | Sequence[str] = "end_effector",
     options: Options | None = None,
     noise: float | Float[np.ndarray, " A"] = 0.0,
@@ -82,20 +90,22 @@ def collect(
 ) -> Iterator[Episode]:
     """One episode from the start of each seed, as it ends, whether it went well or not.
 
-    `camera` and `state` name observations: `image_<camera>`, and one or several keys whose numbers are put side by side.
+    `camera` and `state` name observations: `image_<camera>`, of several cameras the main one first, and one or several keys
+    whose numbers are put side by side.
     `noise` is the spread of what is added to the actions that are carried out, one number or one for each dimension; the
     expert's own answer stays the label. `drift` is the share of a step's noise that is still there in the next: a pupil's errors
     do not change their minds five times a second either. `mishap` may change an action further before it is carried out. Both
     are drawn from the seed, so an episode does not depend on those before it.
 
     Raises:
-        KeyError: the environment does not show this camera or this state.
-        ValueError: the drift is not at least 0 and below 1.
+        KeyError: the environment does not show one of these cameras or this state.
+        ValueError: the drift is not at least 0 and below 1, or no camera is named.
 
     Source: DART, Laskey et al. 2017 (noise while demonstrating); its first-order autoregressive form is ours.
     """
     if not 0 <= drift < 1:
         raise ValueError(f"drift is a share of at least 0 and below 1, not {drift}")
+    main, *others = [camera] if isinstance(camera, str) else camera
     for seed in seeds:
         pinned = options(seed) if callable(options) else options
         observation, info = env.reset(seed=int(seed), options=None if pinned is None else dict(pinned))
@@ -103,7 +113,7 @@ def collect(
         if isinstance(expert, Policy):
             expert.reset(np.array([True]))
         luck = np.random.default_rng([int(seed), 4])  # its own stream: not the one that drew the start
-        frames: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        frames: list[tuple[np.ndarray, ...]] = []
         push: np.ndarray | None = None
         ended = False
         while not ended and len(frames) != max_steps:
@@ -112,10 +122,11 @@ def collect(
             push = fresh if push is None else drift * push + np.sqrt(1 - drift**2) * fresh
             taken = answer + noise * push
             taken = np.clip(taken if mishap is None else mishap(taken, luck), -1, 1).astype(np.float32)
-            frames.append((_image(observation, camera), state_vector(observation, state), answer, taken))
+            seen = [_image(observation, name) for name in (main, *others)]
+            frames.append((state_vector(observation, state), answer, taken, *seen))
             observation, _, terminated, truncated, info = env.step(taken)
             ended = terminated or truncated
-        images, states, actions, executed = (np.stack(column) for column in zip(*frames, strict=True))
+        states, actions, executed, images, *more = (np.stack(column) for column in zip(*frames, strict=True))
         yield Episode(
             images,
             states,
@@ -124,6 +135,7 @@ def collect(
             bool(info["is_success"]),
             int(seed),
             executed if np.any(noise) or mishap is not None else None,
+            dict(zip(others, more, strict=True)),
         )
 
 

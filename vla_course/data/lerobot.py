@@ -45,7 +45,7 @@ class Frame:
 class LeRobotDataset:
     """Reads a set, finished or still being recorded, ours or another's. Pictures are decoded when they are asked for.
 
-    `camera` chooses among several. What is recorded only by us (whether an episode went well, its seed, what was executed) is
+    `camera` chooses among several cameras: one, or several with the main one first. What is recorded only by us (whether an episode went well, its seed, what was executed) is
     taken as true, -1 and "the same" elsewhere.
 
     Raises:
@@ -53,7 +53,7 @@ class LeRobotDataset:
         ValueError: it is damaged, of another version, or its parts do not fit together; the message names file and episode.
     """
 
-    def __init__(self, root: str | Path, *, camera: str | None = None) -> None:
+    def __init__(self, root: str | Path, *, camera: str | Sequence[str] | None = None) -> None:
         self.root = Path(root)
         finished = (self.root / schema.INFO).exists()
         self._folder = self.root if finished else self.root / RECORDING
@@ -68,7 +68,7 @@ class LeRobotDataset:
         for name in (schema.STATE, schema.ACTION):
             if name not in self.features:
                 raise ValueError(f"{self._folder / schema.INFO}: a set without {name!r} teaches no robot")
-        self._image_key = self._chosen_camera(camera)
+        self.cameras = self._chosen_cameras(camera)
         self._rows = read_rows(self._folder, self.num_episodes)
         self._tasks = read_tasks(self._folder)
         self.stats = self._read_stats()
@@ -94,6 +94,18 @@ class LeRobotDataset:
         """What each column and video holds: `dtype`, `shape`, `names`."""
         found: dict[str, dict[str, Any]] = self.info["features"]
         return found
+
+    @property
+    def all_cameras(self) -> tuple[str, ...]:
+        """The cameras that the set has pictures of, chosen or not, in its order."""
+        videos = [key for key, feature in self.features.items() if feature["dtype"] == "video"]
+        return tuple(key.removeprefix(schema.image_key("")) for key in videos)
+
+    @property
+    def state_key(self) -> str | None:
+        """The observation that the states are, as far as the set says how it was made: only ours do."""
+        path = self.root / schema.COLLECT
+        return read_json(path).get("state") if path.exists() else None
 
     @property
     def lengths(self) -> list[int]:
@@ -152,16 +164,17 @@ class LeRobotDataset:
             int(row.get(schema.SEED, -1)),
         )
 
-    def images(self, index: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        """The pictures of one episode, one after the other.
+    def images(self, index: int, camera: str | None = None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """The pictures of one episode, one after the other: those of the main camera, or of another one of `cameras`.
 
         Raises:
             ValueError: the video is missing, damaged or too short, or shows another size than info.json says.
         """
-        row, video = self._row(index), f"videos/{self._image_key}"
-        path = self._path(schema.VIDEO, row[f"{video}/chunk_index"], row[f"{video}/file_index"])
+        image_key = schema.image_key(camera or self.cameras[0])
+        row, video = self._row(index), f"videos/{image_key}"
+        path = self._path(schema.VIDEO, row[f"{video}/chunk_index"], row[f"{video}/file_index"], image_key)
         first = round(float(row[f"{video}/from_timestamp"]) * self.fps)
-        wanted = tuple(self.features[self._image_key]["shape"])
+        wanted = tuple(self.features[image_key]["shape"])
         try:
             for image in read_frames(path, self.fps, first, int(row["length"])):
                 if image.shape != wanted:
@@ -186,6 +199,7 @@ class LeRobotDataset:
             success=track.success,
             seed=track.seed,
             executed=track.executed,
+            further_images={name: np.stack(list(self.images(index, name))) for name in self.cameras[1:]},
         )
 
     def tracks(self) -> Iterator[Track]:
@@ -208,9 +222,10 @@ class LeRobotDataset:
             )
         return self._rows[index]
 
-    def _path(self, pattern: str, chunk: int, file: int) -> Path:
-        name = pattern.format(video_key=self._image_key, chunk_index=int(chunk), file_index=int(file))
-        return self._folder / name
+    def _path(self, pattern: str, chunk: int, file: int, video_key: str = "") -> Path:
+        return self._folder / pattern.format(
+            video_key=video_key, chunk_index=int(chunk), file_index=int(file)
+        )
 
     def _table(self, path: Path, index: int) -> pa.Table:
         """The rows of one episode. The file it is in stays open: episodes are mostly asked for in order."""
@@ -221,14 +236,15 @@ class LeRobotDataset:
             raise ValueError(f"{path}: episode {index} is not there, though meta/episodes says so")
         return self._open[1].slice(int(rows[0]), len(rows))
 
-    def _chosen_camera(self, camera: str | None) -> str:
-        keys = [key for key, feature in self.features.items() if feature["dtype"] == "video"]
-        wanted = keys[0] if camera is None and len(keys) == 1 else schema.image_key(camera or "")
-        if wanted not in keys:
-            raise ValueError(
-                f"choose a camera of {self.root} with camera=: it has {', '.join(keys) or 'none'}"
-            )
-        return wanted
+    def _chosen_cameras(self, camera: str | Sequence[str] | None) -> tuple[str, ...]:
+        there = self.all_cameras
+        if camera is None:  # among several nobody chooses for you: each costs as much as the first
+            camera = there if len(there) == 1 else ()
+        chosen = (camera,) if isinstance(camera, str) else tuple(camera)
+        if not chosen or not set(chosen) <= set(there):
+            keys = ", ".join(map(schema.image_key, there))
+            raise ValueError(f"choose a camera of {self.root} with camera=: it has {keys or 'none'}")
+        return chosen
 
     def _read_stats(self) -> dict[str, dict[str, np.ndarray]]:
         path = self._folder / schema.STATS

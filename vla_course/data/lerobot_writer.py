@@ -7,7 +7,7 @@ files under `<root>`, where info.json, again, comes last.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,19 @@ MB = 2**20
 class LeRobotWriter:
     """Records a set: `add` episodes, then `finalize`. On a folder in which recording was stopped it goes on.
 
+    `camera` is the name of the camera, or the names of several: the main one, whose pictures are an episode's `images`, and then
+    those of its `further_images`.
+
     Raises:
         FileExistsError: the set is finished.
-        ValueError: what lies there was recorded at another rate or with another camera, or cannot be read.
+        ValueError: what lies there was recorded at another rate or with other cameras, or cannot be read.
     """
 
-    def __init__(self, root: str | Path, *, fps: int, camera: str, robot_type: str | None = None) -> None:
-        self.root, self.fps, self.camera, self.robot_type = Path(root), fps, camera, robot_type
+    def __init__(
+        self, root: str | Path, *, fps: int, camera: str | Sequence[str], robot_type: str | None = None
+    ) -> None:
+        self.root, self.fps, self.robot_type = Path(root), fps, robot_type
+        self.cameras = (camera,) if isinstance(camera, str) else tuple(camera)
         self._folder = self.root / RECORDING
         if (self.root / schema.INFO).exists():
             raise FileExistsError(
@@ -56,11 +62,13 @@ class LeRobotWriter:
         """Write one finished episode: afterwards it is on disk, whatever happens.
 
         Raises:
-            ValueError: pictures, states or actions have other sizes than those of the first episode.
+            ValueError: pictures, states or actions have other sizes than those of the first episode, or the pictures are not
+                those of the set's cameras, all of one size.
         """
         index, length = self.num_episodes, len(episode.actions)
+        pictures = self._pictures(episode)
         features = schema.features(
-            self.camera, episode.images.shape[1:], episode.states.shape[1], episode.actions.shape[1]
+            self.cameras, episode.images.shape[1:], episode.states.shape[1], episode.actions.shape[1]
         )
         self._check(features, index, episode.seed)
         if episode.instruction not in self._tasks:
@@ -76,9 +84,7 @@ class LeRobotWriter:
             "index": self.num_frames + np.arange(length),
             "task_index": np.full(length, self._tasks.index(episode.instruction)),
         }
-        image_key = schema.image_key(self.camera)
-        found = {name: feature_statistics(values) for name, values in columns.items()}
-        found[image_key] = feature_statistics(episode.images)
+        found = {name: feature_statistics(values) for name, values in {**columns, **pictures}.items()}
         file = divmod(index, schema.CHUNK_FILES)
         row = schema.episode_row(
             index=index,
@@ -86,20 +92,21 @@ class LeRobotWriter:
             first_frame=self.num_frames,
             length=length,
             file=file,
-            camera=self.camera,
+            cameras=self.cameras,
             from_timestamp=0.0,
             to_timestamp=length / self.fps,
             statistics=found,
             success=episode.success,
             seed=episode.seed,
         )
-        video = _file(self._folder, schema.VIDEO, file, image_key)
         write(_file(self._folder, schema.DATA, file), schema.data_table(columns))
-        write(video, encode_frames(episode.images, self.fps))
+        for image_key, images in pictures.items():
+            video = _file(self._folder, schema.VIDEO, file, image_key)
+            write(video, encode_frames(images, self.fps))
+            if self._features is None:
+                features[image_key]["info"] = video_info(video)
         write(_file(self._folder, schema.EPISODES, file), pa.Table.from_pylist([row]))
-        if self._features is None:
-            features[image_key]["info"] = video_info(video)
-            self._features = features
+        self._features = self._features or features
         self.num_episodes, self.num_frames, self.last_seed = index + 1, self.num_frames + length, episode.seed
         write(self._folder / schema.INFO, self._info())
 
@@ -112,22 +119,23 @@ class LeRobotWriter:
         if self._features is None:
             raise ValueError(f"nothing was recorded in {self.root}: add at least one episode")
         rows = read_rows(self._folder, self.num_episodes)
-        image_key = schema.image_key(self.camera)
+        image_keys = [schema.image_key(camera) for camera in self.cameras]
         numbers: list[pa.Table] = []
-        for file, group in enumerate(self._groups(rows, image_key)):
+        for file, group in enumerate(self._groups(rows, image_keys)):
             place = divmod(file, schema.CHUNK_FILES)
             pieces = [read_table(_file(self._folder, schema.DATA, _where(row)), _named(row)) for row in group]
             numbers += pieces
             write(_file(self.root, schema.DATA, place), pieces)
-            videos = [_file(self._folder, schema.VIDEO, _where(row), image_key) for row in group]
             lengths = [int(row["length"]) for row in group]
-            target = _file(self.root, schema.VIDEO, place, image_key)
-            partial = beside(target)
-            join_videos(videos, lengths, self.fps, partial)
-            os.replace(partial, target)
+            for image_key in image_keys:
+                videos = [_file(self._folder, schema.VIDEO, _where(row), image_key) for row in group]
+                target = _file(self.root, schema.VIDEO, place, image_key)
+                partial = beside(target)
+                join_videos(videos, lengths, self.fps, partial)
+                os.replace(partial, target)
             ends = np.cumsum([0, *lengths])
             moved = [
-                row | _moved(place, image_key, begin / self.fps, end / self.fps)
+                row | _moved(place, image_keys, begin / self.fps, end / self.fps)
                 for row, begin, end in zip(group, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
             ]
             write(_file(self.root, schema.EPISODES, place), pa.Table.from_pylist(moved))
@@ -151,8 +159,26 @@ class LeRobotWriter:
             tasks=len(self._tasks),
         )
 
+    def _pictures(self, episode: Episode) -> dict[str, np.ndarray]:
+        """The episode's pictures of every camera of the set, by the name of their feature."""
+        main, *others = self.cameras
+        sizes = {images.shape[1:] for images in (episode.images, *episode.further_images.values())}
+        if set(others) != set(episode.further_images) or len(sizes) != 1:
+            there = ", ".join([main, *episode.further_images])
+            raise ValueError(
+                f"the episode of seed {episode.seed} has pictures of {there} in sizes {sorted(sizes)}: the set in {self.root} "
+                f"wants those of {', '.join(self.cameras)}, all of one size"
+            )
+        seen = {main: episode.images, **episode.further_images}
+        return {schema.image_key(camera): seen[camera] for camera in self.cameras}
+
     def _go_on(self) -> None:
-        stopped = LeRobotDataset(self.root, camera=self.camera)
+        stopped = LeRobotDataset(self.root, camera=self.cameras)
+        if stopped.all_cameras != self.cameras:
+            raise ValueError(
+                f"{self._folder} was recorded with the cameras {', '.join(stopped.all_cameras)}, not with "
+                f"{', '.join(self.cameras)}: go on with the same, or record elsewhere"
+            )
         if (stopped.fps, stopped.info["robot_type"]) != (self.fps, self.robot_type):
             raise ValueError(
                 f"{self._folder} was recorded with {stopped.info['robot_type']} at {stopped.fps} frames/s, not with "
@@ -171,13 +197,13 @@ class LeRobotWriter:
                     f"{features.get(name, {}).get('shape')}, the first episode's {feature['shape']}"
                 )
 
-    def _groups(self, rows: list[dict[str, Any]], image_key: str) -> Iterator[list[dict[str, Any]]]:
+    def _groups(self, rows: list[dict[str, Any]], image_keys: list[str]) -> Iterator[list[dict[str, Any]]]:
         """Episodes that go into one file, so that none grows beyond what info.json promises."""
         group: list[dict[str, Any]] = []
         size = 0
         for row in rows:
-            video = _file(self._folder, schema.VIDEO, _where(row), image_key)
-            more = video.stat().st_size if video.exists() else 0
+            videos = [_file(self._folder, schema.VIDEO, _where(row), key) for key in image_keys]
+            more = max(video.stat().st_size if video.exists() else 0 for video in videos)
             if group and size + more > schema.VIDEO_FILE_MB * MB:
                 yield group
                 group, size = [], 0
@@ -194,11 +220,13 @@ def _named(row: dict[str, Any]) -> str:
     return f"episode {row['episode_index']}"
 
 
-def _moved(place: tuple[int, int], image_key: str, begin: float, end: float) -> dict[str, Any]:
+def _moved(place: tuple[int, int], image_keys: list[str], begin: float, end: float) -> dict[str, Any]:
     """Where an episode lies in the finished set."""
-    video = f"videos/{image_key}"
-    found: dict[str, Any] = {f"{video}/from_timestamp": begin, f"{video}/to_timestamp": end}
-    for kind in ("data", video, "meta/episodes"):
+    videos = [f"videos/{image_key}" for image_key in image_keys]
+    found: dict[str, Any] = {}
+    for video in videos:
+        found |= {f"{video}/from_timestamp": begin, f"{video}/to_timestamp": end}
+    for kind in ("data", *videos, "meta/episodes"):
         found |= {f"{kind}/chunk_index": place[0], f"{kind}/file_index": place[1]}
     return found
 

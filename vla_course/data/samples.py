@@ -14,8 +14,9 @@ from PIL import Image
 from vla_course.action_tokens import action_statistics, normalize_actions, tokenize_actions
 from vla_course.data.augmentation import AugmentationConfig, augment, center_crop
 from vla_course.data.lerobot import LeRobotDataset, Track
-from vla_course.data.mirror import mirrored_pictures, mirrored_tracks
-from vla_course.data.statistics import dataset_statistics
+from vla_course.data.mirror import mirrored_order, mirrored_tracks, mirrored_views
+from vla_course.data.schema import STATE
+from vla_course.data.statistics import dataset_statistics, state_dimensions
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import OpenVLAProcessor, build_prompt, with_empty_token
 
@@ -41,7 +42,9 @@ def build_labels(
 
 def add_statistics(model: OpenVLAForActionPrediction, dataset: LeRobotDataset, key: str) -> None:
     """Let the model know the data set's statistics under this key, so that it can be trained on it, and say its actions."""
-    model.config.norm_stats = {**model.config.norm_stats, **dataset_statistics(dataset.tracks(), key)}
+    mask = state_dimensions(dataset.state_key, *dataset.features[STATE]["shape"])
+    found = dataset_statistics(dataset.tracks(), key, state_mask=mask)
+    model.config.norm_stats = {**model.config.norm_stats, **found}
 
 
 class DemonstrationSamples:
@@ -50,11 +53,13 @@ class DemonstrationSamples:
     With `rng` a batch's pictures are augmented; without, they are centre-cropped, as the robot's camera pictures must be when
     the model acts (`center_crop`); `augmentation=None` is for training without either. `frames` chooses (see
     `split_by_episode`). Pictures are decoded once, into a temporary file: memory does not grow with the set. With `mirror` every
-    frame comes a second time, as a mirror between left and right shows it: sample N + i is sample i, mirrored.
+    frame comes a second time, as a mirror between left and right shows it: sample N + i is sample i, mirrored. Of a set with
+    several chosen cameras each picture is augmented by itself, as in OpenVLA's own training.
 
     Raises:
-        ValueError: the model has no processor, does not know `key`, or is told a state of another length than the set's; or
-            what should be mirrored are not two hands.
+        ValueError: the model has no processor, does not know `key`, looks at another number of pictures than the set's chosen
+            cameras show, or is told a state of another length than the set's; or what should be mirrored are not two hands, or
+            not their cameras.
     """
 
     def __init__(
@@ -73,7 +78,14 @@ class DemonstrationSamples:
         if model.processor is None:
             raise ValueError("this model has no processor: set model.processor = OpenVLAProcessor(...)")
         self._processor: OpenVLAProcessor = model.processor
-        self.augmentation, self._crop = augmentation, crop
+        self.augmentation, self._crop, self._cameras = augmentation, crop, dataset.cameras
+        if len(dataset.cameras) != model.config.num_images:
+            raise ValueError(
+                f"this model looks at {model.config.num_images} pictures at once, and the set is read with "
+                f"{len(dataset.cameras)} cameras ({', '.join(dataset.cameras)}): model.set_num_images tells it"
+            )
+        if mirror:
+            mirrored_order(dataset.cameras)
         towers = self._processor.settings["tvf_normalize_params"]
         self._mean, self._std = (
             torch.tensor([tower[name] for tower in towers]).reshape(6, 1, 1) for name in ("mean", "std")
@@ -104,23 +116,26 @@ class DemonstrationSamples:
         """The words of these frames and their pictures, augmented with `rng`."""
         return {**self.words(indices), "pixel_values": self._pixels(self._images(indices), rng)}
 
-    def _images(self, indices: Int[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W 3"]:
+    def _images(self, indices: Int[np.ndarray, " B"]) -> UInt8[np.ndarray, "B C H W 3"]:
         rows = np.asarray(indices)
         images: np.ndarray = np.array(self._pictures[rows % len(self._pictures)])
         mirrored = rows >= len(self._pictures)
-        images[mirrored] = mirrored_pictures(images[mirrored])
+        if mirrored.any():
+            images[mirrored] = mirrored_views(images[mirrored], self._cameras)
         return images
 
     def _pixels(
-        self, images: UInt8[np.ndarray, "B H W 3"], rng: np.random.Generator | None
-    ) -> Float[torch.Tensor, "B 6 H W"]:
+        self, images: UInt8[np.ndarray, "B C H W 3"], rng: np.random.Generator | None
+    ) -> Float[torch.Tensor, "B channels H W"]:
         if rng is None or self.augmentation is None:
-            seen = images if self.augmentation is None else self._crop(images, self.augmentation.crop_area)
-            return torch.stack([self._processor.pixel_values(image) for image in seen])
+            seen = images.reshape(-1, *images.shape[2:])
+            seen = seen if self.augmentation is None else self._crop(seen, self.augmentation.crop_area)
+            moments = seen.reshape(*images.shape[:2], *seen.shape[1:])
+            return torch.stack([self._processor.all_pixel_values(list(views)) for views in moments])
         luck = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div(255)
+        pixels = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2).to(torch.float32).div(255)
         channels: torch.Tensor = augment(pixels, self.augmentation, luck).repeat(1, 2, 1, 1)
-        return channels.sub_(self._mean).div_(self._std)
+        return channels.sub_(self._mean).div_(self._std).reshape(len(images), -1, *pixels.shape[-2:])
 
 
 def _words(
@@ -168,15 +183,17 @@ def _words(
 
 def _pictures(
     dataset: LeRobotDataset, chosen: Int[np.ndarray, " N"], size: int
-) -> UInt8[np.ndarray, "N H W 3"]:
+) -> UInt8[np.ndarray, "N C H W 3"]:
     """The chosen frames at the model's size, in a file that goes with the process. Resized as the processor does it."""
+    cameras = dataset.cameras
     places = {int(frame): place for place, frame in enumerate(chosen)}
     with tempfile.TemporaryFile(prefix="vla_course_") as file:  # the map outlives it
-        pictures = np.memmap(file, np.uint8, "w+", shape=(len(chosen), size, size, 3))
+        pictures = np.memmap(file, np.uint8, "w+", shape=(len(chosen), len(cameras), size, size, 3))
     begins = np.cumsum([0, *dataset.lengths])
     for episode in np.unique(dataset.episode_index[chosen]).tolist():
-        for frame, image in enumerate(dataset.images(episode), int(begins[episode])):
-            if frame in places:
-                square = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
-                pictures[places[frame]] = np.asarray(square)
+        for view, camera in enumerate(cameras):
+            for frame, image in enumerate(dataset.images(episode, camera), int(begins[episode])):
+                if frame in places:
+                    square = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+                    pictures[places[frame], view] = np.asarray(square)
     return pictures

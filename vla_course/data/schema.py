@@ -15,6 +15,8 @@ from vla_course.data.statistics import HAND
 
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
+COLLECT = "meta/collect.json"
+"""How a set was made. LeRobot does not ask for it."""
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
@@ -40,9 +42,10 @@ def image_key(camera: str) -> str:
 
 
 def features(
-    camera: str, image_shape: Sequence[int], state_dim: int, action_dim: int
+    camera: str | Sequence[str], image_shape: Sequence[int], state_dim: int, action_dim: int
 ) -> dict[str, dict[str, Any]]:
-    """What info.json says of each column and video."""
+    """What info.json says of each column and video; several cameras have one video each."""
+    cameras = [camera] if isinstance(camera, str) else camera
 
     def numbers(count: int) -> dict[str, Any]:
         return {"dtype": "float32", "shape": [count], "names": _names(count)}
@@ -51,10 +54,13 @@ def features(
         STATE: numbers(state_dim),
         ACTION: numbers(action_dim),
         EXECUTED: numbers(action_dim),
-        image_key(camera): {
-            "dtype": "video",
-            "shape": list(image_shape),
-            "names": ["height", "width", "channels"],
+        **{
+            image_key(name): {
+                "dtype": "video",
+                "shape": list(image_shape),
+                "names": ["height", "width", "channels"],
+            }
+            for name in cameras
         },
         **INDEX_FEATURES,
     }
@@ -128,15 +134,14 @@ def episode_row(
     first_frame: int,
     length: int,
     file: tuple[int, int],
-    camera: str,
+    cameras: Sequence[str],
     from_timestamp: float,
     to_timestamp: float,
     statistics: Mapping[str, Mapping[str, np.ndarray]],
     success: bool,
     seed: int,
 ) -> dict[str, Any]:
-    """What meta/episodes says of one episode. `file` are chunk and number of the files it lies in, the same for all three."""
-    video = f"videos/{image_key(camera)}"
+    """What meta/episodes says of one episode. `file` are chunk and number of the files it lies in, the same for all of them."""
     row: dict[str, Any] = {
         "episode_index": index,
         "tasks": [instruction],
@@ -145,15 +150,15 @@ def episode_row(
         "data/file_index": file[1],
         "dataset_from_index": first_frame,
         "dataset_to_index": first_frame + length,
-        f"{video}/chunk_index": file[0],
-        f"{video}/file_index": file[1],
-        f"{video}/from_timestamp": from_timestamp,
-        f"{video}/to_timestamp": to_timestamp,
         "meta/episodes/chunk_index": file[0],
         "meta/episodes/file_index": file[1],
         SUCCESS: success,
         SEED: seed,
     }
+    for camera in cameras:
+        video = f"videos/{image_key(camera)}"
+        row |= {f"{video}/chunk_index": file[0], f"{video}/file_index": file[1]}
+        row |= {f"{video}/from_timestamp": from_timestamp, f"{video}/to_timestamp": to_timestamp}
     for feature, found in statistics.items():
         row |= {f"stats/{feature}/{name}": value.tolist() for name, value in found.items()}
     return row

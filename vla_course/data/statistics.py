@@ -13,6 +13,8 @@ QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 """What LeRobot v3.0 keeps besides min, max, mean, std and count."""
 HAND = 7
 """Numbers that move one hand: three of the place, three of the turn, and the grip."""
+HANDS = "end_effector"
+"""The observation of where the hands are, in such numbers."""
 
 
 @runtime_checkable
@@ -60,6 +62,11 @@ def normalized_dimensions(numbers: int) -> Bool[np.ndarray, " A"]:
     return mask
 
 
+def state_dimensions(key: str | None, numbers: int) -> Bool[np.ndarray, " S"]:
+    """The mask of a state that is this observation: grips of hands (and what nobody knows better of) stay, joints are stretched."""
+    return normalized_dimensions(numbers) if key in (None, HANDS) else np.ones(numbers, bool)
+
+
 def dataset_statistics(
     episodes: Iterable[Recorded],
     key: str,
@@ -70,7 +77,8 @@ def dataset_statistics(
     """The statistics of a set of demonstrations as OpenVLA keeps them in a checkpoint, in plain lists, under this key.
 
     Actions and states ("proprio") each get mean, std, min, max, q01, q99 and a mask. The masks are those of hand steps
-    (`normalized_dimensions`), of states too, where they fit; sixty joints and a stage signal are told by `action_mask`.
+    (`normalized_dimensions`), of states too, where they fit; sixty joints and a stage signal are told by `action_mask` and
+    `state_mask` (see `state_dimensions`).
 
     Raises:
         ValueError: there are no episodes, or they have actions or states of different lengths.
