@@ -66,7 +66,7 @@ def test_the_shipped_run_is_the_one_of_the_table():
     asked = settings_of(towel.trainings()["lora_seed_0"])
     filled = {
         name: getattr(config, name)
-        for name in ("out", "camera_names", "state_dim", "action_dim", "image_size")
+        for name in ("out", "camera_names", "state_key", "state_dim", "action_dim", "image_size")
     }
     assert replace(asked, **filled) == config
     assert json.loads((folder / "adapter_config.json").read_text())["r"] == config.lora.rank

@@ -129,6 +129,7 @@ def _train(options: argparse.Namespace) -> int:
 def _eval(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
+    from vla_course.evaluation.assembly import settled
     from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
     from vla_course.evaluation.run import evaluate_policy, verify
 
@@ -147,13 +148,13 @@ def _eval(options: argparse.Namespace) -> int:
             config = settings.read_settings(
                 EvaluationConfig,
                 file=options.config,
-                overrides=[*_of_the_run(options), *_overrides(options, "eval")],
+                overrides=_overrides(options, "eval"),
             )
             if (
                 config.policy not in (EXPERT, NANO) and not Path(config.policy).is_dir()
             ):  # before processes start
                 raise SettingsError(f"policy: {config.policy} is no folder; give one, or {NANO} or {EXPERT}")
-            record = evaluate_policy(config, options.json, progress=count)
+            record = evaluate_policy(settled(config), options.json, progress=count)
         except ValueError as error:  # policy, environment and settings that do not fit together
             raise SettingsError(str(error)) from error
     print(f"{config.name} on {config.env}: {record.evaluation} strict success")
@@ -169,13 +170,3 @@ def _report(options: argparse.Namespace) -> int:
         raise SettingsError(str(error)) from error
     print(path)
     return 0
-
-
-def _of_the_run(options: argparse.Namespace) -> list[str]:
-    """What a run's own settings say of how its model looks; words on the command line still win."""
-    from vla_course.training.run_folder import is_run, read_config
-
-    if options.policy is None or not is_run(options.policy):
-        return []
-    cameras = read_config(options.policy).camera_names
-    return [f"camera={name}" for name in cameras[:1]]

@@ -108,7 +108,10 @@ def answers_on(
     state: str = "end_effector",
     batch: int = 64,
 ) -> list[Float[np.ndarray, "_ A"]]:
-    """What the policy says to every frame of recorded episodes, the first action of each chunk."""
+    """What the policy says to every frame of recorded episodes, the first action of each chunk.
+
+    `camera` names their main pictures; those of further cameras are shown, too.
+    """
     return [_answers(policy, episode, f"image_{camera}", state, batch) for episode in episodes]
 
 
@@ -121,6 +124,7 @@ def _answers(
         images = episode.images[rows]
         seen: Mapping[str, Any] = {
             picture: images,
+            **{f"image_{name}": more[rows] for name, more in episode.further_images.items()},
             state: episode.states[rows],
             "instruction": [episode.instruction] * len(images),
         }

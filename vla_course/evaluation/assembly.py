@@ -1,11 +1,14 @@
 """What an EvaluationConfig describes, put together: the environment, the policy, the starts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
+from vla_course.data.statistics import HANDS
 from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
+from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import UNSEEN_PHRASING
 from vla_course.envs.vector import known_spec
 from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
@@ -16,9 +19,9 @@ from vla_course.robustness import TESTS, reset_options
 
 if TYPE_CHECKING:
     from vla_course.policies.openvla import OpenVLAPolicy
+    from vla_course.training.config import TrainConfig
 
 FILM_SIZE = (240, 320)
-STATE = "end_effector"
 NANO_SIDE = 84
 
 
@@ -29,10 +32,11 @@ def make_env(config: EvaluationConfig) -> Env:
         ValueError: the environment is unknown, or one of its options, or the policy learned from pictures that are not square.
     """
     test = TESTS[config.test]
-    options: dict[str, Any] = {"render_mode": "rgb_array", "render_size": FILM_SIZE, "observations": (STATE,)}
+    told = (state_key(config),)
+    options: dict[str, Any] = {"render_mode": "rgb_array", "render_size": FILM_SIZE, "observations": told}
     if config.policy != EXPERT:
         side = picture_side(config)
-        options |= {"cameras": (config.camera,), "image_size": (side, side)}
+        options |= {"cameras": cameras(config), "image_size": (side, side)}
     options |= test.env_options | config.env_options
     env: Env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **options)
     if test.wrap is not None:
@@ -42,6 +46,36 @@ def make_env(config: EvaluationConfig) -> Env:
     if config.moves in ("left_hand", "right_hand"):
         return SingleArmAction(env, config.moves.removesuffix("_hand"), rate_hz=config.rate_hz)
     return env
+
+
+def settled(config: EvaluationConfig) -> EvaluationConfig:
+    """The same evaluation with everything said that the policy's run decides: what is seen, and what is told.
+
+    Raises:
+        ValueError: as `picture_side`.
+    """
+    main, *others = cameras(config)
+    return replace(
+        config,
+        camera=None if others else main,
+        cameras=(main, *others) if others else (),
+        state=state_key(config),
+        image_size=picture_side(config),
+    )
+
+
+def cameras(config: EvaluationConfig) -> tuple[str, ...]:
+    """What the policy looks through: as the config says, else as its run did, else the close camera."""
+    if config.camera is not None or config.cameras:
+        return config.cameras or (str(config.camera),)
+    run = _run_of(config)
+    return (run.camera_names if run else ()) or (CLOSE_CAMERA,)
+
+
+def state_key(config: EvaluationConfig) -> str:
+    """The observation that the policy is told as its state: as the config says, else as its run has it, else where hands are."""
+    run = _run_of(config) if config.state is None else None
+    return config.state or (run.state_key if run else None) or HANDS
 
 
 def picture_side(config: EvaluationConfig) -> int:
@@ -60,11 +94,11 @@ def picture_side(config: EvaluationConfig) -> int:
         return NANO_SIDE
     # Imported here, for the expert's sake, as below.
     from vla_course.openvla import checkpoint
-    from vla_course.training.run_folder import is_run, read_config
 
-    if not is_run(folder):
+    run = _run_of(config)
+    if run is None:
         return checkpoint.read_config(folder).image_size
-    sides = read_config(folder).image_size
+    sides = run.image_size
     if sides is None:  # a run of before this was kept
         return NANO_SIDE
     if sides[0] != sides[1]:
@@ -121,6 +155,15 @@ def _tabletop_trials(config: EvaluationConfig) -> list[Trial]:
     return [Trial(seed, said, pinned[config.said]) for seed in config.seeds]
 
 
+def _run_of(config: EvaluationConfig) -> "TrainConfig | None":
+    """The settings of the run that the policy is, if it is one."""
+    if config.policy in (EXPERT, NANO):
+        return None
+    from vla_course.training.run_folder import is_run, read_config
+
+    return read_config(config.policy) if is_run(config.policy) else None
+
+
 def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
     if config.policy != NANO and not Path(config.policy).is_dir():
         raise FileNotFoundError(
@@ -144,7 +187,14 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
         model = load_vla(path=config.policy)
     model.eval()
     if config.on_tabletop:
-        return tabletop_policy(model, camera=config.camera)
+        return tabletop_policy(model, camera=cameras(config), state_key=state_key(config))
     if config.moves in ("left_hand", "right_hand"):
-        return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=config.camera)
-    return two_hand_policy(model, camera=config.camera, unnorm_key=key, crop=crop, crop_area=area)
+        return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=cameras(config))
+    return two_hand_policy(
+        model,
+        camera=cameras(config),
+        unnorm_key=key,
+        crop=crop,
+        crop_area=area,
+        state_key=state_key(config),
+    )

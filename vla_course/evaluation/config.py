@@ -39,7 +39,12 @@ class EvaluationConfig:
     """How the robot is moved: "own" is the environment's way; "auto" is that for the expert, one hand for the nano, two for others."""
     rate_hz: int = 5
     """Actions a second, where hands are moved."""
-    camera: str = "close"
+    camera: str | None = None
+    """One camera for the policy to look through; None: those that its run learned with, else "close"."""
+    cameras: tuple[str, ...] = ()
+    """Several cameras in place of one, in the order of the run's training."""
+    state: str | None = None
+    """The observation that a policy with a state is told; None: the one that its run learned with, else where the hands are."""
     image_size: int | None = None
     """Height and width in pixels of what the policy sees; None: of the pictures that its run learned from, else as its model looks."""
     unnorm_key: str | None = None
@@ -54,6 +59,10 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be evaluated."""
+        if self.camera is not None and self.cameras:
+            raise ValueError(
+                f"give one camera= or several cameras=, not both: {self.camera}; {', '.join(self.cameras)}"
+            )
         for name, known in (("action", ACTIONS), ("words", WORDS), ("test", tuple(TESTS))):
             check_known(name, [getattr(self, name)], known)
         for name, least in (("episodes", 1), ("first_seed", 0), ("rate_hz", 1)):

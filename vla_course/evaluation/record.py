@@ -107,8 +107,9 @@ def read(path: str | Path) -> EvaluationRecord:
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"{path.name} is no evaluation: `vla-course eval --json` writes one")
     try:
+        asked = content["config"]
         record = EvaluationRecord(
-            config=EvaluationConfig(**content["config"]),
+            config=EvaluationConfig(**{**asked, "cameras": tuple(asked.get("cameras", ()))}),
             evaluation=Evaluation(tuple(Episode(**row) for row in content["episodes"])),
             films={name: Film(**film) for name, film in content["films"].items()},
             **{name: content[name] for name in _ABOUT},

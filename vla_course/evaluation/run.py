@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vla_course import results
-from vla_course.evaluation.assembly import make_env, make_policy, picture_side, trials
+from vla_course.evaluation.assembly import make_env, make_policy, settled, trials
 from vla_course.evaluation.closed_loop import Ask, MakeEnv, MakePolicy, Progress, crew, film, play_all
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import best_and_worst
@@ -37,7 +37,7 @@ def evaluate_policy(
     if path is not None and Path(path).suffix != ".json":
         raise ValueError(f"an evaluation is written to a .json file, not {Path(path).name!r}")
     if make_env is None:  # so that the record says what was seen
-        config = replace(config, image_size=picture_side(config))
+        config = settled(config)
     starts, began = trials(config), time.monotonic()
     with crew(*_makers(config, make_env, make_policy), config.workers) as ask:
         evaluation = play_all(ask, starts, max_steps=config.max_steps, progress=progress)

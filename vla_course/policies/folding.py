@@ -1,10 +1,11 @@
 """Models that act on the folding robot: fine-tuned ones with both hands, and one that only knows the tabletop with one of them."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from vla_course.data.augmentation import center_crop
 from vla_course.openvla.model import OpenVLAForActionPrediction
-from vla_course.policies.openvla import LEFT_HAND, RIGHT_HAND, OpenVLAPolicy, tabletop_policy
+from vla_course.policies.openvla import LEFT_HAND, RIGHT_HAND, STATE, OpenVLAPolicy, tabletop_policy
 
 HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
@@ -12,24 +13,26 @@ HANDS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 def two_hand_policy(
     model: OpenVLAForActionPrediction,
     *,
-    camera: str = "close",
+    camera: str | Sequence[str] = "close",
     unnorm_key: str | None = None,
     crop: bool = True,
     crop_area: float = 0.9,
+    state_key: str = STATE,
 ) -> OpenVLAPolicy:
     """A model that was fine-tuned on folding, for an environment inside `EndEffectorAction`.
 
     `crop` shows it the middle of the picture, `crop_area` of it, as a model wants that was trained on random crops of that size.
+    `camera` may be several, and `state_key` is the observation that it is told as its state: both as in its training.
 
     Raises:
-        ValueError: the model has no statistics of `unnorm_key`.
+        ValueError: the model has no statistics of `unnorm_key`, or looks at another number of pictures.
     """
     look = partial(center_crop, area=crop_area) if crop else None
-    return OpenVLAPolicy(model, camera=camera, unnorm_key=unnorm_key, look=look)
+    return OpenVLAPolicy(model, camera=camera, unnorm_key=unnorm_key, look=look, state_key=state_key)
 
 
 def one_hand_policy(
-    model: OpenVLAForActionPrediction, hand: str = "right", *, camera: str = "close"
+    model: OpenVLAForActionPrediction, hand: str = "right", *, camera: str | Sequence[str] = "close"
 ) -> OpenVLAPolicy:
     """A model of one hand on the robot that has two, for an environment inside `SingleArmAction`: "zero-shot".
 

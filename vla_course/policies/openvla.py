@@ -1,17 +1,18 @@
 """An OpenVLA as a policy: what a camera sees and what is said, in; a motor command, out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from vla_course.data.statistics import HANDS
 from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import build_prompt as library_prompt
 
-STATE = "end_effector"
-"""The observation that models with a state are told."""
+STATE = HANDS
+"""The observation that models with a state are told, unless they learned from another."""
 LEFT_HAND, RIGHT_HAND = slice(0, 7), slice(7, 14)
 """The parts of it that are about either hand of the folding robot, as the tabletop's is about its one hand: all but touch."""
 BRIDGE = "bridge_orig"
@@ -21,33 +22,46 @@ Look = Callable[[np.ndarray], np.ndarray]
 
 
 class OpenVLAPolicy:
-    """Asks the model for one action of each environment, from one camera's picture and the instruction.
+    """Asks the model for one action of each environment, from a camera's picture and the instruction.
 
-    Environments for it show `image_<camera>`; `image_size` is the height and width that the model looks at, so that nothing has
+    Environments for it show `image_<camera>`; a model that looks at several pictures at once (`config.num_images`) is shown those
+    of as many cameras, named in the order of its training. `image_size` is the height and width that the model looks at, so that nothing has
     to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model sees, noise for
     example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
-    reads. A model that is told where the hand is (`config.state_dim`) is told the environments' `end_effector`, or the part `state`
-    of it: `RIGHT_HAND` on a robot with two. It has no memory: every action follows from the present moment.
+    reads. A model that is told where the hand is (`config.state_dim`) is told the environments' `end_effector`, or what else is
+    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. It has no memory: every action follows from the present moment.
     """
 
     def __init__(
         self,
         model: OpenVLAForActionPrediction,
         *,
-        camera: str = "close",
+        camera: str | Sequence[str] = "close",
         unnorm_key: str | None = "tabletop",
         instruction: str | None = None,
         look: Look | None = None,
         state: slice = slice(None),
+        state_key: str = STATE,
         convert: Callable[[np.ndarray], np.ndarray] | None = None,
         build_prompt: Callable[[str], str] = library_prompt,
     ) -> None:
-        """Raises: ValueError for a data set that the model has no statistics of."""
-        self.model, self.camera, self.unnorm_key = model, camera, unnorm_key
-        self.state = state
+        """Raises: ValueError for a data set that the model has no statistics of, or another number of cameras than it looks through."""
+        self.model, self.unnorm_key = model, unnorm_key
+        self.cameras = (camera,) if isinstance(camera, str) else tuple(camera)
+        self.state, self.state_key = state, state_key
+        if len(self.cameras) != model.config.num_images:
+            raise ValueError(
+                f"this model looks at {model.config.num_images} pictures at once, and the policy through "
+                f"{', '.join(self.cameras) or 'no camera'}: name as many cameras, in the order of its training"
+            )
         self.instruction, self.look, self.convert = instruction, look, convert
         self.build_prompt = build_prompt
         self.action_dim = model.get_action_dim(unnorm_key)
+
+    @property
+    def camera(self) -> str:
+        """The main camera."""
+        return self.cameras[0]
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -58,18 +72,18 @@ class OpenVLAPolicy:
     def act(self, observations: Mapping[str, Any]) -> Float[np.ndarray, "N 1 A"]:
         """One action for each environment, clipped to [-1, 1]; zeros where `observations["running"]` is False.
 
-        Raises: KeyError where the environments do not show this camera, or say nothing.
+        Raises: KeyError where the environments do not show these cameras, or say nothing.
         """
-        pictures = self._pictures(observations)
-        count = len(pictures)
+        pictures = [self._pictures(observations, camera) for camera in self.cameras]
+        count = len(pictures[0])
         said = [self.instruction] * count if self.instruction else list(observations["instruction"])
         asked = np.flatnonzero(observations.get("running", np.ones(count, bool)))
         chunks = np.zeros((count, 1, self.action_dim), np.float32)
-        seen = pictures[asked] if self.look is None else self.look(pictures[asked])
+        seen = [view[asked] if self.look is None else self.look(view[asked]) for view in pictures]
         if len(asked):
             words = [said[k] for k in asked]
             actions = self.model.predict_action(
-                list(seen),
+                list(seen[0]) if len(seen) == 1 else list(zip(*seen, strict=True)),
                 words,
                 self.unnorm_key,
                 state=self._states(observations, asked),
@@ -85,19 +99,19 @@ class OpenVLAPolicy:
     def _states(self, observations: Mapping[str, Any], asked: np.ndarray) -> np.ndarray | None:
         if not self.model.config.state_dim:
             return None
-        if STATE not in observations:
+        if self.state_key not in observations:
             raise KeyError(
                 f"this model is told where the hand is, and the observations are {sorted(observations)}: "
-                f"make the environment with {STATE!r} among its observations"
+                f"make the environment with {self.state_key!r} among its observations"
             )
-        return np.asarray(observations[STATE])[asked, self.state]
+        return np.asarray(observations[self.state_key])[asked, self.state]
 
-    def _pictures(self, observations: Mapping[str, Any]) -> UInt8[np.ndarray, "N H W 3"]:
-        key = f"image_{self.camera}"
+    def _pictures(self, observations: Mapping[str, Any], camera: str) -> UInt8[np.ndarray, "N H W 3"]:
+        key = f"image_{camera}"
         if key not in observations:
             raise KeyError(
-                f"this policy looks through the camera {self.camera!r}, and the observations are {sorted(observations)}: "
-                f"make the environment with cameras=({self.camera!r},)"
+                f"this policy looks through the camera {camera!r}, and the observations are {sorted(observations)}: "
+                f"make the environment with cameras={self.cameras!r}"
             )
         return np.asarray(observations[key])
 

@@ -31,7 +31,11 @@ class TrainConfig:
     dataset_key: str | None = None
     """The name under which the data's statistics are kept, for `predict_action`; the data folder's name where none is given."""
     camera_names: tuple[str, ...] = ()
-    """The camera that the model looks through; may be left out where the data have only one."""
+    """The cameras that the model looks through, the main one first; may be left out where the data have only one. Several are looked
+    at by the same eyes, one after the other, and the model reads the patches of all."""
+    state_key: str | None = None
+    """The observation that the data's states are, which an evaluation asks the environment for; None says as the data (what
+    `vla-course collect` noted beside them), else end_effector."""
     state_dim: int | None = None
     """Numbers of the robot's state that the model is told: as many as the data have, or 0 for none; None says as the data."""
     action_dim: int | None = None
@@ -105,10 +109,13 @@ class TrainConfig:
             raise ValueError(
                 "cache_features: an augmented picture is another one every time; set augment=false"
             )
-        if len(self.camera_names) > 1:
-            raise ValueError(
-                f"camera_names: OpenVLA looks through one camera, got {', '.join(self.camera_names)}"
-            )
+        if len(set(self.camera_names)) != len(self.camera_names):
+            raise ValueError(f"camera_names: want each camera once, got {', '.join(self.camera_names)}")
+
+    @property
+    def num_images(self) -> int:
+        """Pictures that the model looks at together."""
+        return max(1, len(self.camera_names))
 
     @property
     def crops(self) -> bool:

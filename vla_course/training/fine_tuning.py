@@ -86,8 +86,9 @@ def kept_checkpoint(config: TrainConfig) -> Checkpoint | None:
 
 
 def _settings(config: TrainConfig) -> str:
-    """Everything that decides what is learned; a folder may be moved, and the size of the pictures is the data's."""
-    return to_yaml(replace(config, out="", image_size=None)).replace("image_size: null\n", "")
+    """Everything that decides what is learned; a folder may be moved, and the size of the pictures and what a state is are the data's."""
+    text = to_yaml(replace(config, out="", image_size=None, state_key=None))
+    return text.replace("image_size: null\n", "").replace("state_key: null\n", "")
 
 
 class Run:

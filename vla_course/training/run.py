@@ -11,10 +11,11 @@ import numpy as np
 from vla_course.adapters.lora import LoRALinear
 from vla_course.data.augmentation import AugmentationConfig
 from vla_course.data.lerobot import LeRobotDataset
-from vla_course.data.mirror import mirrored_tracks
+from vla_course.data.mirror import mirrored_order, mirrored_tracks
 from vla_course.data.samples import DemonstrationSamples
+from vla_course.data.schema import image_key
 from vla_course.data.splits import split_by_episode
-from vla_course.data.statistics import dataset_statistics
+from vla_course.data.statistics import HANDS, dataset_statistics, state_dimensions
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.training.config import TrainConfig
 from vla_course.training.fine_tuning import Loss, Schedule, Watch, fine_tune, kept_checkpoint
@@ -55,7 +56,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
     kept_checkpoint(config)  # another run's folder is left as it is
     model = base_model(config)
     assert config.dataset_key is not None and config.state_dim is not None
-    tell_data(model, _statistics(dataset, config), config.state_dim)
+    tell_data(model, _statistics(dataset, config), config.state_dim, config.num_images)
     prepare(model, config, layer=layer, adapter=first_adapter(config))
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
     samples = _samples(model, dataset, config, ~left_out, mirror=config.mirror)
@@ -107,16 +108,13 @@ def label_spread(config: TrainConfig, step: int) -> float:
 
 def _opened(config: TrainConfig) -> LeRobotDataset:
     try:
-        return LeRobotDataset(config.data, camera=config.camera_names[0] if config.camera_names else None)
-    except ValueError as error:  # here the camera is chosen by a setting
+        return LeRobotDataset(config.data, camera=config.camera_names or None)
+    except ValueError as error:  # here cameras are chosen by a setting
         raise ValueError(str(error).replace("with camera=", "with camera_names=[…]")) from error
 
 
 def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
     """The settings with everything filled in that the data decide."""
-    cameras = tuple(
-        name.removeprefix("observation.images.") for name in dataset.features if ".images." in name
-    )
     states, actions = (int(dataset.features[name]["shape"][0]) for name in ("observation.state", "action"))
     if config.state_dim not in (None, 0, states):
         raise ValueError(
@@ -126,9 +124,11 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
         raise ValueError(
             f"action_dim: {config.data} has actions of {actions} numbers, not {config.action_dim}"
         )
-    height, width, _ = next(
-        feature["shape"] for name, feature in dataset.features.items() if ".images." in name
-    )
+    if dataset.state_key is not None and config.state_key not in (None, dataset.state_key):
+        raise ValueError(
+            f"state_key: the states of {config.data} are {dataset.state_key}, not {config.state_key}"
+        )
+    height, width, _ = dataset.features[image_key(dataset.cameras[0])]["shape"]
     if config.image_size not in (None, (height, width)):
         raise ValueError(
             f"image_size: {config.data} has pictures of {height} × {width} pixels, not {config.image_size}"
@@ -137,7 +137,8 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
         config,
         image_size=(height, width),
         dataset_key=config.dataset_key or Path(config.data).resolve().name,
-        camera_names=config.camera_names or cameras,
+        camera_names=dataset.cameras,
+        state_key=config.state_key or dataset.state_key or HANDS,
         state_dim=states if config.state_dim is None else config.state_dim,
         action_dim=actions,
     )
@@ -147,10 +148,17 @@ def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
     """Those of the data set; where it is mirrored, of both, so that left and right are measured alike."""
     assert config.dataset_key is not None
     tracks = list(dataset.tracks())
+    mask = state_dimensions(config.state_key, tracks[0].states.shape[1])
     if not config.mirror:
-        return dataset_statistics(tracks, config.dataset_key)
+        return dataset_statistics(tracks, config.dataset_key, state_mask=mask)
     try:
-        return dataset_statistics([*tracks, *mirrored_tracks(tracks)], config.dataset_key)
+        if config.state_key != HANDS:
+            raise ValueError(
+                f"its states are {config.state_key}, and a mirror is known for those of hands, {HANDS}"
+            )
+        mirrored_order(dataset.cameras)
+        both = [*tracks, *mirrored_tracks(tracks)]
+        return dataset_statistics(both, config.dataset_key, state_mask=mask)
     except ValueError as error:
         raise ValueError(f"mirror: {config.data} cannot be mirrored ({error}); set mirror=false") from error
 

@@ -105,8 +105,11 @@ def is_adapter(folder: Path) -> bool:
     return (folder / peft_format.SETTINGS).exists()
 
 
-def tell_data(model: OpenVLAForActionPrediction, statistics: Mapping[str, Any], state_dim: int) -> None:
-    """Let the model speak the numbers of a data set, {key: statistics}, and be told as many numbers of a state."""
+def tell_data(
+    model: OpenVLAForActionPrediction, statistics: Mapping[str, Any], state_dim: int, num_images: int = 1
+) -> None:
+    """Let the model speak the numbers of a data set, {key: statistics}, be told as many numbers of a state, look at as many pictures."""
+    model.set_num_images(num_images)
     model.config.norm_stats = dict(statistics)
     model.config.state_dim = state_dim
     if model.processor is not None:
@@ -143,7 +146,7 @@ def load_run(folder: str | Path, layer: Layer = LoRALinear) -> FineTuned:
     if config.adapts:
         model = base_model(config)
         peft_format.load_adapter(model, folder, layer)
-        tell_data(model, statistics, config.state_dim or 0)
+        tell_data(model, statistics, config.state_dim or 0, config.num_images)
     else:
         model = load_vla(config.scale, path=folder)
     return FineTuned(model.eval(), config)
