@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jaxtyping
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -91,7 +92,8 @@ def test_a_recording_goes_on_with_the_same_cameras_only(tmp_path):
     assert problems(tmp_path) == [] and LeRobotDataset(tmp_path, camera=CAMERAS).num_episodes == 2
 
 
-def test_pictures_that_do_not_fit_the_set_are_refused(tmp_path):
+def test_pictures_that_do_not_fit_the_set_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # what users see, who run without
     writer, whole = LeRobotWriter(tmp_path, fps=5, camera=CAMERAS), episode(0)
     small = {**whole.further_images, "left_wrist": whole.further_images["left_wrist"][:, ::2, ::2]}
     for further in ({}, {"left_wrist": whole.images}, {**whole.further_images, "top": whole.images}, small):

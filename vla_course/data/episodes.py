@@ -44,7 +44,7 @@ class Episode:
     success: bool
     seed: int
     executed: Float[np.ndarray, "T A"] | None = None
-    further_images: Mapping[str, UInt8[np.ndarray, "T H W 3"]] = field(default_factory=dict)
+    further_images: Mapping[str, UInt8[np.ndarray, "T _ _ 3"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no pupil could learn from."""
