@@ -45,8 +45,8 @@ class Frame:
 class LeRobotDataset:
     """Reads a set, finished or still being recorded, ours or another's. Pictures are decoded when they are asked for.
 
-    `camera` chooses among several cameras: one, or several with the main one first. What is recorded only by us (whether an episode went well, its seed, what was executed) is
-    taken as true, -1 and "the same" elsewhere.
+    `camera` chooses among several cameras: one, or several with the main one first. What is recorded only by us (whether an
+    episode went well, its seed, what was executed) is taken as true, -1 and "the same" elsewhere.
 
     Raises:
         FileNotFoundError: there is no data set.

@@ -55,8 +55,8 @@ class Acting:
 
         Raises:
             ValueError: the images are no RGB pictures, the numbers of images, instructions and states differ, the model
-                looks at another number of pictures, wants a state and gets none or the other way round, `unnorm_key` is unknown, the model has no processor, or
-                unconstrained decoding left the action tokens.
+                looks at another number of pictures, wants a state and gets none or the other way round, `unnorm_key` is
+                unknown, the model has no processor, or unconstrained decoding left the action tokens.
 
         Source: openvla/openvla @ c8f03f48, prismatic/extern/hf/modeling_prismatic.py (predict_action).
         """

@@ -25,11 +25,12 @@ class OpenVLAPolicy:
     """Asks the model for one action of each environment, from a camera's picture and the instruction.
 
     Environments for it show `image_<camera>`; a model that looks at several pictures at once (`config.num_images`) is shown those
-    of as many cameras, named in the order of its training. `image_size` is the height and width that the model looks at, so that nothing has
-    to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model sees, noise for
-    example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
+    of as many cameras, named in the order of its training. `image_size` is the height and width that the model looks at, so that
+    nothing has to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model
+    sees, noise for example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
     reads. A model that is told where the hand is (`config.state_dim`) is told the environments' `end_effector`, or what else is
-    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. It has no memory: every action follows from the present moment.
+    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. It has no memory: every action follows from the
+    present moment.
     """
 
     def __init__(
