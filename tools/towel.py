@@ -35,6 +35,12 @@ WIDE = ["lora.rank=16", "lora.alpha=32"]
 """Twice the preset's rank."""
 QUANTIZED = "training_mode=qlora"
 SEEDS = (0, 1, 2)
+RECIPES = {
+    "recipe_plain": ("steps alone", ["waypoints=false", "shift_m=0"]),
+    "recipe_waypoints": ("and waypoints", ["shift_m=0"]),
+}
+"""What the recipe is without its last two parts, and without the last: said in the lesson, and asked of the settings."""
+WHOLE_RECIPE = "and moved scenes"
 RANKS = (1, 2, 4, 16)
 """Beside the preset's own. All runs of the sweep, and the T-shirt's, are shorter than the preset says."""
 SHORT = ["steps=600"]
@@ -55,6 +61,7 @@ def trainings() -> dict[str, list[str]]:
     """Arguments of `vla-course train`, by the name of the run."""
     runs = {f"lora_seed_{seed}": [*TOWELS, *WIDE, f"seed={seed}"] for seed in SEEDS}
     runs |= {f"qlora_seed_{seed}": [*TOWELS, *WIDE, QUANTIZED, f"seed={seed}"] for seed in SEEDS}
+    runs |= {name: [*TOWELS, *WIDE, *less] for name, (_, less) in RECIPES.items()}
     for rank in RANKS:
         runs[f"rank_{rank}"] = [*TOWELS, *SHORT, f"lora.rank={rank}", f"lora.alpha={2 * rank}"]
     runs["rank_8"] = [*TOWELS, *SHORT]
@@ -69,6 +76,8 @@ def evaluations() -> dict[str, Evaluation]:
         for seed in SEEDS:
             policy = SHIPPED if (way, seed) == ("lora", 0) else f"{RUNS}/{way}_seed_{seed}"
             found[f"{way}_seed_{seed}"] = Evaluation(policy, f"{said}, seed {seed}", films=seed == 0)
+    for name, (said, _) in RECIPES.items():
+        found[name] = Evaluation(f"{RUNS}/{name}", said)
     best = found["lora_seed_0"]
     for words in ("paraphrase", "wrong", "empty"):
         found[f"words_{words}"] = Evaluation(best.policy, best.label, (f"words={words}",))
@@ -130,6 +139,10 @@ def record() -> None:
     results.write(
         "day05/towel", {"rows": {done[name].config.name: counts[name] for name in order}}, seeds=[0]
     )
+    parts = [name for name in (*RECIPES, "lora_seed_0") if name in done]
+    if len(parts) == 1 + len(RECIPES):
+        said = {**{name: words for name, (words, _) in RECIPES.items()}, "lora_seed_0": WHOLE_RECIPE}
+        results.write("day05/recipe", {"rows": {said[name]: counts[name] for name in parts}}, seeds=[0])
     swept = [rank for rank in sorted((*RANKS, 8)) if f"rank_{rank}" in done]
     if swept:
         rows = [_swept(rank, counts[f"rank_{rank}"]) for rank in swept]

@@ -55,26 +55,43 @@ class AugmentationConfig:
     saturation: tuple[float, float] = (0.8, 1.2)
     hue: float = 0.05
     """Turned by at most this share of the colour circle, either way."""
+    shift_m: float = 0.0
+    """The whole scene moved along the table by at most this much, forth or back and left or right; OpenVLA does nothing like it."""
 
 
 def augment(
     images: Float[torch.Tensor, "B 3 H W"],
     config: AugmentationConfig | None = None,
     generator: torch.Generator | None = None,
+    warp: Float[torch.Tensor, "B 3 3"] | None = None,
 ) -> Float[torch.Tensor, "B 3 H W"]:
     """Every picture cropped somewhere, stretched to its size again, and coloured anew. Pixels are in [0, 1] before and after.
 
-    The numbers come from `generator`, on the CPU, so that a batch is the same on every device.
+    The numbers come from `generator`, on the CPU, so that a batch is the same on every device. `warp` are homographies
+    (`moved_scene`) that pictures are seen through first.
     """
     config = config or AugmentationConfig()
     luck = torch.rand(6, len(images), generator=generator).to(images)
-    cropped = _random_crop(images, config.crop_area, luck[0], luck[1])
+    cropped = _random_crop(images, config.crop_area, luck[0], luck[1], warp)
     bright = (cropped + _between(-config.brightness, config.brightness, luck[2])).clamp(0, 1)
     middle = bright.mean((2, 3), keepdim=True)  # of each channel, as TensorFlow has it
     contrasted = (middle + (bright - middle) * _between(*config.contrast, luck[3])).clamp(0, 1)
     return _turn_colors(
         contrasted, _between(*config.saturation, luck[4]), _between(-config.hue, config.hue, luck[5])
     )
+
+
+def moved_scene(
+    homography: Float[np.ndarray, "3 3"], shift_m: Float[np.ndarray, "B 2"]
+) -> Float[torch.Tensor, "B 3 3"]:
+    """What leads from a point of the picture after all that lies on the table was moved to the point that shows it before.
+
+    `homography` is the camera's (`envs.table.table_in_close_picture`). It is exact for what lies on the table; what is above it, as
+    hands, moves a little less than it should.
+    """
+    back = np.repeat(np.eye(3)[None], len(shift_m), axis=0)
+    back[:, :2, 2] = -shift_m
+    return torch.from_numpy(homography @ back @ np.linalg.inv(homography))
 
 
 def _between(low: float, high: float, luck: Float[torch.Tensor, " B"]) -> Float[torch.Tensor, "B 1 1 1"]:
@@ -86,6 +103,7 @@ def _random_crop(
     area: float,
     down: Float[torch.Tensor, " B"],
     across: Float[torch.Tensor, " B"],
+    warp: Float[torch.Tensor, "B 3 3"] | None,
 ) -> Float[torch.Tensor, "B 3 H W"]:
     """Crops of this share of the area, stretched to full size; 0 is at the top and left edge, 1 at the other."""
     side, room = math.sqrt(area), 1 - math.sqrt(area)
@@ -93,6 +111,10 @@ def _random_crop(
     theta[:, 0, 0] = theta[:, 1, 1] = side
     theta[:, 0, 2], theta[:, 1, 2] = room * (2 * across - 1), room * (2 * down - 1)
     grid = affine_grid(theta, list(images.shape), align_corners=False)
+    if warp is not None:
+        places = torch.cat([grid, torch.ones_like(grid[..., :1])], dim=-1)
+        seen = torch.einsum("bij,bhwj->bhwi", warp.to(grid), places)
+        grid = seen[..., :2] / seen[..., 2:]
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

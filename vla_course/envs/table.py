@@ -23,6 +23,8 @@ CAMERAS = ("front", "top", "side")
 CLOSE_CAMERA = "close"
 """Looks the robots in the face, with little around the table's middle: for small pictures that a policy learns from."""
 
+CLOSE_POSITION_M, CLOSE_TARGET_M, CLOSE_FOVY = (0.66, 0.0, 0.60), (0.05, 0.0, 0.01), 43.0
+
 FRICTION = 0.9
 
 _TOP_CENTER_M = (0.06, 0.0)
@@ -70,7 +72,19 @@ def add_table_and_sky(spec: mujoco.MjSpec) -> None:
 
 def add_close_camera(world: mujoco.MjsBody) -> None:
     """Adds the camera `close`, which sees what lies in the middle of the table large and both hands above it."""
-    add_camera(world, CLOSE_CAMERA, (0.66, 0.0, 0.60), (0.05, 0.0, 0.01), fovy=43.0)
+    add_camera(world, CLOSE_CAMERA, CLOSE_POSITION_M, CLOSE_TARGET_M, fovy=CLOSE_FOVY)
+
+
+def table_in_close_picture() -> Float[np.ndarray, "3 3"]:
+    """The homography from a place (x, y, 1) on the table, metres, to where the camera `close` shows it.
+
+    Divided by their third number, its first two are −1 at the left and top edge of a square picture and 1 at the others.
+    """
+    axes = _camera_axes(CLOSE_POSITION_M, CLOSE_TARGET_M, (0, 0, 1))
+    toward = axes.T @ np.column_stack([np.eye(3)[:, :2], -np.array(CLOSE_POSITION_M)])  # right, up, backward
+    focal = 1 / np.tan(np.radians(CLOSE_FOVY) / 2)
+    seen: Float[np.ndarray, "3 3"] = np.array([focal, -focal, -1.0])[:, None] * toward
+    return seen
 
 
 def _add_lights(spec: mujoco.MjSpec) -> None:
@@ -206,11 +220,15 @@ def add_camera(
     up: Point = (0, 0, 1),
 ) -> None:
     """A camera at `position_m` that looks at `target_m`; `up` is the world direction that points up in its picture."""
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, _camera_axes(position_m, target_m, up).ravel())
+    world.add_camera(name=name, pos=position_m, quat=quat, fovy=fovy)
+
+
+def _camera_axes(position_m: Point, target_m: Point, up: Point) -> Float[np.ndarray, "3 3"]:
+    """Columns: which way of the world is right, up and backward for a camera."""
     backward = np.subtract(position_m, target_m)
     backward = backward / np.linalg.norm(backward)
     right = np.cross(up, backward)
     right = right / np.linalg.norm(right)
-    axes = np.column_stack([right, np.cross(backward, right), backward])
-    quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, axes.ravel())
-    world.add_camera(name=name, pos=position_m, quat=quat, fovy=fovy)
+    return np.column_stack([right, np.cross(backward, right), backward])

@@ -64,14 +64,15 @@ class Acting:
         single = isinstance(instruction, str)
         said = None if state is None else self.state_tokens(state, unnorm_key)
         inputs = self._process(image, instruction, said, build_prompt)
+        ahead = len(self.config.waypoint_dims)
         ids = self.predict_token_ids(
             inputs["input_ids"],
             inputs["attention_mask"],
             inputs["pixel_values"],
-            len(statistics.q01),
+            ahead + len(statistics.q01),
             constrained=constrained,
             parallel=parallel,
-        )
+        )[:, ahead:]
         normalized = detokenize_actions(ids.cpu().numpy(), self.config.vocabulary_size)
         actions = unnormalize_actions(normalized, statistics.q01, statistics.q99, statistics.mask)
         return actions[0] if single else actions

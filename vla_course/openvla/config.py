@@ -20,7 +20,8 @@ class OpenVLAConfig(PretrainedConfig):
     Called with nothing, it describes openvla-7b. The additions are `vision_towers` (the sizes of the DINOv2 and the SigLIP
     tower, in this order, in timm's words: embed_dim, depth, num_heads, mlp_ratio), `empty_token_id` (the token between the
     prompt and the first action: 29871 in Llama's vocabulary), `state_dim` (numbers of the robot's state, which are said after the
-    prompt in action tokens; 0 as published: none), `num_images` (pictures that are looked at together, one of each camera; 1
+    prompt in action tokens; 0 as published: none), `waypoint_dims` (which of them are said ahead, before the action: as they will be
+    when a hand next takes hold or lets go; none as published, and then not written into a config.json), `num_images` (pictures that are looked at together, one of each camera; 1
     as published, and then not written into a config.json), and for small vocabularies `pad_to_multiple_of=0`: no columns of the
     head are padding.
 
@@ -44,6 +45,7 @@ class OpenVLAConfig(PretrainedConfig):
     pad_to_multiple_of: int = 64
     empty_token_id: int = 29871
     state_dim: int = 0
+    waypoint_dims: Any = ()
     num_images: int = 1
     vision_backbone_id: str = "dinosiglip-vit-so-224px"
     llm_backbone_id: str = "llama2-7b-pure"
@@ -107,6 +109,8 @@ class OpenVLAConfig(PretrainedConfig):
         content: dict[str, Any] = super().to_dict()
         if content.get("num_images") == 1:
             del content["num_images"]
+        if not content.get("waypoint_dims"):
+            content.pop("waypoint_dims", None)
         return content
 
     @property

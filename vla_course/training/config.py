@@ -38,6 +38,9 @@ class TrainConfig:
     `vla-course collect` noted beside them), else end_effector."""
     state_dim: int | None = None
     """Numbers of the robot's state that the model is told: as many as the data have, or 0 for none; None says as the data."""
+    waypoints: bool = False
+    """Say ahead of each action where either hand will next take hold or let go, as the demonstration shows afterwards. For robots
+    with two hands that feel what they hold."""
     action_dim: int | None = None
     """Numbers of an action; None says as the data, another number than theirs is an error."""
     image_size: tuple[int, int] | None = None
@@ -47,6 +50,9 @@ class TrainConfig:
     """OpenVLA's random crop and colours. A model trained so looks at the middle of the picture when it acts."""
     crop_area: float = 0.9
     """Share of the picture's area that is left by augmentation's crop. 1 changes colours only."""
+    shift_m: float = 0.0
+    """Augmentation's scenes are moved along the table by at most this much, metres, with the hands' places in the state. The camera
+    must be the one that ships, `close`."""
     mirror: bool = False
     """Learn from every frame a second time as a mirror between left and right shows it: for robots with two equal hands."""
     cache_features: bool | None = None
@@ -93,6 +99,10 @@ class TrainConfig:
                 raise ValueError(f"{name}: want a number above zero, got {getattr(self, name)}")
         if not 0 < self.crop_area <= 1:
             raise ValueError(f"crop_area: want a share above 0 and at most 1, got {self.crop_area}")
+        if not 0 <= self.shift_m <= 0.2 or (self.shift_m and not self.augment):
+            raise ValueError(
+                f"shift_m: want 0 to 0.2 metres, and only where pictures are augmented, got {self.shift_m} (augment={self.augment})"
+            )
         if not 0 <= self.label_spread <= 64:
             raise ValueError(f"label_spread: want 0 to 64 bins, got {self.label_spread}")
         if not 0 <= self.warmup_steps < self.steps:

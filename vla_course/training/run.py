@@ -16,6 +16,7 @@ from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.schema import image_key
 from vla_course.data.splits import split_by_episode
 from vla_course.data.statistics import HANDS, dataset_statistics, state_dimensions
+from vla_course.data.waypoints import HANDS_THAT_FEEL
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.training.config import TrainConfig
 from vla_course.training.fine_tuning import Loss, Schedule, Watch, fine_tune, kept_checkpoint
@@ -56,7 +57,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
     kept_checkpoint(config)  # another run's folder is left as it is
     model = base_model(config)
     assert config.dataset_key is not None and config.state_dim is not None
-    tell_data(model, _statistics(dataset, config), config.state_dim, config.num_images)
+    tell_data(model, _statistics(dataset, config), config.state_dim, config.num_images, config.waypoints)
     prepare(model, config, layer=layer, adapter=first_adapter(config))
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
     samples = _samples(model, dataset, config, ~left_out, mirror=config.mirror)
@@ -128,6 +129,11 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
         raise ValueError(
             f"state_key: the states of {config.data} are {dataset.state_key}, not {config.state_key}"
         )
+    if config.waypoints and (config.state_dim == 0 or states != HANDS_THAT_FEEL):
+        raise ValueError(
+            f"waypoints: they are read off what both hands feel, {HANDS_THAT_FEEL} numbers of state; {config.data} has {states} and "
+            f"state_dim={config.state_dim}: set waypoints=false"
+        )
     height, width, _ = dataset.features[image_key(dataset.cameras[0])]["shape"]
     if config.image_size not in (None, (height, width)):
         raise ValueError(
@@ -177,9 +183,13 @@ def _samples(
         dataset,
         config.dataset_key,
         frames=np.flatnonzero(chosen),
-        augmentation=AugmentationConfig(crop_area=config.crop_area) if config.augment else None,
+        augmentation=_augmentation(config),
         mirror=mirror,
     )
+
+
+def _augmentation(config: TrainConfig) -> AugmentationConfig | None:
+    return AugmentationConfig(config.crop_area, shift_m=config.shift_m) if config.augment else None
 
 
 def _looked_at(

@@ -12,6 +12,7 @@ from typing import Any
 
 from vla_course.adapters import peft_format
 from vla_course.adapters.lora import LoRALinear, merge
+from vla_course.data.waypoints import PLACES
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.settings import read_settings, to_yaml
@@ -106,12 +107,17 @@ def is_adapter(folder: Path) -> bool:
 
 
 def tell_data(
-    model: OpenVLAForActionPrediction, statistics: Mapping[str, Any], state_dim: int, num_images: int = 1
+    model: OpenVLAForActionPrediction,
+    statistics: Mapping[str, Any],
+    state_dim: int,
+    num_images: int = 1,
+    waypoints: bool = False,
 ) -> None:
     """Let the model speak the numbers of a data set, {key: statistics}, be told as many numbers of a state, look at as many pictures."""
     model.set_num_images(num_images)
     model.config.norm_stats = dict(statistics)
     model.config.state_dim = state_dim
+    model.config.waypoint_dims = list(PLACES) if waypoints else []
     if model.processor is not None:
         model.processor.state_dim = state_dim
 
@@ -146,7 +152,7 @@ def load_run(folder: str | Path, layer: Layer = LoRALinear) -> FineTuned:
     if config.adapts:
         model = base_model(config)
         peft_format.load_adapter(model, folder, layer)
-        tell_data(model, statistics, config.state_dim or 0, config.num_images)
+        tell_data(model, statistics, config.state_dim or 0, config.num_images, config.waypoints)
     else:
         model = load_vla(config.scale, path=folder)
     return FineTuned(model.eval(), config)

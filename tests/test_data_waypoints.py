@@ -1,0 +1,166 @@
+"""Waypoints: where a hand next takes hold or lets go, read off the demonstration, and said before the action."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from demonstration_sets import write_model
+from openvla_reference import nano
+
+from vla_course.adapters.lora import LoRAConfig
+from vla_course.data.episodes import Episode
+from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.lerobot_writer import LeRobotWriter
+from vla_course.data.mirror import mirrored_hands
+from vla_course.data.samples import DemonstrationSamples, add_statistics
+from vla_course.data.waypoints import PLACES, next_grips
+from vla_course.training.config import TrainConfig
+from vla_course.training.fine_tuning import kept_checkpoint
+from vla_course.training.run import begin, train
+from vla_course.training.run_folder import load_run
+
+KEY = "fold"
+TOUCH = np.array([[0, 0], [0, 0], [1, 0], [1, 1], [1, 1], [0, 1], [0, 0], [0, 0]])
+"""The left hand takes hold before frame 2 and lets go before 5, the right one does so before 3 and 6."""
+
+
+def two_hands(touch: np.ndarray = TOUCH, seed: int = 0) -> np.ndarray:
+    states = np.random.default_rng(seed).uniform(-0.9, 0.9, (len(touch), 16)).astype(np.float32)
+    states[:, 14:] = touch
+    return states
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("set"), np.random.default_rng(0)
+    with LeRobotWriter(folder, fps=5, camera="close") as writer:
+        for seed in range(3):
+            states = two_hands(seed=seed)
+            images = random.integers(0, 256, (len(states), 28, 28, 3)).astype(np.uint8)
+            actions = random.uniform(-0.9, 0.9, (len(states), 14)).astype(np.float32)
+            writer.add(Episode(images, states, actions, "fold the towel", True, seed))
+        writer.finalize()
+    return folder
+
+
+def speaking(root, dims=PLACES):
+    model, dataset = nano(state_dim=16, waypoint_dims=list(dims)), LeRobotDataset(root)
+    add_statistics(model, dataset, KEY)
+    return model, dataset, DemonstrationSamples(model, dataset, KEY, augmentation=None)
+
+
+def test_the_next_time_a_hand_takes_or_leaves_cloth_by_hand():
+    assert next_grips(two_hands()).T.tolist() == [[2, 2, 5, 5, 5, 7, 7, 7], [3, 3, 3, 6, 6, 6, 7, 7]]
+    assert next_grips(two_hands(np.zeros((3, 2)))).tolist() == [[2, 2]] * 3, "never: where the episode ends"
+    assert next_grips(two_hands(np.ones((1, 2)))).tolist() == [[0, 0]]
+
+
+def test_a_waypoint_is_never_behind():
+    touch = np.random.default_rng(1).integers(0, 2, (40, 2))
+    frames = next_grips(two_hands(touch))
+    assert (frames[:-1] > np.arange(39)[:, None]).all() and (np.diff(frames, axis=0) >= 0).all()
+
+
+def test_a_mirror_shows_the_other_hands_waypoints():
+    states = two_hands()
+    np.testing.assert_array_equal(next_grips(mirrored_hands(states)), next_grips(states)[:, ::-1])
+
+
+def test_states_of_others_are_refused():
+    with pytest.raises(ValueError, match="16 numbers, not 14"):
+        next_grips(two_hands()[:, :14])
+
+
+def test_the_action_follows_what_the_state_will_be(root):
+    """Each row: the prompt, four numbers of the state to come in the state's own words, fourteen of the action, the end."""
+    model, dataset, samples = speaking(root)
+    _, _, plain = speaking(root, ())
+    batch, without = samples.batch(np.arange(len(samples))), plain.batch(np.arange(len(samples)))
+    begins = np.cumsum([0, *dataset.lengths])
+    for frame in range(len(samples)):
+        episode = int(dataset.episode_index[frame])
+        track = dataset.track(episode)
+        left, right = next_grips(track.states)[frame - begins[episode]]
+        wanted = model.state_tokens(track.states, KEY)[[left, left, right, right], [0, 1, 7, 8]]
+        learned, before = (one["labels"][frame][one["labels"][frame] != -100] for one in (batch, without))
+        assert learned[:4].tolist() == wanted.tolist()
+        assert torch.equal(learned[4:], before) and len(before) == 15
+        prompt = without["input_ids"].shape[1] - 15
+        assert torch.equal(batch["input_ids"][frame, :prompt], without["input_ids"][frame, :prompt])
+
+
+def test_only_the_action_is_answered(root, monkeypatch):
+    """The model says waypoint and action one after the other; the robot gets the action."""
+    model, dataset, _ = speaking(root)
+    track, image = dataset.track(0), np.zeros((28, 28, 3), np.uint8)
+    counts = []
+    whole = model.predict_token_ids
+
+    def spy(*given, **more):
+        counts.append(given[3])
+        return whole(*given, **more)
+
+    monkeypatch.setattr(model, "predict_token_ids", spy)
+    asked = {"unnorm_key": KEY, "state": track.states[0]}
+    action = model.predict_action(image, track.instruction, **asked)
+    assert action.shape == (14,) and counts == [18]
+    # Who hears the waypoint and then asks for fourteen more tokens gets the same action.
+    from vla_course.action_tokens import detokenize_actions, unnormalize_actions
+    from vla_course.openvla.processor import build_prompt
+
+    said = model.state_tokens(track.states[:1], KEY)
+    inputs = model.processor([build_prompt(track.instruction)], [image], said)
+    first = whole(**inputs, action_dim=4)
+    longer = {
+        **inputs,
+        "input_ids": torch.cat([inputs["input_ids"], first], 1),
+        "attention_mask": torch.cat([inputs["attention_mask"], torch.ones_like(first)], 1),
+    }
+    stats = {name: np.array(value) for name, value in model.config.norm_stats[KEY]["action"].items()}
+    numbers = detokenize_actions(whole(**longer, action_dim=14).numpy(), model.config.vocabulary_size)
+    again = unnormalize_actions(numbers, stats["q01"], stats["q99"], stats["mask"])[0]
+    np.testing.assert_allclose(action, again, atol=1e-9)
+    for attention in ("cacheable", "full"):
+        at_once = model.predict_action(image, track.instruction, parallel=attention, **asked)
+        assert at_once.shape == (14,) and counts[-1] == 18
+
+
+@pytest.fixture
+def config(root, tmp_path) -> TrainConfig:
+    lora = LoRAConfig(rank=2, alpha=4, targets=r"language_model\..*_proj")
+    return TrainConfig(
+        data=str(root), out=str(tmp_path / "run"), init_from=str(write_model(tmp_path / "model")), dataset_key=KEY, lora=lora,
+        augment=False, waypoints=True, steps=2, batch_size=4, warmup_steps=0, learning_rate=1e-2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_run_remembers_that_it_says_them(config, mode):
+    run = begin(replace(config, training_mode=mode))
+    assert run.model.config.waypoint_dims == list(PLACES)
+    loaded = load_run(train(run, progress=False)).model
+    assert loaded.config.waypoint_dims == list(PLACES) and loaded.get_action_dim(KEY) == 14
+    image = np.zeros((28, 28, 3), np.uint8)
+    asked = {"instruction": "fold the towel", "unnorm_key": KEY, "state": np.zeros(16)}
+    np.testing.assert_allclose(
+        loaded.predict_action(image, **asked), run.model.predict_action(image, **asked), atol=1e-9
+    )
+
+
+def test_a_model_that_says_none_does_not_write_that_down(config):
+    run = begin(replace(config, waypoints=False))
+    assert run.model.config.waypoint_dims == [] and "waypoint_dims" not in run.model.config.to_dict()
+
+
+def test_a_run_of_before_there_were_waypoints_goes_on_without(config):
+    plain = replace(config, waypoints=False)
+    train(begin(replace(plain, steps=1)), progress=False)
+    assert "waypoints" not in kept_checkpoint(begin(replace(plain, steps=1)).config).settings
+    with pytest.raises(ValueError, match="run with other settings"):
+        begin(replace(config, steps=1))
+
+
+def test_data_that_show_none_are_refused(config):
+    with pytest.raises(ValueError, match=r"waypoints: .*16 numbers of state.*waypoints=false"):
+        begin(replace(config, state_dim=0))
