@@ -58,10 +58,6 @@ class CollectConfig:
     """Share of a step's noise that is still there in the next step."""
     fumbles: float = 0.1
     """Chance that a hand that holds nothing closes when it should not, in each step: the expert then shows how to go on."""
-    pushes: float = 0.2
-    """Chance that a hand that holds nothing is pushed aside, in each step: the expert then shows the way back."""
-    push_m: float = 0.03
-    """How far, along each axis of the table: the spread."""
     stage_signal: bool = False
     """Whether actions have a last number that asks for the next fold."""
     first_seed: int = FIRST_SEED
@@ -72,10 +68,9 @@ class CollectConfig:
         """Refuse what cannot be recorded."""
         if self.episodes < 1 or self.image_size < 1 or self.noise < 0 or self.first_seed < 0:
             raise ValueError(f"want at least one episode and pixel, and no negative noise or seed: {self}")
-        if not (0 <= self.drift < 1 and 0 <= self.fumbles <= 1 and 0 <= self.pushes <= 1 and self.push_m >= 0):
+        if not (0 <= self.drift < 1 and 0 <= self.fumbles <= 1):
             raise ValueError(
-                "want a drift of at least 0 and below 1, chances of fumbles and pushes of 0 to 1, and no push of less than nothing: "
-                f"{self}"
+                f"want a drift of at least 0 and below 1, and a chance of fumbles of 0 to 1: {self}"
             )
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"want at least one worker, not {self.workers}")
@@ -116,25 +111,21 @@ def noise_spread(config: CollectConfig, env: gymnasium.Env[Any, np.ndarray]) -> 
     return spread
 
 
-class Mishaps:
-    """Sometimes closes a hand of the folding robot that holds nothing, and sometimes pushes it aside."""
+class Fumbles:
+    """Sometimes closes a hand of the folding robot that holds nothing."""
 
-    def __init__(self, env: EndEffectorAction, fumbles: float, pushes: float, push_m: float) -> None:
-        """`fumbles` and `pushes` are the chances of each such hand in each step, `push_m` is the spread of a push."""
-        self._env, self._chances, self._push = env, (fumbles, pushes), push_m / env.translation_m
+    def __init__(self, env: FoldingEnv, chance: float) -> None:
+        """`chance` is that of each such hand in each step."""
+        self._env, self._chance = env, chance
 
     def __call__(self, action: Float[np.ndarray, " A"], luck: np.random.Generator) -> Float[np.ndarray, " A"]:
         """The action as it is carried out."""
-        held = self._env.unwrapped.held
-        fumbled, pushed = (luck.random(len(held)) < chance for chance in self._chances)
-        aside = luck.normal(0, self._push, (len(held), 2))
-        done = action.copy()
-        for hand in [hand for hand, vertices in enumerate(held) if not vertices]:
-            if fumbled[hand]:
-                done[HAND * hand + GRIP] = -1.0
-            if pushed[hand]:
-                done[HAND * hand : HAND * hand + 2] += aside[hand]
-        return done
+        unlucky = luck.random(len(self._env.held)) < self._chance
+        fumbled = action.copy()
+        for hand, held in enumerate(self._env.held):
+            if unlucky[hand] and not held:
+                fumbled[HAND * hand + GRIP] = -1.0
+        return fumbled
 
 
 def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bool = True) -> dict[str, int]:
@@ -218,9 +209,8 @@ def _begin(config: CollectConfig) -> None:
     """Prepare one process: its own environment, and one thread for drawing."""
     os.environ.setdefault("LP_NUM_THREADS", "1")
     env, expert = demonstration_env(config)
-    mishap = None
-    if isinstance(env, EndEffectorAction) and (config.fumbles or config.pushes):
-        mishap = Mishaps(env, config.fumbles, config.pushes, config.push_m)
+    robot = env.unwrapped
+    mishap = Fumbles(robot, config.fumbles) if isinstance(robot, FoldingEnv) and config.fumbles else None
     _worker.update(config=config, env=env, expert=expert, noise=noise_spread(config, env), mishap=mishap)
 
 
