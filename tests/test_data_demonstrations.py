@@ -7,7 +7,7 @@ from vla_course import assets
 from vla_course.data import demonstrations, schema
 from vla_course.data.demonstrations import (
     CollectConfig,
-    Fumbles,
+    Mishaps,
     demonstration_env,
     make_demonstrations,
     noise_spread,
@@ -81,16 +81,43 @@ def test_turns_are_noised_a_fifth_and_grips_and_stage_signals_not_at_all():
     assert expert.act(None).shape == (15,)
 
 
-def test_an_empty_hand_sometimes_closes_and_one_that_holds_cloth_does_not_open():
+def test_an_empty_hand_sometimes_closes_high_above_the_table_and_one_that_holds_cloth_does_not_open():
     env, _ = demonstration_env(CollectConfig(image_size=28))
     env.reset(seed=0)
     open_hands, luck = np.full(14, 0.5), np.random.default_rng(0)
-    done = np.array([Fumbles(env.unwrapped, 0.3)(open_hands, luck) for _ in range(600)])
+    done = np.array([Mishaps(env, 0.3, 0, 0)(open_hands, luck) for _ in range(600)])
     np.testing.assert_allclose((done[:, [6, 13]] == -1).mean(0), 0.3, atol=0.06)
     assert (np.delete(done, [6, 13], axis=1) == 0.5).all() and (open_hands == 0.5).all()
     env.unwrapped.physics.grasp.hold(1, (0,), np.zeros(1))
-    done = np.array([Fumbles(env.unwrapped, 1.0)(open_hands, luck) for _ in range(5)])
-    assert (done[:, 6] == -1).all() and (done[:, 13] == 0.5).all()
+    done = np.array([Mishaps(env, 1.0, 1.0, 0.1)(open_hands, luck) for _ in range(5)])
+    assert (done[:, 6] == -1).all() and (done[:, 7:] == 0.5).all()
+
+
+def test_near_the_table_no_hand_closes_by_mistake():
+    env, expert = demonstration_env(CollectConfig(image_size=28))
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(expert.act(None))
+    low = env.unwrapped.hand_position[:, 2] < demonstrations.HIGH_M
+    done = Mishaps(env, 1.0, 0, 0)(np.full(14, 0.5), np.random.default_rng(0))
+    assert low.any() and ((done[[6, 13]] == -1) == ~low).all()
+
+
+def test_an_empty_hand_is_sometimes_pushed_along_the_table_but_not_while_it_closes():
+    env, _ = demonstration_env(CollectConfig(image_size=28))
+    env.reset(seed=0)
+    still, luck = np.zeros(14), np.random.default_rng(0)
+    done = np.array([Mishaps(env, 0, 0.4, 0.03)(still, luck) for _ in range(2000)])
+    pushed = done[:, [0, 1, 7, 8]]
+    np.testing.assert_allclose((pushed != 0).mean(0), 0.4, atol=0.04)
+    assert ((pushed[:, 0] != 0) == (pushed[:, 1] != 0)).all(), "along both axes at once"
+    metres = pushed[pushed != 0] * env.translation_m
+    assert metres.std() == pytest.approx(0.03, rel=0.05) and abs(metres.mean()) < 0.002
+    assert (np.delete(done, [0, 1, 7, 8], axis=1) == 0).all()
+    closes = np.zeros(14)
+    closes[6] = -1
+    done = np.array([Mishaps(env, 0, 1.0, 0.03)(closes, luck) for _ in range(5)])
+    assert (done[:, :7] == closes[:7]).all() and (done[:, 7:9] != 0).all()
 
 
 @pytest.mark.parametrize("name", ["towel", "tshirt"])
@@ -126,6 +153,8 @@ def test_what_cannot_be_recorded_is_said_before_anything_is(tmp_path):
         {"workers": 0},
         {"drift": 1.0},
         {"fumbles": 2.0},
+        {"pushes": -0.1},
+        {"push_m": -0.1},
     ):
         with pytest.raises(ValueError, match=r"^want "):
             CollectConfig(**wrong)

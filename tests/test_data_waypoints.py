@@ -126,6 +126,26 @@ def test_only_the_action_is_answered(root, monkeypatch):
         assert at_once.shape == (14,) and counts[-1] == 18
 
 
+def test_where_hands_go_can_be_asked(root, monkeypatch):
+    """Four tokens of the state's vocabulary in metres: by hand, the middle of the range between the quantiles."""
+    model, dataset, _ = speaking(root)
+    track, images = dataset.track(0), [np.zeros((28, 28, 3), np.uint8)] * 2
+    asked = {"unnorm_key": KEY, "state": track.states[:2]}
+    places = model.predict_waypoints(images, [track.instruction] * 2, **asked)
+    assert places.shape == (2, 4)
+    alone = model.predict_waypoints(images[0], track.instruction, unnorm_key=KEY, state=track.states[0])
+    np.testing.assert_allclose(alone, places[0], atol=1e-9)
+    last = model.config.vocabulary_size
+    monkeypatch.setattr(model, "predict_token_ids", lambda **_: torch.tensor([[last - 1, last - 128, last - 255, last - 128]]))
+    stats = {name: np.array(model.config.norm_stats[KEY]["proprio"][name])[list(PLACES)] for name in ("q01", "q99")}
+    middle, half = (stats["q01"] + stats["q99"]) / 2, (stats["q99"] - stats["q01"]) / 2
+    said = model.predict_waypoints(images[0], track.instruction, unnorm_key=KEY, state=track.states[0])
+    np.testing.assert_allclose(said, middle + half * [-254 / 255, 0, 254 / 255, 0], atol=1e-9)
+    model, *_ = speaking(root, ())
+    with pytest.raises(ValueError, match="says no waypoints"):
+        model.predict_waypoints(images[0], track.instruction, unnorm_key=KEY, state=track.states[0])
+
+
 @pytest.fixture
 def config(root, tmp_path) -> TrainConfig:
     lora = LoRAConfig(rank=2, alpha=4, targets=r"language_model\..*_proj")

@@ -83,6 +83,55 @@ def test_what_is_near_gets_a_near_answer():
         env.step(before)
 
 
+def closed_on_nothing(env, expert):
+    """Both hands high above the table, closed: two steps, in which arms also come to rest."""
+    env.reset(seed=0)
+    closed = np.zeros(14)
+    closed[[6, 13]] = -1
+    for _ in range(2):
+        env.step(closed)
+    assert not any(env.unwrapped.held) and (env.unwrapped.hand_closure() > 0.9).all()
+    return expert.act()
+
+
+def test_fingers_that_closed_on_nothing_open_wherever_they_are():
+    env = hands()
+    answer = closed_on_nothing(env, EndEffectorExpert(env))
+    assert (answer[[6, 13]] == 1).all()
+
+
+def test_closing_is_judged_by_where_the_hand_is_told_to_be():
+    """What a pupil is told decides: closing at the vertex to the millimetre, and not two centimetres beside it."""
+    env, seen = hands(), []
+    expert, folding = EndEffectorExpert(env), env.unwrapped
+    for seed in range(4):
+        env.reset(seed=seed)
+        while not all(folding.held):
+            action = expert.act()
+            told = folding.end_effector.reshape(-1)[:14].reshape(2, 7)
+            for hand, vertex in folding.garment.folds[0].grasps:
+                off = np.linalg.norm(told[hand, :2] - folding.vertices[vertex][:2])
+                if not folding.held[hand] and action[7 * hand + 6] == -1:
+                    seen.append(off)
+            env.step(action)
+    assert len(seen) >= 8 and max(seen) < 0.0075
+
+
+def test_cloth_taken_beside_the_vertex_is_let_go_before_it_is_carried():
+    env = hands()
+    expert, folding = EndEffectorExpert(env), env.unwrapped
+    env.reset(seed=0)
+    while not all(folding.held):
+        env.step(expert.act())
+    (hand, vertex), (other, _) = folding.garment.folds[0].grasps
+    beside = next(v for v in range(len(folding.vertices)) if v not in folding.held[hand])
+    assert (expert.act()[[6, 13]] == -1).all(), "well taken: both carry"
+    folding.physics.grasp.release(hand)
+    folding.physics.grasp.hold(hand, (beside,), np.zeros(1))
+    answer = expert.act()
+    assert answer[7 * hand + 6] == 1 and answer[7 * other + 6] == -1, vertex
+
+
 def test_asking_changes_nothing():
     env, asked = hands(), hands()
     folding = env.unwrapped

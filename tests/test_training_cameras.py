@@ -63,7 +63,7 @@ def way(request, tmp_path_factory, model_folder):
     told, looks, *wanted = VARIANTS[request.param]
     root = tmp_path_factory.mktemp(request.param)
     data, run = root / "towel", root / "run"
-    few = ["episodes=1", "image_size=28", "workers=1", "noise=0", "fumbles=0"]
+    few = ["episodes=1", "image_size=28", "workers=1", "noise=0", "fumbles=0", "pushes=0"]
     assert cli.main(["collect", "--env", "FoldTowel-v0", "--out", str(data), *few, *told]) == 0
     small = ["steps=2", "warmup_steps=0", "batch_size=2", "lora.rank=2", f"init_from={model_folder}"]
     assert cli.main(["train", "--data", str(data), "--out", str(run), *small, *looks]) == 0

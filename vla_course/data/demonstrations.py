@@ -31,6 +31,7 @@ from vla_course.envs.vector import known_spec, main_stays_here
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
 GRIP, TURN_NOISE = HAND - 1, 0.2
+HIGH_M, SHUTS = 0.15, -0.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ class CollectConfig:
     drift: float = 0.6
     """Share of a step's noise that is still there in the next step."""
     fumbles: float = 0.1
-    """Chance that a hand that holds nothing closes when it should not, in each step: the expert then shows how to go on."""
+    """Chance that a hand high above the table closes when it should not, in each step: the expert then shows how to go on."""
+    pushes: float = 0.3
+    """Chance that a hand that holds nothing is pushed aside, in each step: the expert then shows the way back."""
+    push_m: float = 0.03
+    """How far, along each axis of the table: the spread."""
     stage_signal: bool = False
     """Whether actions have a last number that asks for the next fold."""
     first_seed: int = FIRST_SEED
@@ -68,9 +73,10 @@ class CollectConfig:
         """Refuse what cannot be recorded."""
         if self.episodes < 1 or self.image_size < 1 or self.noise < 0 or self.first_seed < 0:
             raise ValueError(f"want at least one episode and pixel, and no negative noise or seed: {self}")
-        if not (0 <= self.drift < 1 and 0 <= self.fumbles <= 1):
+        if not (0 <= self.drift < 1 and 0 <= self.fumbles <= 1 and 0 <= self.pushes <= 1 and self.push_m >= 0):
             raise ValueError(
-                f"want a drift of at least 0 and below 1, and a chance of fumbles of 0 to 1: {self}"
+                "want a drift of at least 0 and below 1, chances of fumbles and pushes of 0 to 1, and no push of less than nothing: "
+                f"{self}"
             )
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"want at least one worker, not {self.workers}")
@@ -111,21 +117,30 @@ def noise_spread(config: CollectConfig, env: gymnasium.Env[Any, np.ndarray]) -> 
     return spread
 
 
-class Fumbles:
-    """Sometimes closes a hand of the folding robot that holds nothing."""
+class Mishaps:
+    """Sometimes closes a hand of the folding robot that holds nothing, and sometimes pushes it aside."""
 
-    def __init__(self, env: FoldingEnv, chance: float) -> None:
-        """`chance` is that of each such hand in each step."""
-        self._env, self._chance = env, chance
+    def __init__(self, env: EndEffectorAction, fumbles: float, pushes: float, push_m: float) -> None:
+        """`fumbles` and `pushes` are the chances of each such hand in each step, `push_m` is the spread of a push.
+
+        Hands near the table never close by mistake, and none is pushed while it closes: they would take hold of cloth beside the
+        place that they are after, and the demonstration would show how to take it there.
+        """
+        self._env, self._chances, self._push = env, (fumbles, pushes), push_m / env.translation_m
 
     def __call__(self, action: Float[np.ndarray, " A"], luck: np.random.Generator) -> Float[np.ndarray, " A"]:
         """The action as it is carried out."""
-        unlucky = luck.random(len(self._env.held)) < self._chance
-        fumbled = action.copy()
-        for hand, held in enumerate(self._env.held):
-            if unlucky[hand] and not held:
-                fumbled[HAND * hand + GRIP] = -1.0
-        return fumbled
+        robot = self._env.unwrapped
+        fumbled, pushed = (luck.random(len(robot.held)) < chance for chance in self._chances)
+        aside = luck.normal(0, self._push, (len(robot.held), 2))
+        done = action.copy()
+        for hand in [hand for hand, vertices in enumerate(robot.held) if not vertices]:
+            first = HAND * hand
+            if fumbled[hand] and robot.hand_position[hand, 2] > HIGH_M:
+                done[first + GRIP] = -1.0
+            if pushed[hand] and action[first + GRIP] > SHUTS:
+                done[first : first + 2] += aside[hand]
+        return done
 
 
 def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bool = True) -> dict[str, int]:
@@ -209,8 +224,9 @@ def _begin(config: CollectConfig) -> None:
     """Prepare one process: its own environment, and one thread for drawing."""
     os.environ.setdefault("LP_NUM_THREADS", "1")
     env, expert = demonstration_env(config)
-    robot = env.unwrapped
-    mishap = Fumbles(robot, config.fumbles) if isinstance(robot, FoldingEnv) and config.fumbles else None
+    mishap = None
+    if isinstance(env, EndEffectorAction) and (config.fumbles or config.pushes):
+        mishap = Mishaps(env, config.fumbles, config.pushes, config.push_m)
     _worker.update(config=config, env=env, expert=expert, noise=noise_spread(config, env), mishap=mishap)
 
 

@@ -21,6 +21,10 @@ from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, par
 from vla_course.openvla.processor import Images, OpenVLAProcessor, build_prompt
 
 
+Recall = Callable[[Float[np.ndarray, "B W"]], Float[np.ndarray, "B W"]]
+"""What is made of the waypoints that a model says, before it acts on them."""
+
+
 class Acting:
     """The part of an OpenVLA that acts: from pictures and words to numbers, in three steps.
 
@@ -43,6 +47,7 @@ class Acting:
         constrained: bool = True,
         parallel: Attention | None = None,
         build_prompt: Callable[[str], str] = build_prompt,
+        recall: Recall | None = None,
     ) -> Float[np.ndarray, "*batch A"]:
         """The motor command for what is seen and said, in the units of the data set `unnorm_key`.
 
@@ -51,7 +56,8 @@ class Acting:
         `state` is the robot's, in the units of the data set, for models that are told it (`config.state_dim` numbers).
         Every token is the most likely action token; with `constrained=False`, as in the published code, the most likely of
         all tokens. `parallel` decodes all dimensions in one pass, for models that were trained so: "cacheable" or "full".
-        `build_prompt` puts an instruction into the text that the model was trained on.
+        `build_prompt` puts an instruction into the text that the model was trained on. Of a model that says waypoints before it
+        acts (`config.waypoint_dims`), `recall` may change them, (B, W) in the state's units: it acts on what is returned.
 
         Raises:
             ValueError: the images are no RGB pictures, the numbers of images, instructions and states differ, the model
@@ -64,18 +70,71 @@ class Acting:
         single = isinstance(instruction, str)
         said = None if state is None else self.state_tokens(state, unnorm_key)
         inputs = self._process(image, instruction, said, build_prompt)
-        ahead = len(self.config.waypoint_dims)
-        ids = self.predict_token_ids(
-            inputs["input_ids"],
-            inputs["attention_mask"],
-            inputs["pixel_values"],
-            ahead + len(statistics.q01),
-            constrained=constrained,
-            parallel=parallel,
-        )[:, ahead:]
+        if recall is not None:
+            with torch.inference_mode():
+                ids = self._act_on(recall, inputs, unnorm_key, len(statistics.q01))
+        else:
+            ahead = len(self.config.waypoint_dims)
+            ids = self.predict_token_ids(
+                inputs["input_ids"],
+                inputs["attention_mask"],
+                inputs["pixel_values"],
+                ahead + len(statistics.q01),
+                constrained=constrained,
+                parallel=parallel,
+            )[:, ahead:]
         normalized = detokenize_actions(ids.cpu().numpy(), self.config.vocabulary_size)
         actions = unnormalize_actions(normalized, statistics.q01, statistics.q99, statistics.mask)
         return actions[0] if single else actions
+
+    def predict_waypoints(
+        self,
+        image: Images | Sequence[Images],
+        instruction: str | Sequence[str],
+        unnorm_key: str | None = None,
+        *,
+        state: Float[np.ndarray, "*batch S"],
+    ) -> Float[np.ndarray, "*batch W"]:
+        """What the model says ahead of the action: the state's numbers `config.waypoint_dims` as they will be when a hand next takes
+        hold or lets go, in the state's units.
+
+        Raises:
+            ValueError: the model says none; and as `predict_action`.
+        """
+        self._check_says_waypoints()
+        inputs = self._process(image, instruction, self.state_tokens(state, unnorm_key))
+        ids = self.predict_token_ids(**inputs, action_dim=len(self.config.waypoint_dims))
+        places = self._places(ids, unnorm_key)
+        return places[0] if isinstance(instruction, str) else places
+
+    def _act_on(
+        self, recall: Recall, inputs: dict[str, torch.Tensor], unnorm_key: str | None, action_dim: int
+    ) -> Int[torch.Tensor, "B A"]:
+        """The action's tokens after the waypoints that `recall` makes of those that the model says."""
+        self._check_says_waypoints()
+        prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
+        ahead = list(self.config.waypoint_dims)
+        said = greedy_token_ids(self.language_model, prompt, len(ahead), self._next_token)
+        state = np.zeros((len(said), self.config.state_dim))
+        state[:, ahead] = recall(self._places(said, unnorm_key))
+        meant = torch.from_numpy(self.state_tokens(state, unnorm_key)[:, ahead]).to(said.device)
+        words = self.language_model.get_input_embeddings()(meant)
+        longer = Prompt(
+            torch.cat([prompt.embeddings, words], dim=1),
+            torch.cat([prompt.attention_mask, torch.ones_like(meant).to(prompt.attention_mask)], dim=1),
+        )
+        return greedy_token_ids(self.language_model, longer, action_dim, self._next_token)
+
+    def _places(self, ids: Int[torch.Tensor, "B W"], unnorm_key: str | None) -> Float[np.ndarray, "B W"]:
+        """Waypoints in the state's units."""
+        ahead = list(self.config.waypoint_dims)
+        found = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
+        normalized = detokenize_actions(ids.cpu().numpy(), self.config.vocabulary_size)
+        return unnormalize_actions(normalized, found.q01[ahead], found.q99[ahead], found.mask[ahead])
+
+    def _check_says_waypoints(self) -> None:
+        if not self.config.waypoint_dims:
+            raise ValueError("this model says no waypoints: train one with waypoints=true")
 
     def predict_token_ids(
         self,

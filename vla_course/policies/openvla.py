@@ -1,6 +1,7 @@
 """An OpenVLA as a policy: what a camera sees and what is said, in; a motor command, out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from vla_course.data.statistics import HANDS
 from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import build_prompt as library_prompt
+from vla_course.policies.waypoint_memory import WaypointMemory
 
 STATE = HANDS
 """The observation that models with a state are told, unless they learned from another."""
@@ -57,6 +59,7 @@ class OpenVLAPolicy:
             )
         self.instruction, self.look, self.convert = instruction, look, convert
         self.build_prompt = build_prompt
+        self.memory = WaypointMemory(list(model.config.waypoint_dims)) if model.config.waypoint_dims else None
         self.action_dim = model.get_action_dim(unnorm_key)
 
     @property
@@ -82,20 +85,26 @@ class OpenVLAPolicy:
         chunks = np.zeros((count, 1, self.action_dim), np.float32)
         seen = [view[asked] if self.look is None else self.look(view[asked]) for view in pictures]
         if len(asked):
-            words = [said[k] for k in asked]
+            words, states = [said[k] for k in asked], self._states(observations, asked)
+            recall = None
+            if self.memory is not None and states is not None:
+                recall = partial(self.memory.recall, asked, states)
             actions = self.model.predict_action(
                 list(seen[0]) if len(seen) == 1 else list(zip(*seen, strict=True)),
                 words,
                 self.unnorm_key,
-                state=self._states(observations, asked),
+                state=states,
                 build_prompt=self.build_prompt,
+                recall=recall,
             )
             actions = actions if self.convert is None else self.convert(actions)
             chunks[asked, 0] = np.clip(actions, -1, 1)
         return chunks
 
     def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
-        """Nothing to forget."""
+        """Forget where hands were going in these environments."""
+        if self.memory is not None:
+            self.memory.reset(np.flatnonzero(mask))
 
     def _states(self, observations: Mapping[str, Any], asked: np.ndarray) -> np.ndarray | None:
         if not self.model.config.state_dim:

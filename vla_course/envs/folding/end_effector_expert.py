@@ -31,17 +31,16 @@ SLIP = 0.35
 """How much of the way along the table a hand goes even while it has to rise."""
 PRESHAPE = 0.7
 """Closed this far, the fingers are ready to pinch and do not hold yet."""
-CLOSE_M, LOW_M, ALIGNED_RAD = 0.022, 0.012, 0.15
+CLOSE_M, LOW_M, ALIGNED_RAD = 0.007, 0.012, 0.15
 """How near to the cloth it takes, how near to the height at which it closes, and how well turned a hand closes."""
-SHUT = 0.92
-MISSED_M = 0.036
-"""Fingers closed this far, as low as this, and without cloth between them have missed it: open, and try again."""
+SHUT, ARRIVED_M = 0.8, 0.015
+"""Fingers closed this far, of a hand as near as this to where it is told to be, and without cloth between them, have missed it."""
 TAKEN_AWAY_M = 0.08
 """Held cloth that is further than this from where the fold begins was not meant to go there with one hand."""
 ARC_HEIGHT_M, ARC_HEIGHT_PER_RADIUS, ARC_BEGIN_M = 0.13, 0.75, 0.030
 ARRIVING = (0.93, 0.99)
 """From the first to the second share of the way, pressing down takes over from the arc."""
-IN_PLACE_M = 0.012
+IN_PLACE_M = 0.015
 
 
 class EndEffectorExpert:
@@ -72,12 +71,15 @@ class EndEffectorExpert:
         self._here, self._facing = self._ik.forward(env.joint_target)
         self._wanted = self._plan.facing()
         self._turned = turned_rad(self._facing, self._wanted)
+        grasp, lag = env.physics.grasp, np.linalg.norm(self._here - env.hand_position, axis=1)
+        closed = np.minimum(grasp.commanded_closure(), grasp.measured_closure())
+        self._shut = (closed > SHUT) & (lag < ARRIVED_M)
         held = [bool(vertices) for vertices in env.held]
         finished = env.stage_fold_good() and not any(held)
         self._goal, self._closure = self._plan.out_of_the_way(), np.zeros(2)
         if finished:
             self._leave()
-        elif all(held[hand] for hand, _ in self._plan.takes()):
+        elif all(held[hand] for hand, _ in self._plan.takes()) and not self._badly_begun():
             self._carry()
         else:
             for hand, vertex in self._plan.takes():
@@ -88,14 +90,15 @@ class EndEffectorExpert:
         """Go above the cloth, down the funnel, and close."""
         here, take = self._here[hand], self._env.vertices[vertex]
         away = float(np.linalg.norm(here[:2] - take[:2]))
-        # Arms lag behind what they are told: what matters for fingers is where the hand itself is. It closes late enough to have
-        # cloth at once, so that nobody has to wait and see: who is closed and holds nothing has missed.
-        ready, there = fingertip_clearance_m(PRESHAPE), self._env.hand_position[hand]
-        if self._env.hand_closure()[hand] > SHUT and there[2] < MISSED_M:
-            self._goal[hand] = *take[:2], fingertip_clearance_m(0.0)
+        # It closes late enough to have cloth at once, so that nobody has to wait and see: who is closed and holds nothing has
+        # missed, wherever that was, and opens.
+        ready = fingertip_clearance_m(PRESHAPE)
+        if self._shut[hand]:
+            self._goal[hand] = *take[:2], max(here[2], fingertip_clearance_m(0.0))
             return
-        arrived = np.linalg.norm(there[:2] - take[:2]) < CLOSE_M and there[2] < ready + LOW_M
-        if arrived and self._turned[hand] < ALIGNED_RAD:
+        # Judged by where the hand is told to be. It lags a little behind, and a pupil who is told no more than that could not know
+        # whether to wait for it; by the time that fingers have closed, it is there.
+        if away < CLOSE_M and here[2] < ready + LOW_M and self._turned[hand] < ALIGNED_RAD:
             self._goal[hand], self._closure[hand] = (*take[:2], fingertip_clearance_m(1.0)), 1.0
             return
         outside, tilted = rise(away, *FUNNEL_M), rise(self._turned[hand], *UPRIGHT_RAD)
@@ -109,7 +112,19 @@ class EndEffectorExpert:
         """Hold the cloth where it is until the other hand has hold of it too; let go of what was carried off by one hand."""
         strayed = np.linalg.norm(self._env.vertices[vertex][:2] - self._plan.begins(vertex))
         self._goal[hand] = self._here[hand]
-        self._closure[hand] = float(strayed < TAKEN_AWAY_M)
+        self._closure[hand] = float(strayed < TAKEN_AWAY_M and self._well_taken(hand, vertex))
+
+    def _well_taken(self, hand: int, vertex: int) -> bool:
+        """Whether the hand has hold of the very vertex, or cloth that lies with it."""
+        return vertex in self._env.held[hand]
+
+    def _badly_begun(self) -> bool:
+        """Whether a hand has hold of other cloth than it should, and the fold has hardly begun, so that it can be taken anew."""
+        return any(
+            not self._well_taken(hand, vertex)
+            and np.linalg.norm(self._env.vertices[vertex][:2] - self._plan.begins(vertex)) < TAKEN_AWAY_M / 2
+            for hand, vertex in self._plan.takes()
+        )
 
     def _carry(self) -> None:
         """On along the arc, all hands as far as the one that is behind; down; and open where the cloth lies right."""
