@@ -106,12 +106,13 @@ DataBrowser(dataset)
 # %% [markdown]
 # The expert sees the truth about the cloth and answers in hand steps, five times a second. While it was recorded, a little noise was
 # added to what the robot *did* (some millimetres a step, more than half of it still there in the next), never to what the expert *said*;
-# and now and then an empty hand closed when it should not. So the robot strayed and fumbled, and the expert showed the way back. A
-# pupil strays by itself; without such frames it would never have seen how to return.
+# now and then an empty hand was pushed aside by some centimetres, or closed high above the table when it should not. So the robot strayed and
+# fumbled, and the expert showed the way back. A pupil strays by itself; without such frames it would never have seen how to return.
 #
 # The state has sixteen numbers: where both hands are *told* to be, which is where the next step starts, and whether each feels cloth.
 # Without them the same moment could ask for different answers: arms in motion lag one or two centimetres behind what they are told, and a picture of 84
-# pixels hardly shows whether a closed hand holds anything.
+# pixels hardly shows whether a closed hand holds anything. For the same reason this expert closes a hand by where it was *told* to be: an expert that
+# waits for what its pupil cannot feel teaches it to wait for ever.
 #
 # ### What lies on the disk
 #

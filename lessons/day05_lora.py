@@ -70,6 +70,7 @@ from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.statistics import dataset_statistics
 from vla_course.envs.end_effector import EndEffectorAction
+from vla_course.envs.table import table_in_close_picture
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.evaluate import run_episode, wilson_interval
 from vla_course.openvla.load import load_vla

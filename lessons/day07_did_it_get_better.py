@@ -497,9 +497,10 @@ print(
 
 # %% [markdown]
 # Most tokens are *wrong*, and it folds as you measured. A token is one of 256 steps of a range; its neighbour is nearly the same motion, and the next look corrects it. L1
-# says how far off, token accuracy only how often exactly. Neither knows that one wrong grip in fifteen actions drops the towel.
+# says how far off, token accuracy only how often exactly. Neither knows that one wrong grip in twenty actions drops the towel.
 #
-# (Two ways to the same number: your function was shown the expert's earlier tokens of each action, as in training; when acting, the model has only its own.)
+# (Two ways to nearly the same number: your function was shown the expert's earlier tokens of each action, as in training, and counts the waypoints ahead
+# of it; when acting, the model has only its own words, and the action alone counts.)
 
 # %% [markdown]
 # ## What if the world is a little different?
@@ -572,7 +573,7 @@ strip.show()
 # moves ([openvla/openvla#197](https://github.com/openvla/openvla/issues/197)). Let us build one.
 #
 # Whoever teleoperates waits: for the recording to start, for the other hand, for courage. Here every one of the twenty demonstrations
-# begins with a minute in which nothing moves. At 5 Hz these are 300 pictures with one and the same answer, before sixteen or so in which the towel is folded.
+# begins with a minute in which nothing moves. At 5 Hz these are 300 pictures with one and the same answer, before twenty or so in which the towel is folded.
 
 # %% tags=["demo"]
 WAIT_S, RATE_HZ = 60, 5

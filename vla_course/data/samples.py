@@ -214,7 +214,7 @@ def _words(
         ahead = track.states
         if config.waypoint_dims:
             ahead = states_ahead(track.states)
-            waypoints = model.state_tokens(ahead, key)[:, list(config.waypoint_dims)]
+            waypoints = model.waypoint_tokens(ahead[:, list(config.waypoint_dims)].astype(float), track.states, key)
             actions = np.concatenate([waypoints, actions], axis=1)
         text = processor.token_ids(build_prompt(track.instruction))
         found[episode] = (text, said, actions, track, ahead)
@@ -230,6 +230,9 @@ def _words(
     longest, pad = max(map(len, rows)), config.pad_token_id
     ids = torch.stack([torch.cat([row, row.new_full((longest - len(row),), pad)]) for row in rows])
     learned = torch.stack([labels(row, length, pad) for row, length in zip(ids, lengths, strict=True)])
+    told = len(config.waypoint_dims)  # behind what is said of waypoints stands how far they are, which is told
+    for row, length in zip(learned, lengths, strict=True):
+        row[length + told : length + 2 * told] = UNLEARNED
     mask = torch.arange(longest) < torch.tensor([len(row) for row in rows])[:, None]
     numbers = (torch.from_numpy(np.stack(rows)) for rows in (states, states_to_come))
     return ids, learned, mask.long(), torch.tensor(texts), *numbers

@@ -21,6 +21,8 @@ from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, par
 from vla_course.openvla.processor import Images, OpenVLAProcessor, build_prompt
 
 
+WAY_M = 0.12
+"""A way of this length, along one axis, is 1 when it is told; longer ones are told as that. Some hand steps are as long."""
 Recall = Callable[[Float[np.ndarray, "B W"]], Float[np.ndarray, "B W"]]
 """What is made of the waypoints that a model says, before it acts on them."""
 
@@ -71,18 +73,20 @@ class Acting:
         said = None if state is None else self.state_tokens(state, unnorm_key)
         inputs = self._process(image, instruction, said, build_prompt)
         if recall is not None:
-            with torch.inference_mode():
-                ids = self._act_on(recall, inputs, unnorm_key, len(statistics.q01))
+            self._check_says_waypoints()
+        if self.config.waypoint_dims:
+            if parallel is not None:
+                raise ValueError("this model says waypoints first, and then its action: it cannot say all at once (parallel=None)")
+            ids = self._by_waypoints(inputs, state, unnorm_key, len(statistics.q01), recall, constrained=constrained)
         else:
-            ahead = len(self.config.waypoint_dims)
             ids = self.predict_token_ids(
                 inputs["input_ids"],
                 inputs["attention_mask"],
                 inputs["pixel_values"],
-                ahead + len(statistics.q01),
+                len(statistics.q01),
                 constrained=constrained,
                 parallel=parallel,
-            )[:, ahead:]
+            )
         normalized = detokenize_actions(ids.cpu().numpy(), self.config.vocabulary_size)
         actions = unnormalize_actions(normalized, statistics.q01, statistics.q99, statistics.mask)
         return actions[0] if single else actions
@@ -107,23 +111,53 @@ class Acting:
         places = self._places(ids, unnorm_key)
         return places[0] if isinstance(instruction, str) else places
 
-    def _act_on(
-        self, recall: Recall, inputs: dict[str, torch.Tensor], unnorm_key: str | None, action_dim: int
+    @torch.inference_mode()
+    def _by_waypoints(
+        self,
+        inputs: dict[str, torch.Tensor],
+        state: Float[np.ndarray, "*batch S"] | None,
+        unnorm_key: str | None,
+        action_dim: int,
+        recall: Recall | None,
+        *,
+        constrained: bool,
     ) -> Int[torch.Tensor, "B A"]:
-        """The action's tokens after the waypoints that `recall` makes of those that the model says."""
-        self._check_says_waypoints()
-        prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
-        ahead = list(self.config.waypoint_dims)
-        said = greedy_token_ids(self.language_model, prompt, len(ahead), self._next_token)
-        state = np.zeros((len(said), self.config.state_dim))
-        state[:, ahead] = recall(self._places(said, unnorm_key))
-        meant = torch.from_numpy(self.state_tokens(state, unnorm_key)[:, ahead]).to(said.device)
+        """The action's tokens, after the waypoints that `recall` makes of those that the model says, and the ways to them."""
+        choose = self._next_token if constrained else _most_likely
+        prompt, ahead = self.prompt(**inputs), list(self.config.waypoint_dims)
+        ids = greedy_token_ids(self.language_model, prompt, len(ahead), choose)
+        if not constrained:
+            self._check_action_tokens(ids)
+        places, told = self._places(ids, unnorm_key), np.reshape(state, (len(ids), -1))
+        places = places if recall is None else recall(places)
+        meant = torch.from_numpy(self.waypoint_tokens(places, told, unnorm_key)).to(ids.device)
         words = self.language_model.get_input_embeddings()(meant)
         longer = Prompt(
             torch.cat([prompt.embeddings, words], dim=1),
             torch.cat([prompt.attention_mask, torch.ones_like(meant).to(prompt.attention_mask)], dim=1),
         )
-        return greedy_token_ids(self.language_model, longer, action_dim, self._next_token)
+        ids = greedy_token_ids(self.language_model, longer, action_dim, choose)
+        if not constrained:
+            self._check_action_tokens(ids)
+        return ids.clone()
+
+    def waypoint_tokens(
+        self,
+        places: Float[np.ndarray, "B W"],
+        state: Float[np.ndarray, "B S"],
+        unnorm_key: str | None = None,
+    ) -> Int[np.ndarray, "B twice"]:
+        """Waypoints in words, each as a number of the state; then, worked out for the model, how far each still is from the present state.
+
+        The second half is no answer of the model, it is told: subtracting is what a language model is bad at, and a step is little
+        more than a difference.
+        """
+        ahead = list(self.config.waypoint_dims)
+        filled = np.zeros((len(places), self.config.state_dim))
+        filled[:, ahead] = places
+        said = self.state_tokens(filled, unnorm_key)[:, ahead]
+        ways = tokenize_actions((places - state[:, ahead]) / WAY_M, self.config.vocabulary_size)
+        return np.concatenate([said, ways], axis=1)
 
     def _places(self, ids: Int[torch.Tensor, "B W"], unnorm_key: str | None) -> Float[np.ndarray, "B W"]:
         """Waypoints in the state's units."""
