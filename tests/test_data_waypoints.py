@@ -8,6 +8,7 @@ import torch
 from demonstration_sets import write_model
 from openvla_reference import nano
 
+from vla_course.action_tokens import detokenize_actions, tokenize_actions, unnormalize_actions
 from vla_course.adapters.lora import LoRAConfig
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import LeRobotDataset
@@ -15,6 +16,7 @@ from vla_course.data.lerobot_writer import LeRobotWriter
 from vla_course.data.mirror import mirrored_hands
 from vla_course.data.samples import DemonstrationSamples, add_statistics
 from vla_course.data.waypoints import PLACES, next_grips
+from vla_course.openvla.processor import build_prompt
 from vla_course.training.config import TrainConfig
 from vla_course.training.fine_tuning import kept_checkpoint
 from vla_course.training.run import begin, train
@@ -73,57 +75,71 @@ def test_states_of_others_are_refused():
 
 
 def test_the_action_follows_what_the_state_will_be(root):
-    """Each row: the prompt, four numbers of the state to come in the state's own words, fourteen of the action, the end."""
+    """Each row: the prompt, four numbers of the state to come, how far they are, fourteen of the action, the end."""
     model, dataset, samples = speaking(root)
     _, _, plain = speaking(root, ())
     batch, without = samples.batch(np.arange(len(samples))), plain.batch(np.arange(len(samples)))
     begins = np.cumsum([0, *dataset.lengths])
+    prompt = without["input_ids"].shape[1] - 15
     for frame in range(len(samples)):
         episode = int(dataset.episode_index[frame])
-        track = dataset.track(episode)
-        left, right = next_grips(track.states)[frame - begins[episode]]
-        wanted = model.state_tokens(track.states, KEY)[[left, left, right, right], [0, 1, 7, 8]]
+        track, place = dataset.track(episode), frame - begins[episode]
+        left, right = next_grips(track.states)[place]
         learned, before = (one["labels"][frame][one["labels"][frame] != -100] for one in (batch, without))
-        assert learned[:4].tolist() == wanted.tolist()
+        wanted = model.state_tokens(track.states, KEY)[[left, left, right, right], [0, 1, 7, 8]]
+        assert learned[:4].tolist() == wanted.tolist(), "in the state's own words"
         assert torch.equal(learned[4:], before) and len(before) == 15
-        prompt = without["input_ids"].shape[1] - 15
-        assert torch.equal(batch["input_ids"][frame, :prompt], without["input_ids"][frame, :prompt])
+        row, labels = batch["input_ids"][frame], batch["labels"][frame]
+        assert torch.equal(row[:prompt], without["input_ids"][frame, :prompt])
+        ways = track.states[[left, left, right, right], [0, 1, 7, 8]] - track.states[place, [0, 1, 7, 8]]
+        assert row[prompt + 4 : prompt + 8].tolist() == tokenize_actions(ways / 0.12, model.config.vocabulary_size).tolist()
+        assert labels[prompt + 4 : prompt + 8].eq(-100).all(), "told, not learned"
 
 
-def test_only_the_action_is_answered(root, monkeypatch):
-    """The model says waypoint and action one after the other; the robot gets the action."""
+def test_a_way_by_hand():
+    model = nano(state_dim=16, waypoint_dims=list(PLACES), norm_stats=STATISTICS)
+    state, places = np.zeros((1, 16)), np.array([[0.12, -0.06, 0.5, 0.0]])
+    last = model.config.vocabulary_size
+    assert model.waypoint_tokens(places, state, KEY)[0].tolist() == [
+        *(last - np.digitize([0.12, -0.06, 0.5, 0.0], np.linspace(-1, 1, 256))),
+        *(last - np.array([256, 64, 256, 128])),  # the whole way, half of it back, more than it, none
+    ]
+
+
+STATISTICS = {
+    KEY: {
+        "action": {"q01": [-1.0] * 14, "q99": [1.0] * 14},
+        "proprio": {"q01": [-1.0] * 16, "q99": [1.0] * 16},
+    }
+}
+
+
+def test_only_the_action_is_answered(root):
+    """The model says waypoints, is told the ways, says the action: the robot gets the action. Once more by hand."""
     model, dataset, _ = speaking(root)
     track, image = dataset.track(0), np.zeros((28, 28, 3), np.uint8)
-    counts = []
-    whole = model.predict_token_ids
-
-    def spy(*given, **more):
-        counts.append(given[3])
-        return whole(*given, **more)
-
-    monkeypatch.setattr(model, "predict_token_ids", spy)
     asked = {"unnorm_key": KEY, "state": track.states[0]}
     action = model.predict_action(image, track.instruction, **asked)
-    assert action.shape == (14,) and counts == [18]
-    # Who hears the waypoint and then asks for fourteen more tokens gets the same action.
-    from vla_course.action_tokens import detokenize_actions, unnormalize_actions
-    from vla_course.openvla.processor import build_prompt
-
-    said = model.state_tokens(track.states[:1], KEY)
-    inputs = model.processor([build_prompt(track.instruction)], [image], said)
-    first = whole(**inputs, action_dim=4)
-    longer = {
-        **inputs,
-        "input_ids": torch.cat([inputs["input_ids"], first], 1),
-        "attention_mask": torch.cat([inputs["attention_mask"], torch.ones_like(first)], 1),
-    }
+    assert action.shape == (14,)
+    inputs = model.processor([build_prompt(track.instruction)], [image], model.state_tokens(track.states[:1], KEY))
+    places = model.predict_waypoints(image, track.instruction, **asked)
+    words = torch.from_numpy(model.waypoint_tokens(places[None], track.states[:1], KEY))
+    assert words[:, :4].tolist() == model.predict_token_ids(**inputs, action_dim=4).tolist()
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], words], 1)
+    inputs["attention_mask"] = torch.cat([inputs["attention_mask"], torch.ones_like(words)], 1)
     stats = {name: np.array(value) for name, value in model.config.norm_stats[KEY]["action"].items()}
-    numbers = detokenize_actions(whole(**longer, action_dim=14).numpy(), model.config.vocabulary_size)
+    numbers = detokenize_actions(model.predict_token_ids(**inputs, action_dim=14).numpy(), model.config.vocabulary_size)
     again = unnormalize_actions(numbers, stats["q01"], stats["q99"], stats["mask"])[0]
     np.testing.assert_allclose(action, again, atol=1e-9)
-    for attention in ("cacheable", "full"):
-        at_once = model.predict_action(image, track.instruction, parallel=attention, **asked)
-        assert at_once.shape == (14,) and counts[-1] == 18
+    with pytest.raises(ValueError, match="cannot say all at once"):
+        model.predict_action(image, track.instruction, parallel="cacheable", **asked)
+
+
+def test_who_says_more_than_action_tokens_is_told_so(root):
+    model, dataset, _ = speaking(root)
+    track, image = dataset.track(0), np.zeros((28, 28, 3), np.uint8)
+    with pytest.raises(ValueError, match="no action token"):
+        model.predict_action(image, track.instruction, KEY, state=track.states[0], constrained=False)
 
 
 def test_where_hands_go_can_be_asked(root, monkeypatch):

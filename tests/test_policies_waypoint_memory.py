@@ -5,6 +5,7 @@ import pytest
 import torch
 from test_data_waypoints import KEY, root, speaking  # noqa: F401  (root is a fixture)
 
+from vla_course.action_tokens import detokenize_actions, unnormalize_actions
 from vla_course.data.waypoints import PLACES
 from vla_course.policies.openvla import OpenVLAPolicy
 from vla_course.policies.waypoint_memory import WaypointMemory
@@ -65,8 +66,8 @@ def test_to_recall_what_was_said_changes_nothing(model):
     )
 
 
-def test_the_action_follows_the_tokens_of_what_is_recalled(model, monkeypatch):
-    """By hand: the waypoint's tokens stand behind the prompt, and the next fourteen are the action."""
+def test_the_action_follows_what_is_recalled(model):
+    """By hand: what is recalled stands behind the prompt in place of what was said, with the ways to it."""
     given, heard_places = asked(model, 1), []
     said = model.predict_waypoints(**given)
     elsewhere = said + 0.1
@@ -77,15 +78,15 @@ def test_the_action_follows_the_tokens_of_what_is_recalled(model, monkeypatch):
 
     found = model.predict_action(**given, recall=recall)
     np.testing.assert_allclose(heard_places[0], said, atol=1e-9)
-    state = np.zeros((1, 16))
-    state[:, list(PLACES)] = elsewhere
-    words = torch.from_numpy(model.state_tokens(state, KEY)[:, list(PLACES)])
+    words = torch.from_numpy(model.waypoint_tokens(elsewhere, given["state"], KEY))
     inputs = model._process(given["image"], given["instruction"], model.state_tokens(given["state"], KEY))
     inputs["input_ids"] = torch.cat([inputs["input_ids"], words], 1)
     inputs["attention_mask"] = torch.cat([inputs["attention_mask"], torch.ones_like(words)], 1)
     ids = model.predict_token_ids(**inputs, action_dim=14)
-    monkeypatch.setattr(model, "_act_on", lambda *_: ids)
-    np.testing.assert_allclose(found, model.predict_action(**given, recall=recall), atol=1e-9)
+    stats = {name: np.array(value) for name, value in model.config.norm_stats[KEY]["action"].items()}
+    numbers = detokenize_actions(ids.numpy(), model.config.vocabulary_size)
+    wanted = unnormalize_actions(numbers, stats["q01"], stats["q99"], stats["mask"])
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
 
 
 def test_who_says_none_recalls_none(root):  # noqa: F811
