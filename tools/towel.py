@@ -37,10 +37,10 @@ QUANTIZED = "training_mode=qlora"
 SEEDS = (0, 1, 2)
 RECIPES = {
     "recipe_plain": ("steps alone", ["waypoints=false", "shift_m=0"]),
-    "recipe_waypoints": ("and waypoints", ["shift_m=0"]),
+    "recipe_waypoints": ("waypoints first", ["shift_m=0"]),
 }
-"""What the recipe is without its last two parts, and without the last: said in the lesson, and asked of the settings."""
-WHOLE_RECIPE = "and moved scenes"
+"""The recipe without its last two parts, and without the last: what the lesson calls it, and what is set so."""
+WHOLE_RECIPE = "waypoints first, scenes moved"
 RANKS = (1, 2, 4, 16)
 """Beside the preset's own. All runs of the sweep, and the T-shirt's, are shorter than the preset says."""
 SHORT = ["steps=600"]
@@ -136,8 +136,9 @@ def record() -> None:
     }
     ours = [name for name in done if name.startswith(("zero_shot", "lora_seed", "qlora_seed"))]
     order = sorted(ours, key=lambda name: list(evaluations()).index(name))
+    seeds = sorted({int(name.rsplit("_", 1)[1]) for name in order if name[-1].isdigit()})
     results.write(
-        "day05/towel", {"rows": {done[name].config.name: counts[name] for name in order}}, seeds=[0]
+        "day05/towel", {"rows": {done[name].config.name: counts[name] for name in order}}, seeds=seeds
     )
     parts = [name for name in (*RECIPES, "lora_seed_0") if name in done]
     if len(parts) == 1 + len(RECIPES):

@@ -126,11 +126,12 @@ class Mishaps:
         Hands near the table never close by mistake, and none is pushed while it closes: they would take hold of cloth beside the
         place that they are after, and the demonstration would show how to take it there.
         """
-        self._env, self._chances, self._push = env, (fumbles, pushes), push_m / env.translation_m
+        self._robot: Any = env.unwrapped
+        self._chances, self._push = (fumbles, pushes), push_m / env.translation_m
 
     def __call__(self, action: Float[np.ndarray, " A"], luck: np.random.Generator) -> Float[np.ndarray, " A"]:
         """The action as it is carried out."""
-        robot = self._env.unwrapped
+        robot = self._robot
         fumbled, pushed = (luck.random(len(robot.held)) < chance for chance in self._chances)
         aside = luck.normal(0, self._push, (len(robot.held), 2))
         done = action.copy()

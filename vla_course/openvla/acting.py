@@ -20,7 +20,6 @@ from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, parallel_hidden_states
 from vla_course.openvla.processor import Images, OpenVLAProcessor, build_prompt
 
-
 WAY_M = 0.12
 """A way of this length, along one axis, is 1 when it is told; longer ones are told as that. Some hand steps are as long."""
 Recall = Callable[[Float[np.ndarray, "B W"]], Float[np.ndarray, "B W"]]
@@ -107,7 +106,8 @@ class Acting:
         """
         self._check_says_waypoints()
         inputs = self._process(image, instruction, self.state_tokens(state, unnorm_key))
-        ids = self.predict_token_ids(**inputs, action_dim=len(self.config.waypoint_dims))
+        asked = (inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
+        ids = self.predict_token_ids(*asked, len(self.config.waypoint_dims))
         places = self._places(ids, unnorm_key)
         return places[0] if isinstance(instruction, str) else places
 
@@ -124,11 +124,12 @@ class Acting:
     ) -> Int[torch.Tensor, "B A"]:
         """The action's tokens, after the waypoints that `recall` makes of those that the model says, and the ways to them."""
         choose = self._next_token if constrained else _most_likely
-        prompt, ahead = self.prompt(**inputs), list(self.config.waypoint_dims)
+        prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
+        ahead = list(self.config.waypoint_dims)
         ids = greedy_token_ids(self.language_model, prompt, len(ahead), choose)
         if not constrained:
             self._check_action_tokens(ids)
-        places, told = self._places(ids, unnorm_key), np.reshape(state, (len(ids), -1))
+        places, told = self._places(ids, unnorm_key), np.asarray(state).reshape(len(ids), -1)
         places = places if recall is None else recall(places)
         meant = torch.from_numpy(self.waypoint_tokens(places, told, unnorm_key)).to(ids.device)
         words = self.language_model.get_input_embeddings()(meant)
