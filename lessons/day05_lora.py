@@ -374,9 +374,10 @@ if best.config.waypoint_dims:
         panel.axis("off")
     off_mm = np.array([1000 * np.linalg.norm(said - corners, axis=1) for _, said, corners in looked])
     print(f"median of the twelve: {np.median(off_mm):.0f} mm off; a pixel is about 10 mm")
-    plots.picture(drawing, "Six towels; rings near two of the corners of each, and crosses on them.")
+    shown = plots.picture(drawing, "Six towels; rings near two of the corners of each, and crosses on them.")
 else:
-    print("this model says no waypoints")
+    shown = Markdown("*This model says no waypoints.*")
+shown
 
 # %% [markdown]
 # The hand that reaches for a corner soon hides it from the camera. Then the last look is the worst, and the policy goes by the *median* of all
@@ -614,7 +615,8 @@ plots.lines(
 
 # %% [markdown]
 # Read the lines against the dashed one: whoever is above it knows less than nothing, and says so with confidence. Each of the three loud runs spends some
-# of its steps there, and ends behind the quiet one. Then look at the largest gradients: these are what clipping cuts down to a length of 1.
+# of its steps there; clipped, the fast one catches up with the quiet one, and the other two do not. Then look at the largest gradients: these are what clipping cuts
+# down to a length of 1.
 #
 # How much clipping alone is worth is the difference of the last two. That is one seed and twelve steps; before you believe in its size, set another
 # seed in `adapted` and run the cell again.

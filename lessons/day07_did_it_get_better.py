@@ -109,7 +109,7 @@ from vla_course.data.augmentation import AugmentationConfig, center_crop, center
 from vla_course.data.demonstrations import CollectConfig, make_demonstrations
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.lerobot_writer import LeRobotWriter
-from vla_course.data.samples import DemonstrationSamples
+from vla_course.data.samples import UNLEARNED, DemonstrationSamples
 from vla_course.data.statistics import dataset_statistics, grip_dimensions
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.evaluate import Evaluation, batch_of_one
@@ -463,9 +463,11 @@ checks.check_action_token_accuracy(action_token_accuracy)
 # %%
 @torch.no_grad()
 def tokens_right(model, samples, frames):
-    """The share of action tokens that the model gets right on these frames, with your function."""
+    """The share of the action's tokens that the model gets right on these frames, with your function. Waypoints ahead of it do not count."""
     batch = samples.batch(np.asarray(frames))
     labels = batch.pop("labels")
+    begins = (labels != UNLEARNED).int().argmax(1, keepdim=True)
+    labels.scatter_(1, begins + torch.arange(len(model.config.waypoint_dims)), UNLEARNED)
     logits = model.eval()(**batch, logits_to_keep=labels.shape[1]).logits
     return action_token_accuracy(logits, labels, model.config.vocabulary_size)
 
@@ -499,8 +501,8 @@ print(
 # Most tokens are *wrong*, and it folds as you measured. A token is one of 256 steps of a range; its neighbour is nearly the same motion, and the next look corrects it. L1
 # says how far off, token accuracy only how often exactly. Neither knows that one wrong grip in twenty actions drops the towel.
 #
-# (Two ways to nearly the same number: your function was shown the expert's earlier tokens of each action, as in training, and counts the waypoints ahead
-# of it; when acting, the model has only its own words, and the action alone counts.)
+# (Two ways to the same number: your function was shown the expert's earlier tokens of each action, and the true waypoints ahead of it, as in training; when acting, the
+# model has only its own.)
 
 # %% [markdown]
 # ## What if the world is a little different?
