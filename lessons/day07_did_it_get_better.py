@@ -575,10 +575,10 @@ strip.show()
 # moves ([openvla/openvla#197](https://github.com/openvla/openvla/issues/197)). Let us build one.
 #
 # Whoever teleoperates waits: for the recording to start, for the other hand, for courage. Here every one of the twenty demonstrations
-# begins with a minute in which nothing moves. At 5 Hz these are 300 pictures with one and the same answer, before twenty or so in which the towel is folded.
+# begins with a minute and a half in which nothing moves. At 5 Hz these are 450 pictures with one and the same answer, before twenty or so in which the towel is folded.
 
 # %% tags=["demo"]
-WAIT_S, RATE_HZ = 60, 5
+WAIT_S, RATE_HZ = 90, 5
 
 
 def with_wait(episode):

@@ -192,7 +192,7 @@ def test_an_episode_that_teaches_nothing_is_refused(monkeypatch):
 # --- the real thing
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_a_demonstrations_actions_fold_the_towel_again_bit_for_bit(noise):
     config = CollectConfig(env="FoldTowel-v0", image_size=28, noise=noise)
     env, expert = demonstration_env(config)

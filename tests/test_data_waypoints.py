@@ -152,7 +152,7 @@ def test_where_hands_go_can_be_asked(root, monkeypatch):
     alone = model.predict_waypoints(images[0], track.instruction, unnorm_key=KEY, state=track.states[0])
     np.testing.assert_allclose(alone, places[0], atol=1e-9)
     last = model.config.vocabulary_size
-    monkeypatch.setattr(model, "predict_token_ids", lambda **_: torch.tensor([[last - 1, last - 128, last - 255, last - 128]]))
+    monkeypatch.setattr(model, "predict_token_ids", lambda *_: torch.tensor([[last - 1, last - 128, last - 255, last - 128]]))
     stats = {name: np.array(model.config.norm_stats[KEY]["proprio"][name])[list(PLACES)] for name in ("q01", "q99")}
     middle, half = (stats["q01"] + stats["q99"]) / 2, (stats["q99"] - stats["q01"]) / 2
     said = model.predict_waypoints(images[0], track.instruction, unnorm_key=KEY, state=track.states[0])

@@ -184,7 +184,7 @@ def test_the_learners_accuracy_is_that_of_the_trainer(lesson):
 
 
 def test_waiting_makes_a_policy_right_and_still(lesson):
-    assert lesson["idle_share"] == pytest.approx(600 / (600 + len(lesson["moving"])))
+    assert lesson["idle_share"] == pytest.approx(900 / (900 + len(lesson["moving"])))
     assert 0.94 < lesson["idle_share"] < 0.97
     still = lesson["waits"].track(0).actions
     assert not np.delete(still[0], [6, 13]).any() and still[0, [6, 13]] == pytest.approx(still[1, [6, 13]])

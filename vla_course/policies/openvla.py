@@ -31,9 +31,11 @@ class OpenVLAPolicy:
     nothing has to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model
     sees, noise for example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
     reads. A model that is told where the hand is (`config.state_dim`) is told the environments' `end_effector`, or what else is
-    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. It has no memory: every action follows from the
-    present moment.
+    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. Every action follows from the present moment, but for models that
+    say waypoints: they go by all that they said of one (`WaypointMemory`).
     """
+
+    memory: WaypointMemory | None = None
 
     def __init__(
         self,
@@ -59,7 +61,8 @@ class OpenVLAPolicy:
             )
         self.instruction, self.look, self.convert = instruction, look, convert
         self.build_prompt = build_prompt
-        self.memory = WaypointMemory(list(model.config.waypoint_dims)) if model.config.waypoint_dims else None
+        if model.config.waypoint_dims:
+            self.memory = WaypointMemory(list(model.config.waypoint_dims))
         self.action_dim = model.get_action_dim(unnorm_key)
 
     @property
