@@ -381,7 +381,12 @@ shown
 
 # %% [markdown]
 # The hand that reaches for a corner soon hides it from the camera. Then the last look is the worst, and the policy goes by the *median* of all
-# that was said since the hand last took hold or let go (`vla_course/policies/waypoint_memory.py`, forty lines). What each part is worth, from the same hundred starts:
+# that was said since the hand last took hold or let go (`vla_course/policies/waypoint_memory.py`).
+#
+# And one thing is worked out for the model: *how far* each place still is from where the hand is told to be, four more tokens, told and not learned. A step is little more
+# than a difference of two places, and a small language model is bad at subtracting: without these numbers it said where the corner was, and closed its hand beside it.
+#
+# What each part is worth, from the same hundred starts:
 
 # %% tags=["demo"]
 try:

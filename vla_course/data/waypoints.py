@@ -1,7 +1,7 @@
 """Where a hand is going, read off a demonstration afterwards: its place when it next takes hold or lets go.
 
 A step says how the hand moves now; the waypoint says what for. It is the same for many frames and can be seen in each of their
-pictures, so eyes learn more from it than from steps, and a model that has said it only has to work out the way there.
+pictures, so eyes learn more from it than from steps. A model that has said it is told the way there (`OpenVLA….waypoint_tokens`), and acts.
 
 Source: Shridhar et al. 2022, Perceiver-Actor (keyframes where the gripper changes); Zawalski et al. 2024, Robotic Control via
 Embodied Chain-of-Thought Reasoning (a vision-language-action model that says such things in tokens before it acts).

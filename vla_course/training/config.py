@@ -39,8 +39,8 @@ class TrainConfig:
     state_dim: int | None = None
     """Numbers of the robot's state that the model is told: as many as the data have, or 0 for none; None says as the data."""
     waypoints: bool = False
-    """Say ahead of each action where either hand will next take hold or let go, as the demonstration shows afterwards. For robots
-    with two hands that feel what they hold."""
+    """Say ahead of each action where either hand will next take hold or let go, as the demonstration shows afterwards; how far that is
+    is worked out and told before the action is said. For robots with two hands that feel what they hold."""
     action_dim: int | None = None
     """Numbers of an action; None says as the data, another number than theirs is an error."""
     image_size: tuple[int, int] | None = None
