@@ -18,7 +18,7 @@ from training_samples import FewSamples
 from vla_course.adapters.lora import LoRAConfig, LoRALinear
 from vla_course.training import checkpoints
 from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import fine_tune
+from vla_course.training.fine_tuning import fine_tune, plain_attention
 from vla_course.training.metric_files import read_metrics
 from vla_course.training.modes import prepare
 
@@ -41,6 +41,19 @@ def train(out, samples=None, validation=None, layer=LoRALinear, **changes) -> to
     prepare(model, config, layer=layer)
     fine_tune(model, samples or FewSamples(), config, validation=validation, progress=False, **options)
     return model
+
+
+def test_plain_attention_gives_the_same_gradients_and_is_for_cpus_only():
+    batch, found = FewSamples().batch(np.arange(4)), []
+    for where in ("cpu", "cuda"):
+        model = nano()
+        with plain_attention(torch.device(where)):
+            assert torch.backends.cuda.flash_sdp_enabled() == (where == "cuda")
+            model(**batch).loss.backward()
+        found.append({name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None})
+    assert found[0].keys() == found[1].keys() and found[0]
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], atol=1e-5, rtol=1e-4, msg=name)
 
 
 def learned(model: torch.nn.Module) -> dict[str, torch.Tensor]:
