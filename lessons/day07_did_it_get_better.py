@@ -381,11 +381,11 @@ print(
 )
 
 # %% [markdown]
-# **Predict first.** The live run, twelve starts, told these. In how many does it still fold the towel in half? (With the right words it did
+# **Predict first.** The live run, eight starts, told these. In how many does it still fold the towel in half? (With the right words it did
 # what is printed next to it.)
 
 # %%
-predictions.commit("day07.wrong", guess=None, low=None, high=None, unit="of 12")  # your three numbers
+predictions.commit("day07.wrong", guess=None, low=None, high=None, unit="of 8")  # your three numbers
 
 # %% tags=["demo"]
 policy = two_hand_policy(live.eval(), unnorm_key=KEY, crop=CROP)
