@@ -12,8 +12,7 @@ class WaypointMemory:
     """Makes one place of all that a model has said about where a hand is going, since that hand last took hold or let go.
 
     A waypoint is about something that lies still, so each look at it is another measurement of the same place. Their median is
-    nearer to it than the last one, which is the worst: by then the hand is in front of what it reaches for. Whether a hand
-    has taken hold is known from the state of two hands, whose last two numbers say whether each feels cloth.
+    nearer to it than the last one: by then the hand is in front of what it reaches for. Whether a hand has taken hold is known from the state of two hands, whose last two numbers say whether each feels cloth.
     """
 
     def __init__(self, dims: list[int]) -> None:
@@ -39,5 +38,6 @@ class WaypointMemory:
 
     def reset(self, envs: Int[np.ndarray, " B"]) -> None:
         """Forget what was said in these environments."""
-        for key in [key for key in self._felt if key[0] in set(envs.tolist())]:
-            del self._felt[key]
+        gone = set(envs.tolist())
+        for key in [key for key in self._felt if key[0] in gone]:
+            del self._felt[key], self._said[key]

@@ -115,7 +115,7 @@ class EndEffectorExpert:
         self._closure[hand] = float(strayed < TAKEN_AWAY_M and self._well_taken(hand, vertex))
 
     def _well_taken(self, hand: int, vertex: int) -> bool:
-        """Whether the hand has hold of the very vertex, or cloth that lies with it."""
+        """Whether the very vertex is among what the hand holds."""
         return vertex in self._env.held[hand]
 
     def _badly_begun(self) -> bool:
