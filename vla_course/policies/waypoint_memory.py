@@ -12,7 +12,8 @@ class WaypointMemory:
     """Makes one place of all that a model has said about where a hand is going, since that hand last took hold or let go.
 
     A waypoint is about something that lies still, so each look at it is another measurement of the same place. Their median is
-    nearer to it than the last one: by then the hand is in front of what it reaches for. Whether a hand has taken hold is known from the state of two hands, whose last two numbers say whether each feels cloth.
+    nearer to it than the last one: by then the hand is in front of what it reaches for. Whether a hand has taken hold is known
+    from the state of two hands, whose last two numbers say whether each feels cloth.
     """
 
     def __init__(self, dims: list[int]) -> None:
