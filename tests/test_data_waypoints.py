@@ -135,6 +135,26 @@ def test_only_the_action_is_answered(root):
         model.predict_action(image, track.instruction, parallel="cacheable", **asked)
 
 
+def test_what_was_read_once_is_not_read_again_but_meant(root):
+    """Rows of different lengths, waypoints that a memory changes: all is as if it were read from the beginning."""
+    model, dataset, _ = speaking(root)
+    images = list(np.random.default_rng(5).integers(0, 256, (2, 28, 28, 3)).astype(np.uint8))
+    words, states = ["fold the towel", "please fold it, now"], dataset.track(0).states[:2]
+    elsewhere = np.random.default_rng(6).uniform(-0.5, 0.5, (2, 4))
+    together = model.predict_action(images, words, KEY, state=states, recall=lambda said: elsewhere)
+    for row in range(2):
+        tokens = model.state_tokens(states[row : row + 1], KEY)
+        inputs = model.processor([build_prompt(words[row])], [images[row]], tokens)
+        meant = torch.from_numpy(model.waypoint_tokens(elsewhere[row : row + 1], states[row : row + 1], KEY))
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], meant], 1)
+        inputs["attention_mask"] = torch.cat([inputs["attention_mask"], torch.ones_like(meant)], 1)
+        ids = model.predict_token_ids(**inputs, action_dim=14, use_cache=False).numpy()
+        stats = {name: np.array(value) for name, value in model.config.norm_stats[KEY]["action"].items()}
+        numbers = detokenize_actions(ids, model.config.vocabulary_size)
+        alone = unnormalize_actions(numbers, stats["q01"], stats["q99"], stats["mask"])[0]
+        np.testing.assert_allclose(together[row], alone, atol=1e-9)
+
+
 def test_who_says_more_than_action_tokens_is_told_so(root):
     model, dataset, _ = speaking(root)
     track, image = dataset.track(0), np.zeros((28, 28, 3), np.uint8)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from transformers import DynamicCache
 
 from vla_course.action_tokens import (
     BINS,
@@ -126,7 +127,8 @@ class Acting:
         choose = self._next_token if constrained else _most_likely
         prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
         ahead = list(self.config.waypoint_dims)
-        ids = greedy_token_ids(self.language_model, prompt, len(ahead), choose)
+        cache = DynamicCache()
+        ids = greedy_token_ids(self.language_model, prompt, len(ahead), choose, cache=cache)
         if not constrained:
             self._check_action_tokens(ids)
         places, told = self._places(ids, unnorm_key), np.asarray(state).reshape(len(ids), -1)
@@ -137,7 +139,8 @@ class Acting:
             torch.cat([prompt.embeddings, words], dim=1),
             torch.cat([prompt.attention_mask, torch.ones_like(meant).to(prompt.attention_mask)], dim=1),
         )
-        ids = greedy_token_ids(self.language_model, longer, action_dim, choose)
+        cache.crop(1 - len(ahead))  # `recall` may have changed what was said, but not what was asked
+        ids = greedy_token_ids(self.language_model, longer, action_dim, choose, cache=cache)
         if not constrained:
             self._check_action_tokens(ids)
         return ids.clone()

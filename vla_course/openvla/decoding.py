@@ -48,28 +48,32 @@ def greedy_token_ids(
     choose: Callable[[Float[torch.Tensor, "B vocabulary"]], Int[torch.Tensor, " B"]],
     *,
     use_cache: bool = True,
+    cache: DynamicCache | None = None,
 ) -> Int[torch.Tensor, "B A"]:
     """The `count` tokens that follow the prompt, each one chosen from the logits that those before it lead to.
 
     With a cache, keys and values of what was read are kept, and each step reads one token. Without, everything is read
-    again for each token: the same tokens, slowly.
+    again for each token: the same tokens, slowly. A `cache` that is given holds the prompt's beginning, which is not read
+    again, and then all but the last of the tokens.
     """
     embed, config = language_model.get_input_embeddings(), language_model.config
-    embeddings, length = prompt.embeddings, prompt.embeddings.shape[1]
+    if cache is None and use_cache:
+        cache = DynamicCache()
+    start, length = (0 if cache is None else cache.get_seq_length()), prompt.embeddings.shape[1]
+    embeddings = prompt.embeddings[:, start:]
     mask = _longer(prompt.attention_mask, count)
     padded = not bool(mask.all())
     turns = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
-    cache = DynamicCache() if use_cache else None
-    start, chosen = 0, []
+    chosen: list[torch.Tensor] = []
     for end in range(length, length + count):
         seen = None
-        if padded or start == 0:  # one token after an unpadded prompt sees everything
+        if padded or embeddings.shape[1] > 1:  # one token after an unpadded prompt sees everything
             seen = create_causal_mask(config, embeddings, mask[:, :end] if padded else None, cache)
         new = tuple(turn[:, start:end] for turn in turns)
         hidden = read(language_model, embeddings, new, seen, cache, answers=slice(-1, None))
         chosen.append(choose(language_model.lm_head(hidden[:, 0])).to(mask.device))
         token = embed(chosen[-1][:, None])
-        if use_cache:
+        if cache is not None:
             embeddings, start = token, end
         else:
             embeddings = torch.cat([embeddings, token], dim=1)
