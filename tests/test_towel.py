@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from vla_course import results
+from vla_course.data.demonstrations import CollectConfig
+from vla_course.data.statistics import HANDS
 from vla_course.evaluation import record
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.settings import read_settings
@@ -19,6 +21,11 @@ spec = importlib.util.spec_from_file_location("towel", TOOL)
 assert spec is not None and spec.loader is not None
 towel = sys.modules["towel"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(towel)
+
+
+def collected_by(arguments: list[str]) -> CollectConfig:
+    """As `vla-course collect` reads them."""
+    return read_settings(CollectConfig, overrides=arguments)
 
 
 def settings_of(arguments: list[str]) -> TrainConfig:
@@ -45,6 +52,14 @@ def test_every_run_can_be_trained_and_every_policy_evaluated():
         config = read_settings(EvaluationConfig, overrides=words)
         trained = config.policy.removeprefix(f"{towel.RUNS}/")
         assert trained in {"nano", towel.SHIPPED, *runs}, name
+
+
+def test_a_variants_run_learns_what_was_recorded_for_it():
+    for name, arguments in towel.collections().items():
+        recorded, run = collected_by(arguments), settings_of(towel.trainings()[name])
+        assert run.data == f"{towel.DEMOS}/{name}"
+        assert tuple(run.camera_names) == recorded.cameras, "the same cameras, in the same order"
+        assert not (run.shift_m and recorded.cameras) and (recorded.state == HANDS or not (run.mirror or run.waypoints))
 
 
 def test_what_is_recorded_is_what_was_evaluated():

@@ -1,12 +1,13 @@
 """Every number that the course states about folding towels: runs trained, evaluated from the same starts, recorded.
 
+    python tools/towel.py collect [NAME …]   record the demonstrations that some runs need and that do not ship
     python tools/towel.py train [NAME …]     train these runs, all without a name; one that was stopped goes on
     python tools/towel.py eval [NAME …]      evaluate what has been trained and not been evaluated yet
     python tools/towel.py ship               put the adapter that lessons begin with under data/checkpoints/
     python tools/towel.py record             sum up the evaluations under data/results/
 
-Runs lie under build/towel/, evaluations under data/results/day07/. Everything is done by `vla-course train` and `vla-course eval`, so each
-line can be run by hand; NAME may end in * ("rank_*").
+Runs lie under build/towel/, demonstrations that do not ship under build/demos/, evaluations under data/results/day07/. Everything is done by
+`vla-course collect`, `train` and `eval`, so each line can be run by hand; NAME may end in * ("rank_*").
 """
 
 import argparse
@@ -30,6 +31,7 @@ from vla_course.training.run_folder import STATISTICS
 
 ROOT = assets.CHECKOUT
 RUNS, EVALUATIONS, SHIPPED = "build/towel", "data/results/day07", "data/checkpoints/towel_lora"
+DEMOS = "build/demos"
 TOWELS = ["--preset", "finetune-lora", "--data", "data/demos/towel", "dataset_key=towel"]
 WIDE = ["lora.rank=16", "lora.alpha=32"]
 """Twice the preset's rank."""
@@ -41,6 +43,22 @@ RECIPES = {
 }
 """The recipe without its last two parts, and without the last: what the lesson calls it, and what is set so."""
 WHOLE_RECIPE = "waypoints first, scenes moved"
+VARIANTS = {
+    "wrist_cameras": (
+        "waypoints first, three cameras",
+        ["cameras=[close,left_wrist,right_wrist]"],
+        ["shift_m=0", "camera_names=[close,left_wrist,right_wrist]"],
+    ),
+    "joint_state": (
+        "steps alone, told joints",
+        ["state=joint_position"],
+        ["waypoints=false", "shift_m=0", "mirror=false"],
+    ),
+}
+"""Other eyes, and another state: what the lesson calls it, what is recorded so, and what is set so. A state of joints has no mirror, and says
+nowhere where a hand is; scenes are moved in one camera's pictures alone."""
+CROPPED = "crop_area=0.9"
+CROPS = {"crop_kept": "with the crop", "crop_forgotten": "without"}
 RANKS = (1, 2, 4, 16)
 """Beside the preset's own. All runs of the sweep, and the T-shirt's, are shorter than the preset says."""
 SHORT = ["steps=600"]
@@ -57,11 +75,19 @@ class Evaluation:
     films: bool = False
 
 
+def collections() -> dict[str, list[str]]:
+    """Arguments of `vla-course collect`, by the name of the set."""
+    return {name: recorded for name, (_, recorded, _) in VARIANTS.items()}
+
+
 def trainings() -> dict[str, list[str]]:
     """Arguments of `vla-course train`, by the name of the run."""
     runs = {f"lora_seed_{seed}": [*TOWELS, *WIDE, f"seed={seed}"] for seed in SEEDS}
     runs |= {f"qlora_seed_{seed}": [*TOWELS, *WIDE, QUANTIZED, f"seed={seed}"] for seed in SEEDS}
     runs |= {name: [*TOWELS, *WIDE, *less] for name, (_, less) in RECIPES.items()}
+    for name, (_, _, other) in VARIANTS.items():
+        runs[name] = [*TOWELS, *WIDE, f"data={DEMOS}/{name}", *other]
+    runs["cropped"] = [*TOWELS, *WIDE, CROPPED]
     for rank in RANKS:
         runs[f"rank_{rank}"] = [*TOWELS, *SHORT, f"lora.rank={rank}", f"lora.alpha={2 * rank}"]
     runs["rank_8"] = [*TOWELS, *SHORT]
@@ -78,6 +104,11 @@ def evaluations() -> dict[str, Evaluation]:
             found[f"{way}_seed_{seed}"] = Evaluation(policy, f"{said}, seed {seed}", films=seed == 0)
     for name, (said, _) in RECIPES.items():
         found[name] = Evaluation(f"{RUNS}/{name}", said)
+    for name, (said, _, _) in VARIANTS.items():
+        found[name] = Evaluation(f"{RUNS}/{name}", said)
+    for name, said in CROPS.items():
+        kept = "true" if name == "crop_kept" else "false"
+        found[name] = Evaluation(f"{RUNS}/cropped", said, (f"center_crop={kept}",))
     best = found["lora_seed_0"]
     for words in ("paraphrase", "wrong", "empty"):
         found[f"words_{words}"] = Evaluation(best.policy, best.label, (f"words={words}",))
@@ -90,6 +121,11 @@ def evaluations() -> dict[str, Evaluation]:
     found["tshirt_zero_shot"] = Evaluation("nano", "zero-shot, T-shirt", tshirt, episodes=20)
     found["tshirt_lora"] = Evaluation(f"{RUNS}/tshirt_lora", "LoRA, T-shirt", tshirt, episodes=20)
     return found
+
+
+def collect(names: Sequence[str]) -> None:
+    for name, settings in _chosen(collections(), names).items():
+        _vla_course("collect", *settings, "--out", f"{DEMOS}/{name}")
 
 
 def train(names: Sequence[str]) -> None:
@@ -144,6 +180,15 @@ def record() -> None:
     if len(parts) == 1 + len(RECIPES):
         said = {**{name: words for name, (words, _) in RECIPES.items()}, "lora_seed_0": WHOLE_RECIPE}
         results.write("day05/recipe", {"rows": {said[name]: counts[name] for name in parts}}, seeds=[0])
+    variants = [name for name in ("recipe_plain", "recipe_waypoints", *VARIANTS) if name in done]
+    if {*VARIANTS} & {*variants}:
+        rows = {done[name].config.name: counts[name] for name in variants}
+        results.write("day05/variants", {"rows": rows}, seeds=[0])
+    if done.keys() >= CROPS.keys():
+        rows = {words: counts[name] for name, words in CROPS.items()}
+        change = gain(done["crop_kept"], done["crop_forgotten"])
+        values = {"rows": rows, "difference_points": str(change)}
+        results.write("day04/center_crop", values, seeds=[0])
     swept = [rank for rank in sorted((*RANKS, 8)) if f"rank_{rank}" in done]
     if swept:
         rows = [_swept(rank, counts[f"rank_{rank}"]) for rank in swept]
@@ -219,13 +264,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("train", "eval", "ship", "record"))
+    parser.add_argument("what", choices=("collect", "train", "eval", "ship", "record"))
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    if options.what in ("train", "eval"):
-        {"train": train, "eval": evaluate}[options.what](options.names)
-    else:
+    if options.what in ("ship", "record"):
         {"ship": ship, "record": record}[options.what]()
+    else:
+        {"collect": collect, "train": train, "eval": evaluate}[options.what](options.names)
 
 
 if __name__ == "__main__":
