@@ -64,7 +64,8 @@ from vla_course.checks import day04 as checks
 from vla_course.data.augmentation import augment
 from vla_course.data.episodes import collect
 from vla_course.data.lerobot import LeRobotDataset
-from vla_course.data.samples import UNLEARNED, DemonstrationSamples
+from vla_course.data.samples import DemonstrationSamples
+from vla_course.data.sentences import UNLEARNED
 from vla_course.data.statistics import dataset_statistics, normalized_dimensions
 from vla_course.data_browser import DataBrowser
 from vla_course.envs.end_effector import EndEffectorAction
@@ -394,7 +395,7 @@ plots.picture(
 # "In: What action should the robot take to" is always the same. We want it to learn the answer.
 
 # %%
-from vla_course.data.samples import build_labels  # exercise
+from vla_course.data.sentences import build_labels  # exercise
 
 # %%
 checks.check_build_labels(build_labels)

@@ -109,7 +109,8 @@ from vla_course.data.augmentation import AugmentationConfig, center_crop, center
 from vla_course.data.demonstrations import CollectConfig, make_demonstrations
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.lerobot_writer import LeRobotWriter
-from vla_course.data.samples import UNLEARNED, DemonstrationSamples
+from vla_course.data.samples import DemonstrationSamples
+from vla_course.data.sentences import UNLEARNED
 from vla_course.data.statistics import dataset_statistics, grip_dimensions
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.evaluate import Evaluation, batch_of_one

@@ -7,7 +7,7 @@ import torch
 
 from vla_course.action_tokens import normalize_actions, unnormalize_actions
 from vla_course.data.augmentation import center_crop_box
-from vla_course.data.samples import build_labels
+from vla_course.data.sentences import build_labels
 from vla_course.data.splits import split_by_episode
 from vla_course.data.statistics import action_quantiles
 

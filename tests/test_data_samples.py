@@ -12,7 +12,8 @@ from vla_course.data.augmentation import center_crop
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.lerobot_writer import LeRobotWriter
-from vla_course.data.samples import DemonstrationSamples, add_statistics, build_labels
+from vla_course.data.samples import DemonstrationSamples, add_statistics
+from vla_course.data.sentences import build_labels
 from vla_course.data.splits import split_by_episode
 from vla_course.openvla.processor import build_prompt
 

@@ -18,7 +18,6 @@ from vla_course.data.samples import DemonstrationSamples, add_statistics
 from vla_course.data.waypoints import PLACES, next_grips
 from vla_course.openvla.processor import build_prompt
 from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import kept_checkpoint
 from vla_course.training.run import begin, train
 from vla_course.training.run_folder import load_run
 
@@ -209,14 +208,18 @@ def test_a_model_that_says_none_does_not_write_that_down(config):
     assert run.model.config.waypoint_dims == [] and "waypoint_dims" not in run.model.config.to_dict()
 
 
-def test_a_run_of_before_there_were_waypoints_goes_on_without(config):
-    plain = replace(config, waypoints=False)
-    train(begin(replace(plain, steps=1)), progress=False)
-    assert "waypoints" not in kept_checkpoint(begin(replace(plain, steps=1)).config).settings
-    with pytest.raises(ValueError, match="run with other settings"):
+def test_a_run_without_does_not_go_on_with_them(config):
+    train(begin(replace(config, waypoints=False, steps=1)), progress=False)
+    with pytest.raises(ValueError, match=r"run with other settings \(waypoints: false\)"):
         begin(replace(config, steps=1))
 
 
 def test_data_that_show_none_are_refused(config):
     with pytest.raises(ValueError, match=r"waypoints: .*16 numbers of state.*waypoints=false"):
         begin(replace(config, state_dim=0))
+
+
+def test_scenes_are_not_moved_where_hands_cannot_be(config):
+    joints = replace(config, waypoints=False, state_key="joint_position", augment=True, shift_m=0.02)
+    with pytest.raises(ValueError, match=r"shift_m: .* are joint_position: set shift_m=0 or state_dim=0"):
+        begin(joints)

@@ -9,7 +9,7 @@ from vla_course import assets
 from vla_course.action_tokens import normalize_actions
 from vla_course.data.augmentation import center_crop_box
 from vla_course.data.demonstrations import CollectConfig, make_demonstrations
-from vla_course.data.samples import build_labels
+from vla_course.data.sentences import build_labels
 from vla_course.data.statistics import action_quantiles
 
 LESSON = "day04_demonstrations"

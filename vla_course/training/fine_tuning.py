@@ -89,10 +89,7 @@ def kept_checkpoint(config: TrainConfig) -> Checkpoint | None:
 
 def _settings(config: TrainConfig) -> str:
     """Everything that decides what is learned; a folder may be moved, and the size of the pictures and what a state is are the data's."""
-    text = to_yaml(replace(config, out="", image_size=None, state_key=None))
-    for unsaid in ("image_size: null\n", "state_key: null\n", "waypoints: false\n", "shift_m: 0.0\n"):  # runs of before know nothing of them
-        text = text.replace(unsaid, "")
-    return text
+    return to_yaml(replace(config, out="", image_size=None, state_key=None))
 
 
 class Run:

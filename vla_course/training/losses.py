@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from vla_course.action_tokens import BINS
-from vla_course.data.samples import UNLEARNED
+from vla_course.data.sentences import UNLEARNED
 
 
 def action_token_loss(

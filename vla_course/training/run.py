@@ -134,6 +134,11 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
             f"waypoints: they are read off what both hands feel, {HANDS_THAT_FEEL} numbers of state; {config.data} has {states} and "
             f"state_dim={config.state_dim}: set waypoints=false"
         )
+    key = config.state_key or dataset.state_key or HANDS
+    if config.shift_m and config.state_dim != 0 and key != HANDS:
+        raise ValueError(
+            f"shift_m: where a scene is moved, hands are too, and the states of {config.data} are {key}: set shift_m=0 or state_dim=0"
+        )
     height, width, _ = dataset.features[image_key(dataset.cameras[0])]["shape"]
     if config.image_size not in (None, (height, width)):
         raise ValueError(
@@ -144,7 +149,7 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
         image_size=(height, width),
         dataset_key=config.dataset_key or Path(config.data).resolve().name,
         camera_names=dataset.cameras,
-        state_key=config.state_key or dataset.state_key or HANDS,
+        state_key=key,
         state_dim=states if config.state_dim is None else config.state_dim,
         action_dim=actions,
     )
