@@ -70,7 +70,7 @@ from vla_course.data.statistics import dataset_statistics, normalized_dimensions
 from vla_course.data_browser import DataBrowser
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
-from vla_course.evaluate import evaluate
+from vla_course.evaluate import evaluate, wilson_interval
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.processor import build_prompt
 from vla_course.policies.openvla import tabletop_policy
@@ -628,9 +628,10 @@ for area in (1.0, 0.9, 0.5):
 # %% tags=["demo"]
 try:
     record = results.read("day04/center_crop")
-    for name, found in record.values.items():
-        print(f"{name}: folds {found}")
-    print(record)
+    for name, row in record.values["rows"].items():
+        low, high = wilson_interval(**row)
+        print(f"{name}: folds {row['successes']} of {row['episodes']} ({100 * low:.0f}–{100 * high:.0f} %)")
+    print(f"what forgetting it costs, on the same starts: {record.values['difference']}", record, sep="\n")
 except FileNotFoundError:
     print("not recorded yet")
 

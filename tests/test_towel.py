@@ -59,7 +59,9 @@ def test_a_variants_run_learns_what_was_recorded_for_it():
         recorded, run = collected_by(arguments), settings_of(towel.trainings()[name])
         assert run.data == f"{towel.DEMOS}/{name}"
         assert tuple(run.camera_names) == recorded.cameras, "the same cameras, in the same order"
-        assert not (run.shift_m and recorded.cameras) and (recorded.state == HANDS or not (run.mirror or run.waypoints))
+        assert not run.shift_m and (recorded.state == HANDS or not (run.mirror or run.waypoints))
+    hands, joints = (settings_of(towel.trainings()[name]) for name in ("no_mirror", "joint_state"))
+    assert replace(joints, data=hands.data) == hands, "nothing but the state differs"
 
 
 def test_what_is_recorded_is_what_was_evaluated():
