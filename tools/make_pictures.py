@@ -1,7 +1,7 @@
 """Write the pictures of the README and the lessons under data/pictures/, and the first rows of the strip.
 
 python tools/make_pictures.py              all of them
-python tools/make_pictures.py command      one or some: tshirt, towel, trousers, strip, zero_shot, command
+python tools/make_pictures.py command      one or some: tshirt, towel, trousers, strip, zero_shot, towels, command
 """
 
 import sys
@@ -9,21 +9,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vla_course import plots, strip
+from vla_course import assets, plots, strip
 from vla_course.action_tokens import detokenize_actions, tokenize_actions
-from vla_course.envs.end_effector import SingleArmAction
+from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.evaluate import batch_of_one
 from vla_course.openvla.load import load_vla
-from vla_course.policies.openvla import RIGHT_HAND, tabletop_policy
+from vla_course.policies.folding import two_hand_policy
+from vla_course.policies.openvla import RIGHT_HAND, OpenVLAPolicy, tabletop_policy
+from vla_course.training.run_folder import load_run
 from vla_course.video import film_strip
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -59,12 +62,24 @@ def zero_shot_row() -> None:
     """What the nano makes of the strip's T-shirt with one hand, as in Day 01. To be made again with every other nano."""
     eyes = tabletop_policy(load_vla(), state=RIGHT_HAND)
     hand = SingleArmAction(strip.make_env(cameras=(eyes.camera,), image_size=eyes.image_size), "right")
-    fold = hand.unwrapped.instruction
+    _vla_row("Zero-shot, one hand", "day01", eyes, hand)
+
+
+def towels_row() -> None:
+    """What the adapter that has learned to fold towels makes of the strip's T-shirt, as in Day 07. To be made again with every other adapter."""
+    run = load_run(assets.find_folder("data/checkpoints/towel_lora"))
+    eyes = two_hand_policy(run.model.eval(), unnorm_key=run.key, crop=run.config.crops)
+    shown = strip.make_env(cameras=(eyes.camera,), image_size=eyes.image_size, observations=("end_effector",))
+    _vla_row("LoRA on towels, two hands", "day07", eyes, EndEffectorAction(shown, rate_hz=5))
+
+
+def _vla_row(name: str, day: str, policy: OpenVLAPolicy, env: gymnasium.Env[Any, Any]) -> None:
+    fold = env.get_wrapper_attr("instruction")
 
     def act(observation: dict[str, Any]) -> np.ndarray:
-        return eyes.act(batch_of_one(observation, fold))[0, 0]
+        return policy.act(batch_of_one(observation, fold))[0, 0]
 
-    strip.run("Zero-shot, one hand", "day01", act, hand, DATA / "strip")
+    strip.run(name, day, act, env, DATA / "strip")
 
 
 def command_picture() -> None:
@@ -141,7 +156,7 @@ def _box(axes: Axes, x: float, text: str, color: str, *, y: float = 33, width: f
 def main(wanted: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     programs = {garment: partial(fold_picture, garment) for garment in ("tshirt", "towel", "trousers")}
-    programs |= {"strip": first_row, "zero_shot": zero_shot_row, "command": command_picture}
+    programs |= {"strip": first_row, "zero_shot": zero_shot_row, "towels": towels_row, "command": command_picture}
     for name in wanted or programs:
         if name not in programs:
             raise SystemExit(f"no picture {name!r}: there are {', '.join(programs)}")
