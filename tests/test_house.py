@@ -10,9 +10,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from vla_course import assets
+from vla_course import assets, results
 from vla_course.axes import AXES
 from vla_course.checks.notebook import days, lesson_of
+from vla_course.evaluate import wilson_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vla_course"
@@ -210,6 +211,22 @@ def test_the_readme_maps_every_day_and_links_those_that_exist():
 
 
 # Lessons, notebooks, exercises.
+
+
+def test_the_readme_states_what_was_recorded():
+    tabletop = results.read("nano/success").values["conditions"]
+    towels = results.read("day05/towel").values["rows"]
+    rows = [tabletop[name] for name in ("touch/seen", "touch/unseen_combination", "pick_up/seen", "pick_up/wrong_words")]
+    counts = [(row["successes"], row["starts"]) for row in rows]
+    for family in ("zero-shot", "LoRA", "QLoRA"):
+        trained = [row for name, row in towels.items() if name.split(",")[0] == family]
+        counts.append(tuple(sum(row[what] for row in trained) for what in ("successes", "episodes")))
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## What was measured")[1].split("## The map")[0]
+    stated = [line.split("|")[2].strip() for line in section.splitlines() if line.startswith("|")][2:]
+    intervals = [tuple(round(100 * end) for end in wilson_interval(*count)) for count in counts]
+    assert stated == [
+        f"{won} of {starts} ({low}–{high} %)" for (won, starts), (low, high) in zip(counts, intervals, strict=True)
+    ]
 
 
 def test_every_lesson_has_checks_notebooks_and_its_mistakes():
