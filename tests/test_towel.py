@@ -11,8 +11,10 @@ import pytest
 from vla_course import results
 from vla_course.data.demonstrations import CollectConfig
 from vla_course.data.statistics import HANDS
+from vla_course.envs.folding.garments import make_garment
 from vla_course.evaluation import record
 from vla_course.evaluation.config import EvaluationConfig
+from vla_course.evaluation.language import PARAPHRASES, folding_instructions
 from vla_course.settings import read_settings
 from vla_course.training.config import TrainConfig
 
@@ -62,6 +64,13 @@ def test_a_variants_run_learns_what_was_recorded_for_it():
         assert not run.shift_m and (recorded.state == HANDS or not (run.mirror or run.waypoints))
     hands, joints = (settings_of(towel.trainings()[name]) for name in ("no_mirror", "joint_state"))
     assert replace(joints, data=hands.data) == hands, "nothing but the state differs"
+
+
+def test_what_is_asked_in_other_words_was_never_said_in_training():
+    told = settings_of(towel.trainings()["many_words"])
+    assert told.phrasings == towel.PHRASINGS and len(set(told.phrasings)) == 12
+    asked = {*PARAPHRASES[make_garment("towel").instruction], *folding_instructions(), ""}
+    assert not asked & set(told.phrasings)
 
 
 def test_what_is_recorded_is_what_was_evaluated():

@@ -58,6 +58,22 @@ VARIANTS = {
 }
 """Other eyes, and another state: what the lesson calls it, what is recorded so, and what is set so. Angles of joints have no mirror here, and do not
 say where a hand is, hence the run between. Scenes are moved in one camera's pictures alone."""
+PHRASINGS = (
+    "fold the towel",
+    "please fold the towel in half",
+    "fold this towel in two",
+    "fold the towel once",
+    "can you fold the towel",
+    "take the towel and fold it in half",
+    "the towel should be folded in half",
+    "make the towel half as long",
+    "fold it",
+    "now fold the towel in the middle please",
+    "I want the towel to lie in two layers",
+    "halve the towel",
+)
+"""Other words for the task, for a run that is told all of them; none is among those of `vla_course.evaluation.language`."""
+MANY_WORDS = "LoRA, thirteen ways to say it"
 CROPPED = "crop_area=0.9"
 CROPS = {"crop_kept": "with the crop", "crop_forgotten": "without"}
 RANKS = (1, 2, 4, 16)
@@ -89,6 +105,7 @@ def trainings() -> dict[str, list[str]]:
     for name, (_, recorded, other) in VARIANTS.items():
         data = [f"data={DEMOS}/{name}"] if recorded else []
         runs[name] = [*TOWELS, *WIDE, *data, *other]
+    runs["many_words"] = [*TOWELS, *WIDE, f"phrasings=[{','.join(PHRASINGS)}]"]
     runs["cropped"] = [*TOWELS, *WIDE, CROPPED]
     for rank in RANKS:
         runs[f"rank_{rank}"] = [*TOWELS, *SHORT, f"lora.rank={rank}", f"lora.alpha={2 * rank}"]
@@ -112,8 +129,10 @@ def evaluations() -> dict[str, Evaluation]:
         kept = "true" if name == "crop_kept" else "false"
         found[name] = Evaluation(f"{RUNS}/cropped", said, (f"center_crop={kept}",))
     best = found["lora_seed_0"]
+    found["many_words_own"] = Evaluation(f"{RUNS}/many_words", MANY_WORDS)
     for words in ("paraphrase", "wrong", "empty"):
         found[f"words_{words}"] = Evaluation(best.policy, best.label, (f"words={words}",))
+        found[f"many_words_{words}"] = Evaluation(f"{RUNS}/many_words", MANY_WORDS, (f"words={words}",))
     for test in TESTS:
         if test != PLAIN:
             found[f"test_{test}"] = Evaluation(best.policy, best.label, (f"test={test}",), episodes=40)

@@ -43,7 +43,7 @@ def center_crop(
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How far pictures are changed. The defaults are OpenVLA's.
+    """How far pictures, and words, are changed. The defaults are OpenVLA's.
 
     Source: openvla/openvla @ c8f03f48, prismatic/vla/datasets/datasets.py (image_augment_kwargs).
     """
@@ -57,6 +57,8 @@ class AugmentationConfig:
     """Turned by at most this share of the colour circle, either way."""
     shift_m: float = 0.0
     """The whole scene moved along the table by at most this much, forth or back and left or right; OpenVLA does nothing like it."""
+    phrasings: tuple[str, ...] = ()
+    """Other words for what the data are about: each time, one of these or the data's own are said, all equally often."""
 
 
 def augment(

@@ -16,11 +16,11 @@ from vla_course.data.augmentation import AugmentationConfig, augment, center_cro
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.mirror import mirrored_order, mirrored_tracks, mirrored_views
 from vla_course.data.schema import STATE
-from vla_course.data.sentences import Labels, Normalize, build_labels, sentences
+from vla_course.data.sentences import Labels, Normalize, build_labels, retold, sentences
 from vla_course.data.statistics import dataset_statistics, state_dimensions
 from vla_course.envs.table import CLOSE_CAMERA, table_in_close_picture
 from vla_course.openvla.model import OpenVLAForActionPrediction
-from vla_course.openvla.processor import OpenVLAProcessor
+from vla_course.openvla.processor import OpenVLAProcessor, build_prompt
 
 
 def add_statistics(model: OpenVLAForActionPrediction, dataset: LeRobotDataset, key: str) -> None:
@@ -42,7 +42,7 @@ class DemonstrationSamples:
     Raises:
         ValueError: the model has no processor, does not know `key`, looks at another number of pictures than the set's chosen
             cameras show, or is told a state of another length than the set's; or what should be mirrored are not two hands, or
-            not their cameras.
+            not their cameras; or there are other words for a set with several instructions.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class DemonstrationSamples:
                 f"not of {', '.join(dataset.cameras)}: set shift_m=0"
             )
         self._model, self._key = model, key
+        self._texts = _texts(dataset, chosen, self._processor, augmentation)
         self._pictures = _pictures(dataset, chosen, self._processor.image_size)
 
     def __len__(self) -> int:
@@ -96,12 +97,16 @@ class DemonstrationSamples:
     def batch(
         self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None = None
     ) -> dict[str, torch.Tensor]:
-        """The words of these frames and their pictures, augmented with `rng`."""
+        """The words of these frames and their pictures, both augmented with `rng`."""
         shift_m, words = np.zeros((len(indices), 2)), self.words(indices)
         if rng is not None and self._shift_m:
             shift_m = rng.uniform(-self._shift_m, self._shift_m, shift_m.shape)
             if self._model.config.state_dim:
                 words = self._sentences.moved(indices, shift_m, self._model, self._key)
+        if rng is not None and len(self._texts) > 1:
+            told = [self._texts[number] for number in rng.integers(len(self._texts), size=len(indices))]
+            rows = torch.from_numpy(np.asarray(indices))
+            words = retold(words, self._sentences.words[rows], told, self._model.config.pad_token_id)
         return {**words, "pixel_values": self._pixels(self._images(indices), rng, shift_m)}
 
     def _images(self, indices: Int[np.ndarray, " B"]) -> UInt8[np.ndarray, "B C H W 3"]:
@@ -128,6 +133,23 @@ class DemonstrationSamples:
         warp = moved_scene(table_in_close_picture(), shift_m) if self._shift_m else None
         channels: torch.Tensor = augment(pixels, self.augmentation, luck, warp).repeat(1, 2, 1, 1)
         return channels.sub_(self._mean).div_(self._std).reshape(len(images), -1, *pixels.shape[-2:])
+
+
+def _texts(
+    dataset: LeRobotDataset,
+    chosen: Int[np.ndarray, " N"],
+    processor: OpenVLAProcessor,
+    augmentation: AugmentationConfig | None,
+) -> list[torch.Tensor]:
+    """The set's instruction and the other words for it, as token ids; nothing where there are none."""
+    if augmentation is None or not augmentation.phrasings:
+        return []
+    own = {dataset.track(episode).instruction for episode in np.unique(dataset.episode_index[chosen]).tolist()}
+    if len(own) > 1:
+        raise ValueError(
+            f"other words are for one instruction, and this set has {len(own)} ({'; '.join(sorted(own))}): leave phrasings out"
+        )
+    return [processor.token_ids(build_prompt(text)) for text in (*own, *augmentation.phrasings)]
 
 
 def _pictures(

@@ -5,12 +5,13 @@ lets go, said; how far that is from here, told; the action and `</s>`, said; pad
 are there for models that say waypoints.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch.nn.utils.rnn import pad_sequence
 
 from vla_course.action_tokens import action_statistics, normalize_actions, tokenize_actions
 from vla_course.data.lerobot import LeRobotDataset, Track
@@ -96,6 +97,27 @@ class Sentences:
         for name in ("input_ids", "labels"):
             batch[name].scatter_(1, behind_empty, there)
         return batch
+
+
+def retold(
+    batch: dict[str, torch.Tensor],
+    words: Int[torch.Tensor, " B"],
+    texts: Sequence[torch.Tensor],
+    pad_id: int,
+) -> dict[str, torch.Tensor]:
+    """The same rows, but each begins with another text (ids of any length), in place of the `words` tokens that it begins with."""
+    ids, labels = [], []
+    for row, (text, begins, length) in enumerate(
+        zip(texts, words.tolist(), batch["attention_mask"].sum(1).tolist(), strict=True)
+    ):
+        ids.append(torch.cat([text, batch["input_ids"][row, begins:length]]))
+        labels.append(torch.cat([torch.full_like(text, UNLEARNED), batch["labels"][row, begins:length]]))
+    lengths = torch.tensor([len(row) for row in ids])
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad_id),
+        "attention_mask": (torch.arange(int(lengths.max())) < lengths[:, None]).long(),
+        "labels": pad_sequence(labels, batch_first=True, padding_value=UNLEARNED),
+    }
 
 
 def sentences(

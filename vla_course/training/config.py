@@ -53,6 +53,8 @@ class TrainConfig:
     shift_m: float = 0.0
     """Augmentation's scenes are moved along the table by at most this much, metres, with the hands' places in the state. The camera
     must be the one that ships, `close`."""
+    phrasings: tuple[str, ...] = ()
+    """Augmentation's other words for the instruction, for data that have only one: each time, one of these or its own words are said."""
     mirror: bool = False
     """Learn from every frame a second time as a mirror between left and right shows it: for robots with two equal hands."""
     cache_features: bool | None = None
@@ -102,6 +104,10 @@ class TrainConfig:
         if not 0 <= self.shift_m <= 0.2 or (self.shift_m and not self.augment):
             raise ValueError(
                 f"shift_m: want 0 to 0.2 metres, and only where pictures are augmented, got {self.shift_m} (augment={self.augment})"
+            )
+        if self.phrasings and (not self.augment or not all(text.strip() for text in self.phrasings)):
+            raise ValueError(
+                f"phrasings: want words, and only where pictures are augmented, got {list(self.phrasings)} (augment={self.augment})"
             )
         if not 0 <= self.label_spread <= 64:
             raise ValueError(f"label_spread: want 0 to 64 bins, got {self.label_spread}")

@@ -194,7 +194,9 @@ def _samples(
 
 
 def _augmentation(config: TrainConfig) -> AugmentationConfig | None:
-    return AugmentationConfig(config.crop_area, shift_m=config.shift_m) if config.augment else None
+    if not config.augment:
+        return None
+    return AugmentationConfig(config.crop_area, shift_m=config.shift_m, phrasings=config.phrasings)
 
 
 def _looked_at(
