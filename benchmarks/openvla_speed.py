@@ -3,12 +3,15 @@
 Run it on a quiet machine: beside a training run everything took twice as long, and the ratios looked better than they are.
 
 Nano: the same model on one core, picture and prompt prepared in both; turn by turn, CPU time, medians of a round's ratios.
-Before the clock runs, `generate()` must write `predict_action`'s tokens exactly. `--scale 7b`: random weights of openvla-7b's
+Before the clock runs, `generate()` must write `predict_action`'s tokens exactly. Once more with `compile_parallel()`: `generate()` then looks through the
+compiled towers, too. `--scale 7b`: random weights of openvla-7b's
 sizes on a GPU, in bfloat16 and in 4 bits; says what is missing where it cannot, and ends with 1 if that was all that was
 asked for.
 """
 
 import gc
+import os
+import shutil
 import statistics
 import sys
 import time
@@ -152,7 +155,28 @@ def measure_nano(model: OpenVLAForActionPrediction, rounds: int) -> tuple[list[R
         for way, one in seconds.items():
             rows.append(Row(f"{label}: {way}", 1000 * statistics.median(one), "ms"))
         spreads[label] = {way: spread_ms(one) for way, one in seconds.items()}
+    compiled, label = measure_compiled(model, rounds), "7 numbers, compiled"
+    if compiled:
+        rows.append(Row(f"{label}: parallel over generate", ratio(compiled["parallel"], compiled["generate"]), "", TARGETS["parallel"]))
+        rows += [Row(f"{label}: {way}", 1000 * statistics.median(one), "ms") for way, one in compiled.items()]
+        spreads[label] = {way: spread_ms(one) for way, one in compiled.items()}
     return rows, {"spread_ms": spreads}
+
+
+def measure_compiled(model: OpenVLAForActionPrediction, rounds: int) -> dict[str, list[float]]:
+    """Seconds of `generate` and of one parallel pass, both with the same compiled towers; nothing where there is no compiler."""
+    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
+        print("compiled: not measured, needed is a C++ compiler")
+        return {}
+    _, key, batch, _ = CASES[0]
+    images, words, state = scene(model, batch)
+    before = model.predict_action(images, words, key, state=state, parallel="cacheable")
+    model.compile_parallel()
+    after = model.predict_action(images, words, key, state=state, parallel="cacheable")
+    if not np.allclose(before, after):
+        raise RuntimeError(f"compiled, the action is {after}, and was {before}")
+    calls = nano_calls(model, key, batch)
+    return turn_by_turn({way: calls[way] for way in ("generate", "parallel")}, rounds)
 
 
 def measure_big(

@@ -134,9 +134,11 @@ def _exit_code(program):
         return end.code
 
 
-def test_each_way_of_deciding_is_timed_in_turn_and_writes_as_many_numbers():
+def test_each_way_of_deciding_is_timed_in_turn_and_writes_as_many_numbers(monkeypatch, capsys):
     speed, model = importlib.import_module("openvla_speed"), nano()
+    monkeypatch.setattr(speed.shutil, "which", lambda name: None)
     rows, details = speed.measure_nano(model, rounds=1)
+    assert "compiled: not measured, needed is a C++ compiler" in capsys.readouterr().out
     assert {row.target for row in rows} == {"≤ 0.7", "≤ 0.4", ""} and all(row.measured > 0 for row in rows)
     assert set(details["spread_ms"]) == {case[0] for case in speed.CASES}
     calls = speed.nano_calls(model, "folding", 2)
@@ -146,6 +148,17 @@ def test_each_way_of_deciding_is_timed_in_turn_and_writes_as_many_numbers():
     order = []
     speed.turn_by_turn({name: lambda name=name: order.append(name) for name in "ab"}, 3)
     assert order == list("ab" * 6)
+
+
+def test_compiled_answers_are_timed_against_a_model_that_sees_as_fast(monkeypatch):
+    speed, model = importlib.import_module("openvla_speed"), nano()
+    compiled = []
+    monkeypatch.setattr(speed.shutil, "which", lambda name: "/bin/sh")
+    monkeypatch.setattr(type(model), "compile_parallel", lambda self: compiled.append(self))
+    rows, details = speed.measure_nano(model, rounds=1)
+    assert compiled == [model] and set(details["spread_ms"]) == {case[0] for case in speed.CASES} | {"7 numbers, compiled"}
+    (row,) = [row for row in rows if row.what == "7 numbers, compiled: parallel over generate"]
+    assert row.target == "≤ 0.4" and row.measured > 0
 
 
 def test_no_time_is_compared_of_answers_that_differ(monkeypatch):

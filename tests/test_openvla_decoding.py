@@ -1,6 +1,9 @@
 """Action tokens: the published generations, with and without a cache, alone and in a batch, one by one and all at once."""
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -268,6 +271,35 @@ def test_padding_changes_nothing_when_decoding_at_once():
         alone, beside = (model.parallel_logits(model.prompt(**x), 7, attention) for x in (given, padded))
         assert alone.shape == (1, 7, 512)
         torch.testing.assert_close(alone, beside)
+
+
+COMPILED = """
+import numpy as np
+from openvla_reference import nano
+
+traced = []
+def backend(graph, inputs):
+    traced.append(len(list(graph.graph.nodes)))
+    return graph.forward
+
+image, eager, model = np.full((30, 20, 3), 90, np.uint8), nano(), nano()
+model.compile_parallel(backend=backend)
+for attention in ("cacheable", "full", None):
+    for text in ("touch the cube", "push the blue cube to the left"):
+        expected, found = (one.predict_action(image, text, parallel=attention) for one in (eager, model))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+print(len(traced), max(traced))
+"""
+
+
+def test_compiled_it_says_the_same():
+    """Traced as for the compiler, and run without one: in a process of its own, as types are not checked while tracing."""
+    run = subprocess.run(
+        [sys.executable, "-c", COMPILED], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    graphs, nodes = map(int, run.stdout.split()[-2:])
+    assert graphs >= 3 and nodes > 100, "towers and language model, for two lengths of prompt"
 
 
 def test_parallel_actions_and_their_training():

@@ -18,7 +18,7 @@ from vla_course.action_tokens import (
     unnormalize_actions,
 )
 from vla_course.openvla.config import OpenVLAConfig
-from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, parallel_hidden_states
+from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, parallel_hidden_states, read
 from vla_course.openvla.processor import Images, OpenVLAProcessor, build_prompt
 
 WAY_M = 0.12
@@ -37,7 +37,9 @@ class Acting:
     config: OpenVLAConfig
     processor: OpenVLAProcessor | None
     language_model: Any
+    vision_backbone: Any
     prompt: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Prompt]
+    _layers: Callable[..., torch.Tensor] | None = None
 
     def predict_action(
         self,
@@ -209,11 +211,19 @@ class Acting:
         Position i starts as the embedding of the i-th action token, so that dimensions differ from the first layer on. With
         "full" it starts as zeros, and a stop token follows, as OpenVLA-OFT does.
         """
-        hidden = parallel_hidden_states(
-            self.language_model, prompt, self._action_slots(action_dim, attention), attention
-        )
+        slots = self._action_slots(action_dim, attention)
+        hidden = parallel_hidden_states(self.language_model, prompt, slots, attention, self._layers)
         logits: torch.Tensor = self.language_model.lm_head(hidden)
         return logits
+
+    def compile_parallel(self, **options: Any) -> None:
+        """Have torch compile what decoding all dimensions at once runs: both towers, and the language model's layers.
+
+        One pass of one shape is what a compiler can make faster. The next action takes longer by the time that it needs, some twenty
+        seconds for nano, and so does a prompt of another length. It wants a C++ compiler. `options` are those of `torch.compile`.
+        """
+        self.vision_backbone.compile(**options)
+        self._layers = torch.compile(read, **options)
 
     def state_tokens(
         self, state: Float[np.ndarray, "*batch S"], unnorm_key: str | None = None

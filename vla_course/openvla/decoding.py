@@ -124,13 +124,14 @@ def parallel_hidden_states(
     prompt: Prompt,
     slots: Float[torch.Tensor, "slots D"],
     attention: Attention = "cacheable",
+    layers: Callable[..., torch.Tensor] | None = None,
 ) -> Float[torch.Tensor, "B answers D"]:
     """The final hidden state of every action position, from one forward pass over the prompt and all of them.
 
     `slots` is what stands at the action positions before anything is known. With `attention="cacheable"`, the mask is
     `parallel_attention_mask`, and the answer for slot i is read at slot i. With `"full"`, everybody sees everybody, a stop
     token follows (the last row of `slots`), and the answer for slot i is read one position before it, as in training by next
-    tokens: what OpenVLA-OFT's checkpoints were trained with.
+    tokens: what OpenVLA-OFT's checkpoints were trained with. `layers` runs the layers: `read`, or `read` compiled.
 
     Source: moojink/openvla-oft, prismatic/extern/hf/modeling_prismatic.py (predict_action).
     """
@@ -145,7 +146,7 @@ def parallel_hidden_states(
         answers = slice(length, None)
     additive = _additive(seen.to(mask.device) & mask[:, None, None].bool(), embeddings.dtype)
     turns = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
-    return read(language_model, embeddings, turns, additive, answers=answers)
+    return (layers or read)(language_model, embeddings, turns, additive, answers=answers)
 
 
 def _longer(attention_mask: torch.Tensor, count: int) -> torch.Tensor:
