@@ -38,6 +38,7 @@ class Acting:
     processor: OpenVLAProcessor | None
     language_model: Any
     vision_backbone: Any
+    projector: Any
     prompt: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Prompt]
     _layers: Callable[..., torch.Tensor] | None = None
 
@@ -217,12 +218,13 @@ class Acting:
         return logits
 
     def compile_parallel(self, **options: Any) -> None:
-        """Have torch compile what decoding all dimensions at once runs: both towers, and the language model's layers.
+        """Have torch compile what decoding all dimensions at once runs: towers, projector, and the language model's layers.
 
         One pass of one shape is what a compiler can make faster. The next action takes longer by the time that it needs, some twenty
         seconds for nano, and so does a prompt of another length. It wants a C++ compiler. `options` are those of `torch.compile`.
         """
         self.vision_backbone.compile(**options)
+        self.projector.compile(**options)
         self._layers = torch.compile(read, **options)
 
     def state_tokens(
