@@ -384,7 +384,7 @@ shown
 # that was said since the hand last took hold or let go (`vla_course/policies/waypoint_memory.py`).
 #
 # And one thing is worked out for the model: *how far* each place still is from where the hand is told to be, four more tokens, told and not learned. A step is little more
-# than a difference of two places, and a small language model is bad at subtracting: without these numbers it said where the corner was, and closed its hand beside it.
+# than a difference of two places, and a small language model is bad at subtracting: in a trial without these numbers (not among the rows below) it said where the corner was, and closed its hand beside it.
 #
 # What each part is worth, from the same hundred starts:
 

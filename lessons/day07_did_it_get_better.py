@@ -343,6 +343,17 @@ else:
 # %% [markdown]
 # Note what was asked. "No difference found" is easy to get: run few episodes. *Not worse by more than 8 points* has to be earned: the whole interval must lie above −8.
 #
+# And a harder garment? A T-shirt takes three folds, one after the other, each of them with what the one before has left. Twenty demonstrations, 600 steps of the same recipe, twenty starts:
+
+# %% tags=["demo"]
+for name in ("tshirt_zero_shot", "tshirt_lora"):
+    one = recorded(name)
+    print(f"{one.config.name}: {one.evaluation}" if one else f"{name}: not recorded yet")
+
+# %% [markdown]
+# *That* is what twenty demonstrations buy: an interval that begins at next to nothing. More demonstrations, a memory for which fold it is, or practice are what the
+# days to come are about. It stands here because it was measured, not because it is pretty.
+#
 # ## Played again
 #
 # A number that nobody can repeat is a rumour. Each recorded evaluation keeps seeds, versions, git revision, and for every episode a hash of all that was said, done
