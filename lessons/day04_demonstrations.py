@@ -636,6 +636,9 @@ except FileNotFoundError:
     print("not recorded yet")
 
 # %% [markdown]
+# *The same mistake*, and no small one here: this model says where the towel's corners are, to a centimetre, and everything that it says is now off by 5 % of its distance from the
+# middle. The closer a model looks, the more it loses by being shown another picture than it was trained on.
+#
 # ## Break it: split by frame
 #
 # Now the most expensive mistake of the day. Meet the *parrot*: it learns nothing. It keeps every picture of its training with what the expert
