@@ -438,9 +438,12 @@ if live.config.waypoint_dims:
 
 # %% [markdown]
 # The second column is the same recipe with one more line in its settings: each time that a frame is seen, one of thirteen ways to say *fold the towel in half* is drawn (`phrasings`; the
-# paraphrases that are asked here are not among them). The cure for odd input is to make it usual. Now compare its rows *paraphrase* and *wrong*: words that never made a
-# difference in training make none now, either. The nano on Day 01's table was told a different thing every time, and it listens. If you want a robot that listens, the data must hold pairs
-# where only the words differ, and the deed.
+# paraphrases that are asked here are not among them). The cure for odd input is to make it usual. It is no free one: in as many steps each sentence is practised a thirteenth as often, and
+# the row *right* shows it.
+#
+# And its row *wrong*? Told to fold trousers, it folds the towel, and no less often than when it is told to. Words that never made a difference in training make none
+# now: this one only looks. The nano on Day 01's table was told a different thing every time, and it listens. If you want a robot that listens, the data must hold pairs where only the words
+# differ, and the deed.
 #
 # ### Do picture and words meet inside?
 #

@@ -10,6 +10,7 @@ import pytest
 
 from vla_course import results
 from vla_course.data.demonstrations import CollectConfig
+from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.statistics import HANDS
 from vla_course.envs.folding.garments import make_garment
 from vla_course.evaluation import record
@@ -101,3 +102,31 @@ def test_the_shipped_run_is_the_one_of_the_table():
 def test_a_name_that_nothing_has():
     with pytest.raises(SystemExit, match=r"nothing is called 'lora_9'; there are lora_seed_0"):
         towel.train(["lora_9"])
+
+
+def rate(name: str) -> float:
+    return record.read(towel.ROOT / towel.EVALUATIONS / f"{name}.json").evaluation.rate
+
+
+def test_what_day_07_says_about_words_was_measured():
+    """One sentence: confused by any other. Many: other words work, and so do wrong ones; the right ones work less well than one alone."""
+    assert all(rate(f"words_{words}") == 0 for words in ("paraphrase", "wrong", "empty"))
+    own, other = rate("many_words_own"), rate("many_words_paraphrase")
+    assert 0.2 < other <= own < rate("lora_seed_0") and rate("many_words_wrong") >= own
+
+
+def test_the_t_shirt_is_reported_as_measured():
+    zero, tuned = (
+        record.read(towel.ROOT / towel.EVALUATIONS / f"tshirt_{name}.json").evaluation for name in ("zero_shot", "lora")
+    )
+    assert len(zero.episodes) == len(tuned.episodes) == 20
+    assert zero.successes == 0 and tuned.interval[0] < 0.05, "an interval that begins at next to nothing"
+    assert LeRobotDataset(towel.ROOT / "data/demos/tshirt").num_episodes == 20
+    assert len(make_garment("tshirt").folds) == 3
+
+
+def test_what_the_forgotten_crop_costs_is_what_was_evaluated():
+    rows = results.read("day04/center_crop").values["rows"]
+    for name, said in towel.CROPS.items():
+        assert rows[said]["successes"] / rows[said]["episodes"] == rate(name)
+    assert rate("crop_kept") - rate("crop_forgotten") > 0.4, "no small mistake"
