@@ -457,6 +457,7 @@ home = towels.track(0).states[0]  # hands at their start
 
 def looks(model, key, state, crop):
     """Retrieval and attention of one model, as its policy would see these scenes."""
+    model = copy.deepcopy(model)  # transformers leaves hooks in what has shown its attention, and they cannot go to other processes
     pictures, masks = scenes.pictures, scenes.masks
     if crop:
         top, left, rows, columns = center_crop_box(*masks.shape[-2:])
