@@ -75,7 +75,8 @@ PHRASINGS = (
 """Other words for the task, for a run that is told all of them; none is among those of `vla_course.evaluation.language`."""
 MANY_WORDS = "LoRA, thirteen ways to say it"
 CROPPED = "crop_area=0.9"
-CROPS = {"crop_kept": "with the crop", "crop_forgotten": "without"}
+CROPS = {"crop_kept": ("with the crop", "center_crop=true"), "crop_forgotten": ("without", "center_crop=false")}
+"""Two evaluations of one run that learned from crops."""
 RANKS = (1, 2, 4, 16)
 """Beside the preset's own. All runs of the sweep, and the T-shirt's, are shorter than the preset says."""
 SHORT = ["steps=600"]
@@ -125,9 +126,8 @@ def evaluations() -> dict[str, Evaluation]:
         found[name] = Evaluation(f"{RUNS}/{name}", said)
     for name, (said, _, _) in VARIANTS.items():
         found[name] = Evaluation(f"{RUNS}/{name}", said)
-    for name, said in CROPS.items():
-        kept = "true" if name == "crop_kept" else "false"
-        found[name] = Evaluation(f"{RUNS}/cropped", said, (f"center_crop={kept}",))
+    for name, (said, setting) in CROPS.items():
+        found[name] = Evaluation(f"{RUNS}/cropped", said, (setting,))
     best = found["lora_seed_0"]
     found["many_words_own"] = Evaluation(f"{RUNS}/many_words", MANY_WORDS)
     for words in ("paraphrase", "wrong", "empty"):
@@ -206,7 +206,7 @@ def record() -> None:
         rows = {done[name].config.name: counts[name] for name in variants}
         results.write("day05/variants", {"rows": rows}, seeds=[0])
     if done.keys() >= CROPS.keys():
-        rows = {words: counts[name] for name, words in CROPS.items()}
+        rows = {said: counts[name] for name, (said, _) in CROPS.items()}
         change = gain(done["crop_kept"], done["crop_forgotten"])
         values = {"rows": rows, "difference": str(change)}
         results.write("day04/center_crop", values, seeds=[0])
