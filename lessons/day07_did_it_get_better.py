@@ -509,11 +509,11 @@ def tokens_right(model, samples, frames):
 
 
 # %% [markdown]
-# On frames that nobody trained on: the expert folds twenty new towels for us.
+# On frames that nobody trained on: the expert folds ten new towels for us.
 
 # %% tags=["demo"]
 work = Path(tempfile.mkdtemp(prefix="day07_"))
-new = CollectConfig(episodes=20, image_size=size, first_seed=60_000_000)
+new = CollectConfig(episodes=10, image_size=size, first_seed=60_000_000)
 make_demonstrations(new, work / "new", progress=False)
 unseen = LeRobotDataset(work / "new")
 unseen_samples = DemonstrationSamples(live, unseen, KEY, **LOOKS)
@@ -610,7 +610,7 @@ strip.show()
 # Users of OpenVLA report it again and again: token accuracy above 0.95, the loss flat and low, and on the robot nothing
 # moves ([openvla/openvla#197](https://github.com/openvla/openvla/issues/197)). Let us build one.
 #
-# Whoever teleoperates waits: for the recording to start, for the other hand, for courage. Here every one of the twenty demonstrations
+# Whoever teleoperates waits: for the recording to start, for the other hand, for courage. Here every one of the ten demonstrations
 # begins with a minute and a half in which nothing moves. At 5 Hz these are 450 pictures with one and the same answer, before twenty or so in which the towel is folded.
 
 # %% tags=["demo"]

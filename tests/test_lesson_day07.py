@@ -53,7 +53,7 @@ CELLS = cells(
         "range(20)": "range(3)",
         "range(8)": "range(2)",
         "range(6)": "range(2)",
-        "episodes=20": "episodes=2, workers=1",
+        "episodes=10": "episodes=2, workers=1",
         "lambda env: policy)": "lambda env: policy, workers=0)",
         "(50, 16)": "(60, 8)",
     },
