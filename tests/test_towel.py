@@ -117,7 +117,8 @@ def test_what_day_07_says_about_words_was_measured():
 
 def test_the_t_shirt_is_reported_as_measured():
     zero, tuned = (
-        record.read(towel.ROOT / towel.EVALUATIONS / f"tshirt_{name}.json").evaluation for name in ("zero_shot", "lora")
+        record.read(towel.ROOT / towel.EVALUATIONS / f"tshirt_{name}.json").evaluation
+        for name in ("zero_shot", "lora")
     )
     assert len(zero.episodes) == len(tuned.episodes) == 20
     assert zero.successes == 0 and tuned.interval[0] < 0.05, "an interval that begins at next to nothing"
@@ -130,3 +131,25 @@ def test_what_the_forgotten_crop_costs_is_what_was_evaluated():
     for name, (said, _) in towel.CROPS.items():
         assert rows[said]["successes"] / rows[said]["episodes"] == rate(name)
     assert rate("crop_kept") - rate("crop_forgotten") > 0.4, "no small mistake"
+
+
+def test_what_day_05_says_about_ranks_was_measured():
+    """Every doubling lowers the loss; up to rank 4 a fold is rare, above it is not."""
+    rows = results.read("day05/rank_sweep").values["rows"]
+    assert [row["rank"] for row in rows] == sorted([*towel.RANKS, 8])
+    losses = [row["loss"] for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    for row in rows:
+        assert row["successes"] / row["episodes"] == rate(f"rank_{row['rank']}")
+        assert (rate(f"rank_{row['rank']}") > 0.2) == (row["rank"] > 4)
+
+
+def test_what_day_05_says_about_other_eyes_and_states_was_measured():
+    one, three, hands, joints = (
+        record.read(towel.ROOT / towel.EVALUATIONS / f"{name}.json")
+        for name in ("recipe_waypoints", "wrist_cameras", "no_mirror", "joint_state")
+    )
+    low, high = record.gain(one, three).interval
+    assert low < 0 < high, "no difference that a hundred starts show"
+    lost = record.gain(hands, joints)
+    assert lost.interval[1] < 0 and joints.evaluation.rate < hands.evaluation.rate / 2
