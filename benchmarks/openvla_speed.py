@@ -29,8 +29,8 @@ from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import build_prompt
 
-ROUNDS, WARM_UP = 100, 5
-"""At most: long cases need fewer."""
+ROUNDS, WARM_UP = 300, 5
+"""At most: long cases need fewer. A shared machine changes its mood within seconds, and the ratios with it: 100 gave .68 to .71 for the same thing."""
 INSTRUCTION = "put the red cube on the blue plate"
 CASES = (
     ("7 numbers", "seven", 1, ROUNDS),
