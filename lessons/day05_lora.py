@@ -341,7 +341,6 @@ except FileNotFoundError:
 #
 # And what is said can be looked at. Six towels that it was never shown; a ring where it says that a hand will take hold, a cross on the corner that the expert would take:
 
-
 # %% tags=["demo"]
 def towels_and_places(model, starts):
     """First pictures, what the model says of them, and the truth: places (x, y) of both hands, metres."""
@@ -389,7 +388,6 @@ shown
 #
 # What each part is worth, from the same hundred starts:
 
-
 # %% tags=["demo"]
 def measured(name):
     """A recorded table of success rates, as a picture; a line of text where there is none yet."""
@@ -412,16 +410,17 @@ measured("day05/recipe")
 # ### Other eyes, another state
 #
 # Two choices are easily made otherwise. *More cameras*: one at each wrist as well, which sees the corner when the hand hides it from the others, at the price of three times as many
-# patches to read. *Joints*: the sixty angles that the robot measures itself, in place of where its hands are. They say the same to whoever can work
-# out forward kinematics (Day 03). But a mirror is known for hands only, so the run that they are compared with has none either. From the same hundred starts, first against second row, and third against fourth:
+# patches to read. *Joints*: the sixty angles that the robot measures itself, in place of its hands. Whoever can work out forward kinematics (Day 03) knows
+# from them where the hands are, but not where they were last *told* to be, nor whether they feel cloth. And a mirror is known for hands only, so the run that
+# joints are compared with has none either. The same two hundred demonstrations, the same hundred starts; compare the first row with the second, the third with the fourth:
 
 # %% tags=["demo"]
 measured("day05/variants")
 
 # %% [markdown]
-# Wrist cameras make no difference that a hundred starts could show, for three times the patches to read. Joints cost most of the successes. Whoever could work
-# out forward kinematics would miss nothing, but this model would have to learn it from two hundred demonstrations, and its answers are about hands: *tell a
-# policy its state in the terms of its answer*.
+# Wrist cameras make no difference that a hundred starts could show, for three times the patches to read. Joints cost most of the successes: forward kinematics
+# would have to be learned from two hundred demonstrations, and touch and the last command are missing. Which of the three costs most was not measured.
+# *Tell a policy its state in the terms of its answer* is the safe choice.
 
 # %% [markdown]
 # ## Run it on the robot
