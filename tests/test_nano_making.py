@@ -141,3 +141,25 @@ def test_a_finished_checkpoint_is_gone_on_from_and_keeps_its_statistics(tmp_path
     assert 0 < (moved - given.language_model.lm_head.weight).abs().max() < 2 * 0.3 * 1e-3
     make_nano.run(config, folder, ["fifth"], workers=1)
     assert json.loads((folder / "fifth.json").read_text())["steps"] == 2
+
+
+def test_verbs_are_shown_as_often_as_the_recipe_says() -> None:
+    import nano_config
+
+    weights = {"touch": 1.0, "put": 3.0, "pick_up": 0.0}
+    scenes = nano_config.ScenesConfig(verbs=("touch", "put", "pick_up"), verb_weights=weights)
+    drawn = [scenes.draw_verb(np.random.default_rng(seed)) for seed in range(400)]
+    assert 60 < drawn.count("touch") < 140 and drawn.count("touch") + drawn.count("put") == 400
+
+
+def test_what_is_no_checkpoint_cannot_be_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import make_nano
+
+    asked = ["--given", str(tmp_path / "nowhere"), "--folder", str(tmp_path / "new")]
+    monkeypatch.setattr("sys.argv", ["make_nano.py", *asked])
+    with pytest.raises(SystemExit, match="2"):
+        make_nano.main()
+    assert "no finished checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from assemble import new_model
-from nano_config import NanoConfig
+from nano_config import MORE_TURNS, NanoConfig
 from reading import read
 from samples import VALUES, Samples, action_samples, sight_samples
 from scenes import NO_SPOT
@@ -40,14 +40,12 @@ BEFORE = {
     "corrected": "actions",
     "whole": "corrected",
     "last": "whole",
-    "fourth": "last",
-    "fifth": "fourth",
-    "sixth": "fifth",
+    **dict(zip(MORE_TURNS, ("last", *MORE_TURNS), strict=False)),
 }
 """Which stage each begins from."""
-WITH_TOWERS = ("whole", "last", "fourth", "fifth", "sixth")
+WITH_TOWERS = ("whole", "last", *MORE_TURNS)
 """Stages in which the towers learn too."""
-AVERAGED = ("fourth", "fifth", "sixth")
+AVERAGED = MORE_TURNS
 """Stages that end with a running average of their weights: the last batches are not to have the last word."""
 AVERAGE_KEEPS = 0.997
 """Of the average, at each step: it reaches back some three hundred steps."""
@@ -61,12 +59,11 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
     settings = config.learn
     steps = settings.steps[stage_name]
     model, tokenizer = with_towers(config, folder), load_tokenizer(folder)
-    known = model.config.norm_stats
     sight = sight_samples(config, folder, tokenizer)
     sources, shares = [sight], [1.0]
     if stage_name != "language":
-        actions, found = action_samples(config, folder, tokenizer, stats=known)
-        model.config.norm_stats = found
+        stats = model.config.norm_stats
+        actions, model.config.norm_stats = action_samples(config, folder, tokenizer, stats=stats)
         words_share = settings.later_words_shares.get(stage_name, settings.words_share)
         sources, shares = [actions, sight], [1 - words_share, words_share]
     learners = learners_of(model, config)

@@ -17,13 +17,20 @@ import numpy as np
 import torch
 from assemble import new_model
 from corrections import make_corrections
-from nano_config import PRESETS, NanoConfig
+from nano_config import MORE_TURNS, PRESETS, NanoConfig
 from scenes import make_scenes, shard_path
 from towers import Sights, train_tower
 from words import load_tokenizer, train_tokenizer
 
 from vla_course import assets
 
+TURNS = (
+    ("corrections", "corrected"),
+    ("corrections_again", "whole"),
+    ("corrections_last", "last"),
+    *((f"corrections_{turn}", turn) for turn in MORE_TURNS),
+)
+"""What is corrected, and the stage that learns from it."""
 STAGES = (
     "scenes",
     "words",
@@ -32,20 +39,11 @@ STAGES = (
     "language",
     "actions",
     "blind",
-    "corrections",
-    "corrected",
-    "corrections_again",
-    "whole",
-    "corrections_last",
-    "last",
-    "corrections_fourth",
-    "fourth",
-    "corrections_fifth",
-    "fifth",
-    "corrections_sixth",
-    "sixth",
+    *(stage for turn in TURNS for stage in turn),
     "evaluate",
 )
+AFTER_GIVEN = ("scenes", *STAGES[STAGES.index(f"corrections_{MORE_TURNS[0]}") :])
+"""What is left to do where a finished checkpoint is given."""
 
 
 def main() -> None:
@@ -66,10 +64,11 @@ def main() -> None:
     torch.set_num_threads(chosen.workers)
     folder = chosen.folder or assets.CHECKOUT / "build" / "nano" / chosen.preset
     if chosen.given is not None:
+        if not (chosen.given / "model.safetensors").exists():
+            parser.error(f"{chosen.given} is no finished checkpoint: it has no model.safetensors")
         give(chosen.given, folder)
-    later = [STAGES[0], *STAGES[STAGES.index("corrections_fourth") :]]
-    stages = chosen.stage or (list(STAGES) if chosen.given is None else later)
-    run(PRESETS[chosen.preset](), folder, stages, chosen.workers)
+    stages = chosen.stage or (STAGES if chosen.given is None else AFTER_GIVEN)
+    run(PRESETS[chosen.preset](), folder, list(stages), chosen.workers)
 
 
 def give(checkpoint: Path, folder: Path) -> None:
@@ -102,16 +101,7 @@ def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> No
     for stage in ("language", "actions", "blind"):
         if stage in stages:
             learn(stage, config, folder)
-    for turn, (corrections, then) in enumerate(
-        (
-            ("corrections", "corrected"),
-            ("corrections_again", "whole"),
-            ("corrections_last", "last"),
-            ("corrections_fourth", "fourth"),
-            ("corrections_fifth", "fifth"),
-            ("corrections_sixth", "sixth"),
-        )
-    ):
+    for turn, (corrections, then) in enumerate(TURNS):
         if corrections in stages:
             make_corrections(config, folder, turn=turn, workers=workers)
         if then in stages:

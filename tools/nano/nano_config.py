@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from vla_course.envs.tabletop.config import VERBS
+
+MORE_TURNS = ("fourth", "fifth", "sixth")
+"""Turns of corrections that differ in nothing but their number and steps."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class ScenesConfig:
     noise: tuple[float, float] = (0.04, 0.25)
     """Smallest and largest spread of what is added to the executed action, never to the recorded one; every episode has its own."""
 
+    def draw_verb(self, rng: np.random.Generator) -> str:
+        """One of the verbs, as often as it is to be shown."""
+        shares = np.array([self.verb_weights[verb] for verb in self.verbs])
+        return str(rng.choice(self.verbs, p=shares / shares.sum()))
+
 
 @dataclass(frozen=True)
 class TowersConfig:
@@ -63,9 +73,7 @@ class LearnConfig:
             "corrected": 1500,
             "whole": 1800,
             "last": 4200,
-            "fourth": 4000,
-            "fifth": 1500,
-            "sixth": 1500,
+            **dict(zip(MORE_TURNS, (4000, 1500, 1500), strict=True)),
         }
     )
     frames: int = 96
@@ -80,16 +88,14 @@ class LearnConfig:
             "corrected": 0.5,
             "whole": 0.3,
             "last": 0.5,
-            "fourth": 0.3,
-            "fifth": 0.3,
-            "sixth": 0.3,
+            **dict.fromkeys(MORE_TURNS, 0.3),
         }
     )
     """Stages that go on from one that has learned to act, and by how much slower."""
     words_share: float = 0.3
     """Share of a batch that stays questions and pointing while actions are learned."""
     later_words_shares: Mapping[str, float] = field(
-        default_factory=lambda: {"last": 0.45, "fourth": 0.35, "fifth": 0.35, "sixth": 0.35}
+        default_factory=lambda: {"last": 0.45, **dict.fromkeys(MORE_TURNS, 0.35)}
     )
     """The same where a stage has its own: what still goes wrong at last is telling a brick from a star of the same colour."""
     warm_up_steps: int = 1200
@@ -97,11 +103,9 @@ class LearnConfig:
     sigma_first: float = 12.0
     sigma_last: float = 3.0
     """Width, in bins, of the Gaussian over neighbouring bins that stands for a token, at the beginning and at the end."""
-    later_sigmas: Mapping[str, float] = field(
-        default_factory=lambda: {"fourth": 8.0, "fifth": 8.0, "sixth": 8.0}
-    )
-    """The same where a stage has its own. A bin is 0.7 mm and a thing is seen to a centimetre: narrow labels make many thin
-    peaks of what is one broad guess, and the highest of them is not its middle."""
+    later_sigmas: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(MORE_TURNS, 8.0))
+    """The same where a stage has its own. A bin is 0.7 mm and a thing is seen to a centimetre: a narrower label asks for more than
+    can be known."""
     spread: float = 0.03
     """Of normalised actions, before they become tokens: a Gaussian's width."""
     looking: float = 0.5

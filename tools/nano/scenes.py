@@ -124,13 +124,11 @@ def record_actions(config: NanoConfig, index: int) -> dict[str, np.ndarray]:
     experts = [TabletopExpert(env) for env in envs]
     rng = np.random.default_rng([config.seed, 2, index])
     found = Demonstrations(config)
-    shares = np.array([config.scenes.verb_weights[verb] for verb in config.scenes.verbs])
-    shares /= shares.sum()
     begin = FIRST_SEED["actions"] + index * config.scenes.action_episodes
     for episode in range(config.scenes.action_episodes):
         which = int(rng.random() < config.scenes.action_garment_share)
         env, expert = envs[which], experts[which]
-        verb = "touch" if which else str(rng.choice(config.scenes.verbs, p=shares))
+        verb = "touch" if which else config.scenes.draw_verb(rng)
         env.reset(seed=begin + episode, options={"task": verb})
         noise = rng.uniform(*config.scenes.noise)
         ended = False
