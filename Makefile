@@ -21,6 +21,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # One thread a process: two workers on two cores must not fight.
 export OMP_NUM_THREADS ?= 1
 export LP_NUM_THREADS ?= 1
+# Where this is set, every process compiles torch and transformers anew, eight seconds each time, and tests start dozens.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make lab    open the course in JupyterLab"

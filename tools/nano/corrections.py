@@ -5,16 +5,13 @@ over now and then, and at every frame the expert answers the task that was said 
 """
 
 import os
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
 from assemble import KEY
 from nano_config import NanoConfig
 from scenes import FIRST_SEED, Demonstrations, worlds
+from shards import write_all
 
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
@@ -31,17 +28,9 @@ def corrections_path(folder: Path, index: int) -> Path:
 def make_corrections(config: NanoConfig, folder: Path, *, turn: int = 0, workers: int = 1) -> None:
     """Write the shards of this turn that are not there yet, with the model that lies in `folder/model` now."""
     count = config.scenes.correction_shards
-    wanted = range(turn * count, (turn + 1) * count)
-    paths = {k: corrections_path(folder / "scenes", k) for k in wanted}
-    missing = [k for k in wanted if not paths[k].exists()]
-    began = time.perf_counter()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        jobs = [pool.submit(write_corrections, config, folder, k, paths[k]) for k in missing]
-        for done, job in enumerate(jobs, 1):
-            print(
-                f"corrections {done}/{len(jobs)}  {job.result()}  {time.perf_counter() - began:.0f} s",
-                flush=True,
-            )
+    paths = {k: corrections_path(folder / "scenes", k) for k in range(turn * count, (turn + 1) * count)}
+    missing = [(config, folder, k, path) for k, path in paths.items() if not path.exists()]
+    write_all("corrections", write_corrections, missing, workers)
 
 
 def write_corrections(config: NanoConfig, folder: Path, index: int, path: Path) -> str:
@@ -80,7 +69,3 @@ def write_corrections(config: NanoConfig, folder: Path, index: int, path: Path) 
     np.savez(partial, **found.arrays())
     os.replace(partial, path)
     return f"{path.name}: {wins} of {done} done"
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

@@ -61,13 +61,13 @@ def main() -> None:
         "--given", type=Path, help="a finished checkpoint to go on from, in place of the stages before"
     )
     chosen = parser.parse_args()
-    torch.set_num_threads(chosen.workers)
     folder = chosen.folder or assets.CHECKOUT / "build" / "nano" / chosen.preset
     if chosen.given is not None:
         if not (chosen.given / "model.safetensors").exists():
             parser.error(f"{chosen.given} is no finished checkpoint: it has no model.safetensors")
         give(chosen.given, folder)
     stages = chosen.stage or (STAGES if chosen.given is None else AFTER_GIVEN)
+    torch.set_num_threads(chosen.workers)
     run(PRESETS[chosen.preset](), folder, list(stages), chosen.workers)
 
 

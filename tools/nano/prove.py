@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from nano_config import NanoConfig
+from shards import one_thread
 
 from vla_course import assets, results
 from vla_course.envs.table import CLOSE_CAMERA
@@ -93,7 +93,7 @@ def run(models: Models, names: list[str], proof: Path, workers: int) -> dict[str
     found = _measured(proof, models)
     missing = [name for name in names if name not in found]
     if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
             jobs: dict[Future[dict[str, Any]], str] = {
                 pool.submit(measure, models, name): name for name in missing
             }
@@ -210,10 +210,6 @@ def _environments(garments: bool, count: int, size: tuple[int, int]) -> list[Tab
     ]
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def _measured(proof: Path, models: Models) -> dict[str, Any]:
     """The rows of a proof that are about these models and this number of starts."""
     rows = json.loads(proof.read_text(encoding="utf-8")) if proof.exists() else {}
@@ -255,7 +251,7 @@ def main() -> None:
     parser.add_argument("--proof", type=Path, help="the file that grows (one for each model, in build/nano)")
     parser.add_argument("--record", action="store_true", help="write data/results/nano/success.json")
     chosen = parser.parse_args()
-    _one_thread()
+    one_thread()
     models = Models(chosen.model.resolve(), chosen.blind and chosen.blind.resolve(), chosen.starts)
     names = conditions(chosen.verbs, blind=chosen.blind is not None)
     if chosen.conditions:

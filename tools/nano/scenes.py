@@ -9,15 +9,13 @@ What a pixel shows is one number, its spot: the place of a thing, or FIRST_PART 
 
 import json
 import os
-import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nano_config import NanoConfig
+from shards import write_all
 
 from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.captions import SceneWords
@@ -42,15 +40,8 @@ def make_scenes(config: NanoConfig, folder: Path, *, workers: int = 1) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [("sight", k) for k in range(config.scenes.sight_shards)]
     wanted += [("actions", k) for k in range(config.scenes.action_shards)]
-    missing = [(kind, k) for kind, k in wanted if not shard_path(folder, kind, k).exists()]
-    began = time.perf_counter()
-    # Spawned, because OpenGL does not survive a fork: whoever calls this may have drawn a picture already.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(write_shard, config, folder, kind, k) for kind, k in missing]
-        for done, job in enumerate(jobs, 1):
-            print(
-                f"scenes {done}/{len(jobs)}  {job.result()}  {time.perf_counter() - began:.0f} s", flush=True
-            )
+    missing = [(config, folder, kind, k) for kind, k in wanted if not shard_path(folder, kind, k).exists()]
+    write_all("scenes", write_shard, missing, workers)
 
 
 def shard_path(folder: Path, kind: str, index: int) -> Path:
