@@ -49,6 +49,20 @@ def test_all_stages_run_from_nothing_and_go_on_where_they_were(tmp_path: Path) -
     )
 
 
+def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
+    import nano_config
+    import scenes
+
+    config = nano_config.tiny()
+    for workers in (1, 2):
+        scenes.make_scenes(config, tmp_path / str(workers), workers=workers)
+    for kind in ("sight", "actions"):
+        one, two = (np.load(scenes.shard_path(tmp_path / workers, kind, 0)) for workers in "12")
+        assert one.files == two.files
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], two[name])  # where a place is unknown both say nan
+
+
 def test_nothing_is_recorded_of_a_folder_in_which_nothing_was_trained(tmp_path: Path) -> None:
     import record
 

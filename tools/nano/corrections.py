@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from assemble import KEY
 from nano_config import NanoConfig
+from processes import write_all
 from scenes import FIRST_SEED, Demonstrations, worlds
-from shards import write_all
 
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert

@@ -21,16 +21,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nano_config import NanoConfig
-from shards import one_thread
+from processes import each, one_thread
 
 from vla_course import assets, results
 from vla_course.envs.table import CLOSE_CAMERA
@@ -92,16 +90,8 @@ def run(models: Models, names: list[str], proof: Path, workers: int) -> dict[str
     )  # rendering in software: two threads for 84 pixels only fight
     found = _measured(proof, models)
     missing = [name for name in names if name not in found]
-    if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-            jobs: dict[Future[dict[str, Any]], str] = {
-                pool.submit(measure, models, name): name for name in missing
-            }
-            for job in as_completed(jobs):
-                _keep(proof, found, jobs[job], job.result())
-    else:
-        for name in missing:
-            _keep(proof, found, name, measure(models, name))
+    for (_, condition), row in each(measure, [(models, one) for one in missing], workers):
+        _keep(proof, found, condition, row)
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from nano_config import NanoConfig
-from shards import write_all
+from processes import write_all
 
 from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.captions import SceneWords
