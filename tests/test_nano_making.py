@@ -70,6 +70,19 @@ def test_nothing_is_recorded_of_a_folder_in_which_nothing_was_trained(tmp_path: 
         record.training(tmp_path)
 
 
+def test_what_went_on_is_recorded_beside_what_was_there() -> None:
+    import record
+
+    before = {"actions": {"steps": 3}, "fourth": {"steps": 1}, "config": {"seed": 0}}
+    found = record.beside(before, {"fourth": {"steps": 2}, "config": {"seed": 1}})
+    assert found == {
+        "actions": {"steps": 3},
+        "fourth": {"steps": 2},
+        "config": {"seed": 1},
+        "config_before": {"seed": 0},
+    }
+
+
 def test_reading_many_sentences_about_one_picture_is_reading_each_alone() -> None:
     import assemble
     import nano_config

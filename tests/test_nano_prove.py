@@ -127,7 +127,7 @@ def test_card_and_record_are_about_the_weights_that_ship(prove):
     wanted = prove.conditions([*prove.VERBS, prove.TOUCH_PART], blind=True)
     assert set(found["conditions"]) == set(wanted)
     for name, row in found["conditions"].items():
-        assert row["starts"] == 100, name
+        assert row["starts"] == prove.STARTS, name
         assert (row["model"] == found["model"]) == (not name.endswith("/blind")), name
     text = card.CARD.read_text(encoding="utf-8")
     assert card.with_table(text, found["conditions"]) == text, "run tools/nano/card.py"

@@ -135,7 +135,7 @@ class NanoConfig:
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
     towers: TowersConfig = field(default_factory=TowersConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
-    evaluation_starts: int = 100
+    evaluation_starts: int = 400
 
 
 def tiny() -> NanoConfig:

@@ -2,10 +2,12 @@
 
 python tools/nano/record.py
 python tools/nano/record.py --folder build/nano/full
+python tools/nano/record.py --folder build/nano/further --further    beside the stages that its given checkpoint had
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,12 @@ def training(folder: Path) -> dict[str, Any]:
     return {one["stage"]: _kept(one) for one in found} | {"config": found[-1]["config"]}
 
 
+def beside(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """The stages of a checkpoint's record, then those that went on from it, with both configurations."""
+    stages = {name: stage for name, stage in before.items() if name not in found}
+    return {**stages, **found, "config_before": before["config"]}
+
+
 def _kept(record: dict[str, Any]) -> dict[str, Any]:
     curve = record["curve"]
     every = max(1, len(curve) // POINTS)
@@ -47,9 +55,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, default=assets.CHECKOUT / "build" / "nano" / "full")
-    found = training(parser.parse_args().folder)
-    written = results.write("nano/training", found, seeds=[found["config"]["seed"]])
-    print(f"{written.name}: {', '.join(name for name in found if name != 'config')}")
+    parser.add_argument("--further", action="store_true", help="keep the stages that are recorded already")
+    chosen = parser.parse_args()
+    found = training(chosen.folder)
+    if chosen.further:
+        found = beside(results.read("nano/training").values, found)
+    configs = [config for name, config in found.items() if name.startswith("config")]
+    written = results.write("nano/training", found, seeds=sorted({config["seed"] for config in configs}))
+    print(f"{written.name}: {', '.join(name for name in found if not name.startswith('config'))}")
 
 
 if __name__ == "__main__":
