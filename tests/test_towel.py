@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vla_course import results
@@ -82,9 +83,12 @@ def test_what_is_recorded_is_what_was_evaluated():
         ]
         found = record.read(towel.ROOT / towel.EVALUATIONS / f"{file}.json").evaluation
         assert row == {"successes": found.successes, "episodes": len(found.episodes)}
-    assert 100 * (pair["qlora"]["successes"] - pair["lora"]["successes"]) / pair["lora"]["episodes"] == (
-        pytest.approx(pair["difference_points"]["mean"])
-    )
+    points = 100 * (pair["qlora"]["successes"] - pair["lora"]["successes"]) / pair["lora"]["episodes"]
+    assert points == pytest.approx(pair["difference_points"]["mean"])
+    over = pair["over_trainings"]
+    assert len(over["points"]) == len(towel.SEEDS) and over["mean"] == pytest.approx(points)
+    half = 2.262 * np.std(over["points"], ddof=1) / np.sqrt(10)
+    assert (over["low"], over["high"]) == pytest.approx((points - half, points + half), abs=0.01)
 
 
 def test_the_shipped_run_is_the_one_of_the_table():
