@@ -309,6 +309,9 @@ for verb, meaning in VERBS.items():
 Markdown("\n".join(lines) if conditions else "*(Nothing recorded yet.)*")
 
 # %% [markdown]
+# There is a hole in it: *push it to another*, in words that it never heard. In most of those episodes it sees the right thing and *takes hold* of it. A model this small has read a few
+# thousand sentences in its life; of a new verb it makes the nearest one that it knows. Fluent, confident, and wrong.
+#
 # ## Break it: does it look? does it listen?
 #
 # A success rate does not say *why* something succeeds. A hand that comes down in the middle of the table touches things, too. So take
@@ -383,7 +386,7 @@ for key, name in {
 # How to read it:
 #
 # - **It looks** if noise takes the success away. What is left is luck, and the row *a blind model* says how much luck there is: the same
-#   network, taught with words and the hand's place, and without pictures. A row under noise that is no better than that one means that everything beyond luck came from the
+#   network, taught to act on words, the hand's place and one grey picture, always the same. A row under noise that is no better than that one means that everything beyond luck came from the
 #   picture.
 # - **It listens** if with wrong words the scored thing is left alone, *and* the thing said is touched instead. The first without the second
 #   would only mean that it was confused.
@@ -411,6 +414,10 @@ for verb, meaning in VERBS.items():
 Markdown("\n".join(lines) if conditions else "*(Nothing recorded yet.)*")
 
 # %% [markdown]
+# One row is unlike the others: parts of garments. *A blind model* is right in most of them, since on this table every garment lies nearly in the same place, and
+# "the left sleeve" alone says roughly where to go. So what the picture is worth there is the step from that column to the first, not the whole of it; a success rate without its blind
+# twin would have hidden that. (Random pixels are worse than no picture: they do not only tell nothing, they mislead.)
+#
 # ## The robot that we want to fold with
 #
 # Now the other robot of this course: two arms, two hands, sixty joints, and a T-shirt. Same model, no training, "zero-shot". What
