@@ -149,11 +149,18 @@ def test_what_day_05_says_about_ranks_was_measured():
 
 
 def test_what_day_05_says_about_other_eyes_and_states_was_measured():
+    """Two nanos, opposite findings: cameras cost folds beside this one alone, joints beside the earlier one alone."""
     one, three, hands, joints = (
         record.read(towel.ROOT / towel.EVALUATIONS / f"{name}.json")
         for name in ("recipe_waypoints", "wrist_cameras", "no_mirror", "joint_state")
     )
-    low, high = record.gain(one, three).interval
-    assert low < 0 < high, "no difference that a hundred starts show"
-    lost = record.gain(hands, joints)
-    assert lost.interval[1] < 0 and joints.evaluation.rate < hands.evaluation.rate / 2
+    assert record.gain(one, three).interval[1] < 0 and three.evaluation.rate < one.evaluation.rate / 2
+    low, high = record.gain(hands, joints).interval
+    assert low < 0 < high
+    now, before = (
+        [row["successes"] for row in results.read(f"day05/{name}").values["rows"].values()]
+        for name in ("variants", "variants_earlier_nano")
+    )
+    assert now == [run.evaluation.successes for run in (one, three, hands, joints)]
+    one_before, three_before, hands_before, joints_before = before
+    assert abs(three_before - one_before) < 5 and joints_before < hands_before / 2
