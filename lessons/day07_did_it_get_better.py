@@ -389,7 +389,7 @@ for name in ("tshirt_zero_shot", "tshirt_lora"):
     print(f"{one.config.name}: {one.evaluation}" if one else f"{name}: not recorded yet")
 
 # %% [markdown]
-# *That* is what twenty demonstrations buy: an interval that begins at next to nothing. More demonstrations, a memory for which fold it is, or practice are what the
+# *That* is what twenty demonstrations buy: nothing that twenty starts could show. More demonstrations, a memory for which fold it is, or practice are what the
 # days to come are about. It stands here because it was measured, not because it is pretty.
 #
 # ## Played again
@@ -479,7 +479,7 @@ if live.config.waypoint_dims:
 # paraphrases that are asked here are not among them). The cure for odd input is to make it usual. It is no free one: in as many steps each sentence is practised a thirteenth as often, and
 # the row *right* shows it.
 #
-# And its row *wrong*? Told to fold trousers, it folds the towel, and no less often than when it is told to. Words that never made a difference in training make none
+# And its row *wrong*? Told to fold trousers, it folds the towel, about as often as when it is told to. Words that never made a difference in training make none
 # now: this one only looks. The nano on Day 01's table was told a different thing every time, and it listens. If you want a robot that listens, the data must hold pairs where only the words
 # differ, and the deed.
 #

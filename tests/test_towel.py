@@ -116,7 +116,7 @@ def test_what_day_07_says_about_words_was_measured():
     """One sentence: confused by any other. Many: other words work, and so do wrong ones; the right ones work less well than one alone."""
     assert all(rate(f"words_{words}") == 0 for words in ("paraphrase", "wrong", "empty"))
     own, other = rate("many_words_own"), rate("many_words_paraphrase")
-    assert 0.2 < other <= own < rate("lora_seed_0") and rate("many_words_wrong") >= own
+    assert 0.2 < other <= own < rate("lora_seed_0") and abs(rate("many_words_wrong") - own) < 0.1
 
 
 def test_the_t_shirt_is_reported_as_measured():
@@ -125,7 +125,7 @@ def test_the_t_shirt_is_reported_as_measured():
         for name in ("zero_shot", "lora")
     )
     assert len(zero.episodes) == len(tuned.episodes) == 20
-    assert zero.successes == 0 and tuned.interval[0] < 0.05, "an interval that begins at next to nothing"
+    assert zero.successes == 0 and tuned.interval[0] < zero.interval[1], "nothing that twenty starts could show"
     assert LeRobotDataset(towel.ROOT / "data/demos/tshirt").num_episodes == 20
     assert len(make_garment("tshirt").folds) == 3
 
