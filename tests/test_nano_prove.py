@@ -108,6 +108,21 @@ def test_absent_things_are_absent(prove):
         assert task.target not in env.start.things and phrasing.seen and not task.held_out
 
 
+def test_asking_what_is_absent_disturbs_no_episode(prove, folders, monkeypatch):
+    """Four starts in two worlds: the third and fourth begin while others act."""
+    from vla_course.envs.tabletop.language import parse
+
+    summed = []
+    monkeypatch.setattr(prove, "TOGETHER", 2)
+    monkeypatch.setattr(prove, "summary", lambda found, verb, way: summed.extend(found.episodes) or {})
+    prove.measure(prove.Models(folders / "model", None, 4), "touch/absent")
+    (env,) = prove._environments(False, 1, (84, 84))
+    for seed, episode in enumerate(summed):
+        env.reset(seed=seed, options={"task": "touch", "split": "seen"})
+        assert episode.seed == seed and parse(episode.instruction)[0].target not in env.start.things
+        assert episode.instruction == prove._absent(env, seed, {"task": "touch", "split": "seen"})
+
+
 def test_the_record_follows_the_schema(prove, folders, monkeypatch, tmp_path):
     monkeypatch.setattr(results.assets, "CHECKOUT", tmp_path)
     monkeypatch.setattr(results.assets, "is_checkout", lambda: True)
@@ -129,6 +144,7 @@ def test_card_and_record_are_about_the_weights_that_ship(prove):
     for name, row in found["conditions"].items():
         assert row["starts"] == 100, name
         assert (row["model"] == found["model"]) == (not name.endswith("/blind")), name
+    assert found["conditions"]["touch/absent"]["touched_what_was_said"] == 0, "nobody touches what is not there"
     text = card.CARD.read_text(encoding="utf-8")
     assert card.with_table(text, found["conditions"]) == text, "run tools/nano/card.py"
 

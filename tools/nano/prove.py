@@ -107,7 +107,8 @@ def measure(models: Models, condition: str) -> dict[str, Any]:
         options["split"] = way
     if way == WRONG_WORDS:
         options["wrong_instruction"] = True
-    pinned = (lambda seed: options | {"words": _absent(envs[0], seed, options)}) if way == ABSENT else options
+    aside = _environments(False, 1, policy.image_size)[0]  # not one of those that act: asking it begins an episode
+    pinned = (lambda seed: options | {"words": _absent(aside, seed, options)}) if way == ABSENT else options
     found = evaluate(policy, envs, range(models.starts), options=pinned)
     seconds = round(time.perf_counter() - began, 1)
     return models.key(condition) | summary(found, verb, way) | {"seconds": seconds}
@@ -166,7 +167,7 @@ def _reason(episode: Episode) -> str:
 
 
 def _absent(env: TabletopEnv, seed: int, options: dict[str, Any]) -> str:
-    """Words of the training for a thing that does not stand on this start's table."""
+    """Words of the training for a thing that does not stand on this start's table; `env` is reset for that."""
     env.reset(seed=seed, options=options)
     rng = np.random.default_rng([seed, 7])
     things = [Thing(color, kind) for color in COLORS for kind in SHAPES]
