@@ -144,7 +144,9 @@ def test_card_and_record_are_about_the_weights_that_ship(prove):
     for name, row in found["conditions"].items():
         assert row["starts"] == prove.STARTS, name
         assert (row["model"] == found["model"]) == (not name.endswith("/blind")), name
-    assert found["conditions"]["touch/absent"]["touched_what_was_said"] == 0, "nobody touches what is not there"
+    assert found["conditions"]["touch/absent"]["touched_what_was_said"] == 0, (
+        "nobody touches what is not there"
+    )
     text = card.CARD.read_text(encoding="utf-8")
     assert card.with_table(text, found["conditions"]) == text, "run tools/nano/card.py"
 

@@ -107,9 +107,13 @@ def measure(models: Models, condition: str) -> dict[str, Any]:
         options["split"] = way
     if way == WRONG_WORDS:
         options["wrong_instruction"] = True
-    aside = _environments(False, 1, policy.image_size)[0]  # not one of those that act: asking it begins an episode
-    pinned = (lambda seed: options | {"words": _absent(aside, seed, options)}) if way == ABSENT else options
-    found = evaluate(policy, envs, range(models.starts), options=pinned)
+
+    def with_absent_words(seed: int) -> dict[str, Any]:
+        (aside,) = _environments(False, 1, policy.image_size)  # none of those that act: it begins an episode
+        return options | {"words": _absent(aside, seed, options)}
+
+    asked = with_absent_words if way == ABSENT else options
+    found = evaluate(policy, envs, range(models.starts), options=asked)
     seconds = round(time.perf_counter() - began, 1)
     return models.key(condition) | summary(found, verb, way) | {"seconds": seconds}
 
