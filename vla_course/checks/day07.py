@@ -98,8 +98,8 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
     # Here the upper end is 14/45 or 15/45, each with a probability of one half: the seed shows.
     before, after = np.zeros(45, bool), np.arange(45) < 9
     yield Claim(
-        "the same seed gives the same interval, eight times",
-        got=len({paired_bootstrap(before, after, 7) for _ in range(8)}),
+        "the same seed gives the same interval, thirty times",
+        got=len({paired_bootstrap(before, after, 7) for _ in range(30)}),
         expected=1,
         hint="make the generator inside, from the seed: np.random.default_rng(seed)",
     )
@@ -242,28 +242,13 @@ def check_wrong_instructions(
         expected=[6] * 20 + ["blue", "green", "red"],
         hint="one text for each of the six, out of the texts in the list",
     )
-    reds = [{draw[place] for place, own in enumerate(said) if own == "red"} for draw in draws]
-    yield Claim(
-        "each episode is drawn anew: within one draw, those that say red are not all told the same",
-        got=any(len(told) > 1 for told in reds),
-        expected=True,
-        hint="draw once for each episode, not once for each text",
-    )
-    share = np.mean(
-        [told == "blue" for draw in draws for told, own in zip(draw, said, strict=False) if own == "red"]
-    )
-    yield Claim(
-        "a text that more episodes say is drawn more often: red hears blue two times in three",
-        got=bool(0.5 < share < 0.9),
-        expected=True,
-        hint="choose among the other *episodes'* texts, two of which say blue, not among the different words",
-    )
+    # Before the shares: draws from another source of chance would fail those only now and then.
     mine = list(said)
     wrong_instructions(mine, rng)
     yield Claim(
         "draws differ, follow from the generator, and leave the list as it was",
         got=(
-            len(set(map(tuple, draws))) > 10,
+            len(set(map(tuple, draws))) > 1,
             # Eight times, because two draws of six may be equal by chance.
             all(
                 _draw(wrong_instructions, said, seed) == _draw(wrong_instructions, said, seed)
@@ -282,6 +267,22 @@ def check_wrong_instructions(
             ),
             "the list of instructions is changed: make a new one": (True, True, False),
         },
+    )
+    reds = [{draw[place] for place, own in enumerate(said) if own == "red"} for draw in draws]
+    yield Claim(
+        "each episode is drawn anew: within one draw, those that say red are not all told the same",
+        got=any(len(told) > 1 for told in reds),
+        expected=True,
+        hint="draw once for each episode, not once for each text",
+    )
+    share = np.mean(
+        [told == "blue" for draw in draws for told, own in zip(draw, said, strict=False) if own == "red"]
+    )
+    yield Claim(
+        "a text that more episodes say is drawn more often: red hears blue two times in three",
+        got=bool(0.5 < share < 0.9),
+        expected=True,
+        hint="choose among the other *episodes'* texts, two of which say blue, not among the different words",
     )
 
 
