@@ -389,7 +389,7 @@ shown
 # What each part is worth, from the same hundred starts:
 
 # %% tags=["demo"]
-def measured(name):
+def measured(name, without=()):
     """A recorded table of success rates, as a picture; a line of text where there is none yet."""
     try:
         record = results.read(name)
@@ -397,6 +397,8 @@ def measured(name):
         return Markdown("*These success rates are not recorded yet.*")
     rows, lines = {}, []
     for what, row in record.values["rows"].items():
+        if what.startswith(without):
+            continue
         low, high = wilson_interval(**row)
         rows[what] = {"strict success": (row["successes"] / row["episodes"], low, high)}
         lines.append(f"{what}: {row['successes']}/{row['episodes']} ({100 * low:.0f}–{100 * high:.0f} %)")
@@ -470,10 +472,10 @@ video.show_video(
 )
 
 # %% [markdown]
-# One episode is a look. The measurement, before and after, from the same starts:
+# One episode is a look. The measurement, before and after, from the same starts, with ten trainings that differ in nothing but their seed:
 
 # %% tags=["demo"]
-measured("day05/towel")
+measured("day05/towel", without="QLoRA")  # that is tomorrow's
 
 # %% [markdown]
 # ## Look: how wide must a change be?
@@ -640,12 +642,15 @@ plots.lines(
 )
 
 # %% [markdown]
-# Read the lines against the dashed one: whoever is above it knows less than nothing, and says so with confidence. Each of the three loud runs spends some
-# of its steps there; clipped, the fast one catches up with the quiet one, and the other two do not. Then look at the largest gradients: these are what clipping cuts
-# down to a length of 1.
+# Read the lines against the dashed one: whoever is above it knows less than nothing, and says so with confidence. After their first step the three loud runs
+# go back up there, α = 512 for the longest. Then they come down, and at the last step the loss shows nothing of it any more. Adam is one reason: it divides by
+# the size of recent gradients, so that a step is about as long as the rate says, whatever the gradient; and the rate itself falls to nothing.
 #
-# How much clipping alone is worth is the difference of the last two. That is one seed and twelve steps; before you believe in its size, set another
-# seed in `adapted` and run the cell again.
+# Now look at the largest gradients, which are what clipping cuts down to a length of 1. There α = 512 cannot hide. *Watch the gradients' length,
+# not the loss alone.*
+#
+# How much clipping alone is worth is the difference of the last two: here, next to nothing. That is one seed and twelve steps; before you believe in it, set
+# another seed in `adapted` and run the cell again.
 
 # %% [markdown]
 # ## Recap

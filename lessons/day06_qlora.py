@@ -716,12 +716,14 @@ else:
         done, tried = (record.values[way][name] for name in ("successes", "episodes"))
         low, high = wilson_interval(done, tried)
         print(f"{way:6s}{done} of {tried} ({100 * low:.0f}–{100 * high:.0f} %)")
-    points = record.values["difference_points"]
-    print(
-        f"QLoRA less LoRA, same starts: {points['mean']:+.1f} points ({points['low']:+.1f} to {points['high']:+.1f})"
-    )
+    for name, kind in (("difference_points", "other starts"), ("over_trainings", "other trainings")):
+        points = record.values[name]
+        print(f"QLoRA less LoRA, had it been {kind}: {points['mean']:+.1f} points ({points['low']:+.1f} to {points['high']:+.1f})")
 
 # %% [markdown]
+# Two intervals for one difference. The first says what other starts could have given, the second what other trainings could have. Day 07 is about which of
+# them answers your question.
+#
 # ## Break it: quantise what is small
 #
 # The norms are a thousandth or two of the nano. The rows of the head that score the 256 action tokens are less than a hundredth. "While we are at
@@ -872,8 +874,8 @@ Markdown("\n".join([*lines, "", f"Means over the same {PICTURES} tables, with 95
 # Read the last column (the same tables, so luck with the tables cancels): where an interval holds 0, nothing has been shown.
 #
 # In the *weights* the order is as promised: NF4 before int4, and a scale for each block before one for all. Sixteen even levels come close: cut into
-# blocks of 64 and divided by its largest, a bell is flatter than one thinks. In what the nano *believes* hardly any of it is to be seen. Rounding
-# errors cancel, and its weights are tame. One thing is plain: the fourth bit.
+# blocks of 64 and divided by its largest, a bell is flatter than one thinks. In what the nano *believes* little of it is left: one scale for all costs a
+# trifle, the other levels nothing that shows. Rounding errors cancel, and its weights are tame. One thing is plain: the fourth bit.
 #
 # Then what are the blocks for? For models that are not tame. Give every matrix *one* loud weight, eight times its largest, and quantise that:
 
