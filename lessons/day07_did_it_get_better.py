@@ -364,8 +364,10 @@ for which in ("five fresh ones", "all ten"):
     print(f"QLoRA less LoRA, {which}: {less(JUDGED[which])}")
 
 # %% [markdown]
-# *And starts are not trainings.* These intervals draw starts again and take the trainings as they fell: they answer for *these* adapters. Ask about the two *recipes*, and a whole
-# training is one throw. Here are the differences pair by pair, and what they say about their mean (Student's interval):
+# The fresh ones do not say it again. Had we stopped at the second look, this page would tell you that four bits cost seven folds in a hundred, with an interval to show for it.
+#
+# *And starts are not trainings*, which is how such an interval comes about. It draws starts again and takes the trainings as they fell: it answers for *these* adapters. Ask about the two
+# *recipes*, and a whole training is one throw. Here are the differences pair by pair, and what they say about their mean (Student's interval):
 
 # %% tags=["demo"]
 try:
@@ -377,7 +379,8 @@ else:
     print(f"their mean: {each['mean']:+.1f} points ({each['low']:+.1f} to {each['high']:+.1f})")
 
 # %% [markdown]
-# More starts would not make this one narrower. More trainings would.
+# Two trainings of one recipe, different in nothing but a seed, can be much further apart than the two recipes. So this is the interval that answers for QLoRA, and it is the wider
+# one: more starts would not make it narrower, more trainings would.
 #
 # Note also what was asked. "No difference found" is easy to get: run few episodes. *Not worse by more than 8 points* has to be earned: the whole interval must lie above −8.
 #

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from vla_course import results
+from vla_course.comparison import paired_bootstrap
 from vla_course.data.demonstrations import CollectConfig
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.statistics import HANDS
 from vla_course.envs.folding.garments import make_garment
+from vla_course.evaluate import Evaluation
 from vla_course.evaluation import record
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.language import PARAPHRASES, folding_instructions
@@ -91,6 +93,26 @@ def test_what_is_recorded_is_what_was_evaluated():
     assert (over["low"], over["high"]) == pytest.approx((points - half, points + half), abs=0.01)
 
 
+def test_what_day_07_says_about_looks_and_throws_was_measured():
+    """Five pairs of trainings said that QLoRA is worse, five fresh ones did not; seeds of one recipe differ by more than recipes."""
+
+    def pooled(seeds):
+        sides = [
+            [run.success for seed in seeds for run in evaluation(f"{way}_seed_{seed}").episodes] for way in ("lora", "qlora")
+        ]
+        return paired_bootstrap(*map(np.array, sides), 0)
+
+    assert pooled(range(3))[1] > 0, "the first look"
+    assert pooled(range(5))[1] < 0, "the second"
+    low, high = pooled(range(5, 10))
+    assert low < 0 < high, "fresh ones"
+    over = results.read("day06/qlora_against_lora").values["over_trainings"]
+    rates = [evaluation(f"lora_seed_{seed}").rate for seed in towel.SEEDS]
+    assert 100 * (max(rates) - min(rates)) > 4 * abs(over["mean"]), "throws of one recipe, and the two recipes"
+    low, high = pooled(towel.SEEDS)
+    assert over["high"] - over["low"] > 100 * (high - low), "the wider one"
+
+
 def test_the_shipped_run_is_the_one_of_the_table():
     folder = towel.ROOT / towel.SHIPPED
     config = read_settings(TrainConfig, file=folder / "config.yaml")
@@ -108,8 +130,12 @@ def test_a_name_that_nothing_has():
         towel.train(["lora_9"])
 
 
+def evaluation(name: str) -> Evaluation:
+    return record.read(towel.ROOT / towel.EVALUATIONS / f"{name}.json").evaluation
+
+
 def rate(name: str) -> float:
-    return record.read(towel.ROOT / towel.EVALUATIONS / f"{name}.json").evaluation.rate
+    return evaluation(name).rate
 
 
 def test_what_day_07_says_about_words_was_measured():
