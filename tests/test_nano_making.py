@@ -112,3 +112,32 @@ def test_soft_labels_forgive_neighbours_and_become_hard() -> None:
     assert soft[0] < soft[1] < soft[2]
     hard = torch.nn.functional.cross_entropy(near, ids).item()
     assert learn.soft_cross_entropy(near, ids, 0.0).item() == pytest.approx(hard, abs=1e-5)
+
+
+def test_a_finished_checkpoint_is_gone_on_from_and_keeps_its_statistics(tmp_path: Path) -> None:
+    import learn
+    import make_nano
+    import nano_config
+
+    from vla_course.openvla.load import load_vla
+
+    config, folder = nano_config.tiny(), tmp_path / "further"
+    make_nano.run(config, tmp_path, ["scenes", "words"], workers=1)
+    first = learn.new_model(config)
+    tokenizer = learn.load_tokenizer(tmp_path)
+    _, stats = learn.action_samples(config, tmp_path, tokenizer)
+    stats["tabletop"]["action"]["q99"][0] += 1.0
+    first.config.norm_stats = stats
+    learn.save_model(first, tokenizer, tmp_path, "last")
+    (tmp_path / "tokenizer.json").replace(tmp_path / "model" / "tokenizer.json")
+    make_nano.give(tmp_path / "model", folder)
+    make_nano.run(config, folder, ["scenes", "corrections_fourth", "fourth"], workers=1)
+    given, after = load_vla(path=folder / "given"), load_vla(path=folder / "model")
+    assert after.config.norm_stats == given.config.norm_stats == stats
+    kept = torch.load(folder / "fourth.pt", weights_only=True)["parts"]
+    moved = kept["learners"]["language.lm_head.weight"]
+    assert torch.equal(moved, after.language_model.lm_head.weight)
+    assert torch.equal(moved, kept["average"]["module.language.lm_head.weight"])
+    assert 0 < (moved - given.language_model.lm_head.weight).abs().max() < 2 * 0.3 * 1e-3
+    make_nano.run(config, folder, ["fifth"], workers=1)
+    assert json.loads((folder / "fifth.json").read_text())["steps"] == 2

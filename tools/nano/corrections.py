@@ -50,6 +50,8 @@ def write_corrections(config: NanoConfig, folder: Path, index: int, path: Path) 
     rng = np.random.default_rng([config.seed, 5, index])
     free: list[list[TabletopEnv]] = [[], []]
     found = Demonstrations(config)
+    shares = np.array([config.scenes.verb_weights[verb] for verb in config.scenes.verbs])
+    shares /= shares.sum()
     running: list[tuple[int, TabletopEnv, TabletopExpert, float]] = []
     seed = FIRST_SEED["corrections"] + index * config.scenes.action_episodes
     left, done, wins = config.scenes.action_episodes, 0, 0
@@ -57,7 +59,8 @@ def write_corrections(config: NanoConfig, folder: Path, index: int, path: Path) 
         while left and len(running) < TOGETHER:
             which = int(rng.random() < config.scenes.action_garment_share)
             env = free[which].pop() if free[which] else worlds(config, config.scenes.verbs)[which]
-            env.reset(seed=seed + left)
+            verb = "touch" if which else str(rng.choice(config.scenes.verbs, p=shares))
+            env.reset(seed=seed + left, options={"task": verb})
             helped = config.scenes.helped * (rng.random() < 0.5)
             running.append((which, env, TabletopExpert(env), helped))
             left -= 1

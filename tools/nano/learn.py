@@ -9,6 +9,7 @@ places and action off the empty token, and two attention heads look from there a
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,11 @@ from stage import Stage, learning_rate, quick, set_learning_rate
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from towers import augment
 from words import ACTIONS, EOS, load_tokenizer
 
+from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import OpenVLAProcessor
 
@@ -37,10 +40,19 @@ BEFORE = {
     "corrected": "actions",
     "whole": "corrected",
     "last": "whole",
+    "fourth": "last",
+    "fifth": "fourth",
+    "sixth": "fifth",
 }
 """Which stage each begins from."""
-WITH_TOWERS = ("whole", "last")
+WITH_TOWERS = ("whole", "last", "fourth", "fifth", "sixth")
 """Stages in which the towers learn too."""
+AVERAGED = ("fourth", "fifth", "sixth")
+"""Stages that end with a running average of their weights: the last batches are not to have the last word."""
+AVERAGE_KEEPS = 0.997
+"""Of the average, at each step: it reaches back some three hundred steps."""
+GIVEN = "given"
+"""A folder in the recipe's, with a finished checkpoint to go on from."""
 See = Callable[[int, np.ndarray], torch.Tensor]
 
 
@@ -49,10 +61,12 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
     settings = config.learn
     steps = settings.steps[stage_name]
     model, tokenizer = with_towers(config, folder), load_tokenizer(folder)
+    known = model.config.norm_stats
     sight = sight_samples(config, folder, tokenizer)
     sources, shares = [sight], [1.0]
     if stage_name != "language":
-        actions, model.config.norm_stats = action_samples(config, folder, tokenizer)
+        actions, found = action_samples(config, folder, tokenizer, stats=known)
+        model.config.norm_stats = found
         words_share = settings.later_words_shares.get(stage_name, settings.words_share)
         sources, shares = [actions, sight], [1 - words_share, words_share]
     learners = learners_of(model, config)
@@ -63,14 +77,18 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
     begin_from(learners, folder, BEFORE[stage_name])
     rate = settings.learning_rate * settings.later_rates.get(stage_name, 1.0)
     optimizer = torch.optim.AdamW(learners.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
-    stage = Stage(folder, stage_name, config, {"learners": learners, "optimizer": optimizer})
+    parts: dict[str, Any] = {"learners": learners, "optimizer": optimizer}
+    if stage_name in AVERAGED:
+        parts["average"] = AveragedModel(learners, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_KEEPS))
+    stage = Stage(folder, stage_name, config, parts)
     rng = np.random.default_rng([config.seed, 4, stage.step])
     frames_at_once = settings.whole_frames if towers_too else settings.frames
     see = _see(stage_name, model, sources, rng, config, folder)
     for step in range(stage.step, steps):
         set_learning_rate(optimizer, learning_rate(rate, step, steps))
         warm = stage_name == "language" or (not later and step < settings.warm_up_steps)
-        sigma = settings.sigma_last if later else sigma_at(step / max(1, steps), config)
+        sigma = settings.later_sigmas.get(stage_name, settings.sigma_last)
+        sigma = sigma if later else sigma_at(step / max(1, steps), config)
         numbers: dict[str, float] = {"sigma": sigma}
         optimizer.zero_grad()
         for k, (source, share) in enumerate(zip(sources, shares, strict=True)):
@@ -88,9 +106,13 @@ def learn(stage_name: str, config: NanoConfig, folder: Path) -> None:
             numbers |= {f"{key}_{k}": value.item() for key, value in losses.items()}
         nn.utils.clip_grad_norm_(learners.parameters(), 1.0)
         optimizer.step()
+        if "average" in parts:
+            parts["average"].update_parameters(learners)
         stage.after(step, numbers)
         if stage_name != "language" and (step + 1) % 500 == 0:
             save_model(model, tokenizer, folder, stage_name)
+    if "average" in parts:
+        learners.load_state_dict(parts["average"].module.state_dict())
     stage.save()
     if stage_name != "language":
         save_model(model, tokenizer, folder, stage_name)
@@ -106,11 +128,12 @@ def learners_of(model: OpenVLAForActionPrediction, config: NanoConfig) -> nn.Mod
 def begin_from(learners: nn.ModuleDict, folder: Path, stage_name: str | None) -> None:
     """Load what the stage before has learned; towers only if they learned in it.
 
-    Raises: FileNotFoundError if that stage has not run.
+    Raises: FileNotFoundError if that stage has not run, and no checkpoint was given in its place.
     """
-    if stage_name is None:
+    path = folder / f"{stage_name}.pt"
+    if stage_name is None or ((folder / GIVEN).exists() and not path.exists()):
         return
-    kept = torch.load(folder / f"{stage_name}.pt", weights_only=True)["parts"]["learners"]
+    kept = torch.load(path, weights_only=True)["parts"]["learners"]
     missing = learners.load_state_dict(kept, strict=False).missing_keys
     assert all(key.startswith("towers.") for key in missing), missing
 
@@ -130,7 +153,9 @@ def save_model(
 
 
 def with_towers(config: NanoConfig, folder: Path) -> OpenVLAForActionPrediction:
-    """A new model with the towers that were taught."""
+    """A new model with the towers that were taught; or, where a checkpoint was given, that one, with all that it knows."""
+    if (folder / GIVEN).exists():
+        return load_vla(path=folder / GIVEN)
     model = new_model(config)
     for which in ("dinov2", "siglip"):
         kept = torch.load(folder / f"tower_{which}.pt", weights_only=True)

@@ -2,12 +2,15 @@
 
     python tools/nano/make_nano.py                       all stages of the full recipe, hours on two cores
     python tools/nano/make_nano.py --stage scenes --workers 2
+    python tools/nano/make_nano.py --preset further --given data/checkpoints/openvla_nano    go on from a finished one
 
 Everything is kept under build/nano/<preset>/, which git ignores.
 """
 
 import argparse
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,12 @@ STAGES = (
     "whole",
     "corrections_last",
     "last",
+    "corrections_fourth",
+    "fourth",
+    "corrections_fifth",
+    "fifth",
+    "corrections_sixth",
+    "sixth",
     "evaluate",
 )
 
@@ -45,15 +54,33 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--preset", choices=list(PRESETS), default="full")
-    parser.add_argument("--stage", choices=STAGES, nargs="+", default=list(STAGES))
+    parser.add_argument("--stage", choices=STAGES, nargs="+", help="all, or with --given what comes after")
     parser.add_argument(
         "--workers", type=int, default=2, help="processes that draw scenes, threads that train"
     )
     parser.add_argument("--folder", type=Path, help="where everything is kept (build/nano/<preset>)")
+    parser.add_argument(
+        "--given", type=Path, help="a finished checkpoint to go on from, in place of the stages before"
+    )
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.workers)
     folder = chosen.folder or assets.CHECKOUT / "build" / "nano" / chosen.preset
-    run(PRESETS[chosen.preset](), folder, chosen.stage, chosen.workers)
+    if chosen.given is not None:
+        give(chosen.given, folder)
+    later = [STAGES[0], *STAGES[STAGES.index("corrections_fourth") :]]
+    stages = chosen.stage or (list(STAGES) if chosen.given is None else later)
+    run(PRESETS[chosen.preset](), folder, stages, chosen.workers)
+
+
+def give(checkpoint: Path, folder: Path) -> None:
+    """Begin a recipe's folder with a finished checkpoint; one that has begun already is left as it is."""
+    from learn import GIVEN
+
+    if not (folder / GIVEN).exists():
+        shutil.copytree(checkpoint, folder / "model", dirs_exist_ok=True)
+        shutil.copy(checkpoint / "tokenizer.json", folder)
+        shutil.copytree(checkpoint, folder / f"{GIVEN}.partial", dirs_exist_ok=True)
+        os.replace(folder / f"{GIVEN}.partial", folder / GIVEN)
 
 
 def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> None:
@@ -76,7 +103,14 @@ def run(config: NanoConfig, folder: Path, stages: list[str], workers: int) -> No
         if stage in stages:
             learn(stage, config, folder)
     for turn, (corrections, then) in enumerate(
-        (("corrections", "corrected"), ("corrections_again", "whole"), ("corrections_last", "last"))
+        (
+            ("corrections", "corrected"),
+            ("corrections_again", "whole"),
+            ("corrections_last", "last"),
+            ("corrections_fourth", "fourth"),
+            ("corrections_fifth", "fifth"),
+            ("corrections_sixth", "sixth"),
+        )
     ):
         if corrections in stages:
             make_corrections(config, folder, turn=turn, workers=workers)

@@ -43,7 +43,7 @@ from vla_course.evaluate import Episode, Evaluation, evaluate, wilson_interval
 from vla_course.openvla.load import load_vla
 from vla_course.policies.openvla import Look, OpenVLAPolicy
 
-STARTS, TOGETHER = 100, 16
+STARTS, TOGETHER = 400, 16
 """Episodes of a condition, and environments that the model acts in at once."""
 TOUCH_PART = "touch_part"
 WRONG_WORDS, NOISE, BLIND, ABSENT = "wrong_words", "noise", "blind", "absent"

@@ -136,9 +136,13 @@ def sight_samples(config: NanoConfig, folder: Path, tokenizer: Tokenizer) -> Sam
 
 
 def action_samples(
-    config: NanoConfig, folder: Path, tokenizer: Tokenizer, path_of: Callable[..., Path] = shard_path
+    config: NanoConfig,
+    folder: Path,
+    tokenizer: Tokenizer,
+    path_of: Callable[..., Path] = shard_path,
+    stats: dict[str, dict[str, object]] | None = None,
 ) -> tuple[Samples, dict[str, dict[str, object]]]:
-    """Demonstrations, and the statistics their actions are normalised by."""
+    """Demonstrations, and the statistics their actions are normalised by: `stats`, or else their own."""
     ids = Encoder(tokenizer)
     paths = [path_of(folder / "scenes", "actions", k) for k in range(config.scenes.action_shards)]
     paths += sorted((folder / "scenes").glob("corrections_*.npz"))
@@ -156,7 +160,8 @@ def action_samples(
     every = {key: np.concatenate([part[key] for part in found]) for key in found[0]}
     demonstrations = sum(len(part["frame"]) for part in found[: config.scenes.action_shards])
     shown = np.concatenate(states[: config.scenes.action_shards])
-    stats, state = action_stats(every["action"][:demonstrations], shown), np.concatenate(states)
+    stats = stats or action_stats(every["action"][:demonstrations], shown)
+    state = np.concatenate(states)
     said = tokenize_actions(normalize(state, stats, "proprio"), config.vocabulary_size).tolist()
     scaled = normalize(every["action"], stats)
     places = [(every[key] - PLACE_MIDDLE) / PLACE_SCALE for key in ("target", "destination")]

@@ -145,12 +145,13 @@ class TabletopExpert:
         reach = min(PUSH_STEP_M + gap, left + gap + 0.01, 0.08)
         step = reach * way + np.clip(1.2 * side, -0.02, 0.02)
         onward = np.array([*(self._hand[:2] + step), FIST_HEIGHT_M])
-        # It pushes as far as the fist is low, behind the thing, and in line with it; otherwise it goes around.
+        # It pushes as far as the fist is low, behind the thing, and in line with it; otherwise it goes around. To be a little
+        # out of line costs less than to go around, and what a pupil sees is a centimetre off anyway.
         share = (
             (1 - rise(self._hand[2], FIST_HEIGHT_M + 0.012, FIST_HEIGHT_M + 0.03))
-            * rise(behind, 0.0, 0.02)
+            * rise(behind, -0.02, 0.01)
             * (1 - rise(behind, radius + 0.12, radius + 0.16))
-            * (1 - rise(off, 0.8 * wide, 1.8 * wide))
+            * (1 - rise(off, 1.6 * wide, 3.0 * wide))
         )
         return share * onward + (1 - share) * around, CLOSED, 0.09
 
