@@ -36,7 +36,7 @@ TOWELS = ["--preset", "finetune-lora", "--data", "data/demos/towel", "dataset_ke
 WIDE = ["lora.rank=16", "lora.alpha=32"]
 """Twice the preset's rank."""
 QUANTIZED = "training_mode=qlora"
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = tuple(range(10))
 RECIPES = {
     "recipe_plain": ("steps alone", ["waypoints=false", "shift_m=0"]),
     "recipe_waypoints": ("waypoints first", ["shift_m=0"]),
