@@ -875,7 +875,7 @@ Markdown("\n".join([*lines, "", f"Means over the same {PICTURES} tables, with 95
 #
 # In the *weights* the order is as promised: NF4 before int4, and a scale for each block before one for all. Sixteen even levels come close: cut into
 # blocks of 64 and divided by its largest, a bell is flatter than one thinks. In what the nano *believes* little of it is left: one scale for all costs a
-# trifle, the other levels nothing that shows. Rounding errors cancel, and its weights are tame. One thing is plain: the fourth bit.
+# trifle, other levels of four bits nothing that shows. Rounding errors cancel, and its weights are tame. One thing is plain: the fourth bit.
 #
 # Then what are the blocks for? For models that are not tame. Give every matrix *one* loud weight, eight times its largest, and quantise that:
 

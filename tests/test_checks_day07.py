@@ -4,7 +4,10 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+import pytest
 
+from vla_course.checks.notebook import lesson_of
+from vla_course.checks.report import CheckFailed
 from vla_course.comparison import paired_bootstrap
 
 # --- 07.1
@@ -305,3 +308,17 @@ MISTAKES = {
         (always_llamas_vocabulary, "not 31744"),
     ],
 }
+
+
+@pytest.mark.parametrize("salt", range(10))
+def test_luck_does_not_decide_which_share_is_right(salt):
+    """Two ways to choose, of which one is right, each with ten lots of draws: what the generator happens to say must not matter."""
+
+    def told(choices, instructions, rng):
+        luck = np.random.default_rng([salt, rng.integers(2**32)])
+        return [str(luck.choice(choices(others(instructions, own)))) for own in instructions]
+
+    check = lesson_of("day07").checks["wrong_instructions"]
+    check(lambda *given: told(list, *given))
+    with pytest.raises(CheckFailed, match="not among the different words"):
+        check(lambda *given: told(lambda found: sorted(set(found)), *given))

@@ -275,12 +275,17 @@ def check_wrong_instructions(
         expected=True,
         hint="draw once for each episode, not once for each text",
     )
-    share = np.mean(
-        [told == "blue" for draw in draws for told, own in zip(draw, said, strict=False) if own == "red"]
-    )
+    heard = [
+        told
+        for _ in range(400)
+        for told, own in zip(wrong_instructions(list(said), rng), said, strict=False)
+        if own == "red"
+    ]
+    share = heard.count("blue") / len(heard)
     yield Claim(
         "a text that more episodes say is drawn more often: red hears blue two times in three",
-        got=bool(0.5 < share < 0.9),
+        # Six standard deviations from either share, 1/2 and 2/3, so that whatever way one draws, luck does not decide.
+        got=bool(0.58 < share < 0.75),
         expected=True,
         hint="choose among the other *episodes'* texts, two of which say blue, not among the different words",
     )
