@@ -1,0 +1,52 @@
+import subprocess
+import sys
+
+import pytest
+
+from vla_course.files import InUseError, replacing, sha256_of, write_text, writing_alone
+
+
+def test_a_text_is_replaced_and_nothing_is_left_beside_it(tmp_path):
+    write_text(tmp_path / "new" / "a.json", "one")
+    write_text(tmp_path / "new" / "a.json", "two")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
+    assert (tmp_path / "new" / "a.json").read_text() == "two"
+    assert (tmp_path / "new" / "a.json").stat().st_mode & 0o044
+
+
+def test_after_an_error_the_old_file_is_as_it_was(tmp_path):
+    write_text(tmp_path / "a", "old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as partial:
+        partial.write_text("half")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+HOLDER = """
+import sys
+from vla_course.files import writing_alone
+with writing_alone(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_told_that_the_folder_is_in_use_until_the_first_is_killed(tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InUseError, match="another process is writing there"), writing_alone(tmp_path):
+            pass
+    finally:
+        other.kill()
+        other.wait()
+    with writing_alone(tmp_path):
+        pass
+
+
+def test_the_hash_is_that_of_the_standard(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

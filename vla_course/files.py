@@ -1,0 +1,80 @@
+"""Files that are whole or not there, their hashes, and folders in which one process at a time writes."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PARTIAL = ".writing-"
+"""How the name of a file or folder begins that is still being written; what a killed process left has such a name."""
+LOCK = ".lock"
+
+
+class InUseError(OSError):
+    """Another process writes in this folder."""
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write to, beside `path`, that takes its place at once when the block ends without an error.
+
+    The new file is flushed to the disk first. After an error it is removed, and `path` is as it was.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
+    os.close(descriptor)
+    partial = Path(name)
+    try:
+        yield partial
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        partial.chmod(0o644)  # mkstemp makes files that only their owner may read
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace a text file in one step.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full; the old file is as it was.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def writing_alone(folder: str | Path) -> Iterator[None]:
+    """Hold the lock of a folder while the block runs; it is given up when the process dies, however it dies.
+
+    Raises:
+        InUseError: another process holds it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InUseError(
+            f"{folder} is in use: another process is writing there. Wait until it has ended, or name another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
