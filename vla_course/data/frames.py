@@ -107,10 +107,15 @@ def video_info(path: Path) -> dict[str, Any]:
             "video.codec": stream.codec.canonical_name,
             "video.pix_fmt": context.pix_fmt,
             "video.is_depth_map": False,
-            "video.fps": int(stream.average_rate or 0),
+            "video.fps": int(exact(stream.average_rate)),
             "video.channels": 3,
             "has_audio": False,
         }
+
+
+def exact(rational: Any) -> Fraction:
+    """A rate or time base of PyAV as a fraction, 0 if unknown. Up to 18 it is one or None; 19 has a type that `int` refuses."""
+    return Fraction(rational.numerator, rational.denominator) if rational else Fraction(0)
 
 
 def _opened(path: Path) -> Any:
