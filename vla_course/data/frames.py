@@ -104,7 +104,7 @@ def video_info(path: Path) -> dict[str, Any]:
         return {
             "video.height": context.height,
             "video.width": context.width,
-            "video.codec": stream.codec.canonical_name,
+            "video.codec": stream.codec.name,  # `canonical_name` came after PyAV 14.0
             "video.pix_fmt": context.pix_fmt,
             "video.is_depth_map": False,
             "video.fps": int(exact(stream.average_rate)),
