@@ -49,7 +49,7 @@ def join_videos(paths: Sequence[Path], lengths: Sequence[int], fps: int, target:
             with _opened(path) as part:
                 source = part.streams.video[0]
                 if stream is None:
-                    stream = whole.add_stream_from_template(source)
+                    stream = whole.add_stream_from_template(source, opaque=True)
                     stream.time_base, settings = Fraction(1, fps), source.codec_context.extradata
                 if source.codec_context.extradata != settings:
                     raise ValueError(
@@ -104,7 +104,7 @@ def video_info(path: Path) -> dict[str, Any]:
         return {
             "video.height": context.height,
             "video.width": context.width,
-            "video.codec": stream.codec.name,  # `canonical_name` came after PyAV 14.0
+            "video.codec": stream.codec.canonical_name,
             "video.pix_fmt": context.pix_fmt,
             "video.is_depth_map": False,
             "video.fps": int(exact(stream.average_rate)),
