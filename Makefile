@@ -5,12 +5,17 @@
 #   make lab LAB_ARGS="--no-browser --port 8890"                  anything JupyterLab takes
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check lint unit solutions-run install gl notebooks solutions bench constraints clean
+.PHONY: help lab test check test-newest lint unit solutions-run install gl notebooks solutions bench constraints clean
 
-VENV := .venv
+# One environment: the one of environment.yml where it is active, else .venv.
+VENV := $(if $(filter vla-course,$(notdir $(CONDA_DEFAULT_ENV))),$(CONDA_PREFIX),.venv)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TESTS := $(VENV)/.tests-installed
 DRAWS := $(VENV)/.draws
+TRUSTED := $(VENV)/.trusted
+PINS := -c constraints.txt
+SOLUTIONS := solutions
 TORCH_INDEX ?=
 LAB_ARGS ?=
 
@@ -27,9 +32,9 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make lab    open the course in JupyterLab"
 	@echo "make test   run everything that CI runs"
-	@echo "            (also: notebooks, solutions, bench, constraints, clean)"
+	@echo "            (also: test-newest, notebooks, solutions, bench, constraints, clean)"
 
-lab: $(INSTALLED) gl
+lab: $(INSTALLED) gl $(TRUSTED)
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
 
@@ -37,33 +42,58 @@ test: lint unit solutions-run
 
 check: test
 
-lint: $(INSTALLED)
+lint: $(TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/build_notebooks.py --check
 	$(BIN)/python tools/list_assets.py --check
 
-unit: $(INSTALLED) gl
+unit: $(TESTS) gl
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 # Lax: every cell must run. Cells marked `# NBVAL_CHECK_OUTPUT` must also print what is stored.
-solutions-run: $(INSTALLED) gl
+solutions-run: $(TESTS) gl
 	VLA_COURSE_HOME="$$(mktemp -d)" $(BIN)/python -m pytest -n 2 --dist loadfile \
-		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 solutions
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(SOLUTIONS)
+
+# What people have who install without our pins (Colab): the newest version of everything that pyproject.toml allows.
+test-newest:
+	rm -rf .venv-newest
+	$(MAKE) VENV=.venv-newest PINS= SOLUTIONS="$(wildcard $(addsuffix *.ipynb,$(addprefix solutions/day,01 03 06 07)))" unit solutions-run
 
 install: $(INSTALLED)
 
-# torch first, so that an index with a CPU build decides which build it is; the second line finds it satisfied.
+# torch first, so that an index with a CPU build decides which build it is; the line after finds it satisfied.
 $(INSTALLED): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e ".[lab,test]"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(NEW_ENVIRONMENT); }
+	@echo "Installing the course into $(VENV): $(SIZE) on disk, some minutes the first time. Later starts take seconds."
+	$(BIN)/python -m pip install --no-compile $(PINS) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install --no-compile $(PINS) -e ".[lab,gpu]"
+	@touch $@
+
+SIZE = $(if $(TORCH_INDEX),1.7 GB with a CPU build of torch,5.5 GB if pip brings torch with CUDA (as on Linux), 1.7 GB otherwise)
+
+# Debian's Python leaves half an environment, without pip, where its package python3-venv is missing.
+ifeq ($(VENV),$(CONDA_PREFIX))
+NEW_ENVIRONMENT = echo "The conda environment $(VENV) has no pip: conda install pip"; exit 1
+else
+NEW_ENVIRONMENT = test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }; \
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	echo "$(PYTHON) could not make the environment $(VENV): its reason stands above."; \
+	echo "On Debian or Ubuntu: sudo apt install python3-venv, then the same make command again."; exit 1; }
+endif
+
+$(TESTS): $(INSTALLED)
+	$(BIN)/python -m pip install --no-compile $(PINS) -e ".[lab,gpu,test]"
 	@touch $@
 
 # Missing OpenGL libraries are installed where apt may be used; elsewhere the command is printed and work goes on.
 gl: $(INSTALLED)
 	@test -e $(DRAWS) || { $(BIN)/vla-course doctor --install-gl && touch $(DRAWS); } || echo "(everything but pictures works without)"
+
+# Untrusted notebooks show no films. Only those whose content assets.sha256 lists are trusted, once for each version of it.
+$(TRUSTED): $(INSTALLED) vla_course/assets.sha256
+	@$(BIN)/python tools/trust_notebooks.py && touch $@
 
 notebooks: $(INSTALLED)
 	$(BIN)/python tools/build_notebooks.py
@@ -73,16 +103,17 @@ solutions: $(INSTALLED) gl
 	$(BIN)/python tools/build_notebooks.py --execute $(DAYS)
 	$(BIN)/python tools/list_assets.py
 
-bench: $(INSTALLED) gl
+bench: $(TESTS) gl
 	set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
 	$(BIN)/python tools/list_assets.py
 
 # Exact pins of everything, from a clean environment; the build suffix of torch (+cpu, +cu…) is the machine's business.
+# triton is the one that torch from PyPI asks for.
 constraints:
 	folder=$$(mktemp -d) && $(PYTHON) -m venv $$folder \
-		&& $$folder/bin/python -m pip install -q --no-compile "torch==2.13.0" ".[lab,test,gpu]" \
+		&& $$folder/bin/python -m pip install -q --no-compile "torch==2.13.0" "triton==3.7.1" ".[lab,test,gpu]" \
 		&& $$folder/bin/python -m pip freeze --exclude vla-course --exclude setuptools | sed -E '/ @ /d; s/\+(cpu|cu[0-9]+)$$//' \
-		| grep -vE '^(nvidia-|triton|cuda-)' > constraints.txt && rm -rf $$folder build
+		| grep -vE '^(nvidia-|cuda-)' > constraints.txt && rm -rf $$folder build
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-newest build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

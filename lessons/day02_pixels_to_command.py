@@ -652,13 +652,17 @@ print(f"the published model's projector output moves by {moved:.1f}; 0.00005 may
 
 
 # %% tags=["demo"]
+from vla_course.openvla.decoding import CACHE_KEYWORD
+
+
 class AsPublished(OpenVLAForActionPrediction):
     """There is a cache, so this must be the middle of the sentence: the last token is enough, and no picture."""
 
-    def prepare_inputs_for_generation(self, input_ids, past_key_values=None, **kwargs):
-        if past_key_values is None:
+    def prepare_inputs_for_generation(self, input_ids, **kwargs):
+        cache = kwargs.get(CACHE_KEYWORD)  # "past_key_values"; from transformers 5.24 on, "cache"
+        if cache is None:
             return super().prepare_inputs_for_generation(input_ids, **kwargs)
-        return {"input_ids": input_ids[:, -1:], "past_key_values": past_key_values, "use_cache": True}
+        return {"input_ids": input_ids[:, -1:], CACHE_KEYWORD: cache, "use_cache": True}
 
 
 blind = AsPublished(nano.config, nano.processor).eval()

@@ -107,7 +107,7 @@ checks.check_control_rate_hz(control_rate_hz)
 
 # %% tags=["demo"]
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 torch.set_num_threads(1)  # small matrices: more threads only wait for one another
 nano = LlamaForCausalLM(
@@ -122,12 +122,12 @@ prompt = torch.randint(0, 512, (1, 280))
 @torch.inference_mode()
 def write(tokens):
     """Seconds to read the prompt, and seconds per token after that."""
-    start = time.perf_counter()
-    output = nano(prompt, use_cache=True)
+    start, cache = time.perf_counter(), DynamicCache()
+    output = nano(prompt, None, None, cache)  # by place: transformers 5.24 renamed this argument
     read = time.perf_counter()
     for _ in range(tokens - 1):
         token = output.logits[:, -1:].argmax(-1)
-        output = nano(token, past_key_values=output.past_key_values, use_cache=True)
+        output = nano(token, None, None, cache)
     return read - start, (time.perf_counter() - read) / (tokens - 1)
 
 

@@ -1,6 +1,8 @@
 """`vla-course check`, `progress` and `reset`, as a learner meets them."""
 
 import json
+import os
+import sys
 import time
 from pathlib import Path
 
@@ -177,6 +179,18 @@ def test_doctor_finds_this_machine_ready(capsys):
     printed = capsys.readouterr().out
     assert "MuJoCo draws with" in printed
     assert "encodes H.264" in printed
+    assert sys.platform != "linux" or "✓ triton     can be imported after drawing" in printed
+
+
+def test_doctor_sees_that_triton_would_kill_kernels_and_says_how_to_remove_it(tmp_path, monkeypatch):
+    (tmp_path / "triton.py").write_text("import os; os.abort()")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    finding = doctor.triton()
+    assert not finding.ok and "importing it after drawing ends the process" in finding.text
+    assert finding.mend == f"{sys.executable} -m pip uninstall -y triton"
+    monkeypatch.setattr(doctor, "_quietly", lambda *_: False)
+    assert doctor.triton().ok, "where nothing draws, the finding on rendering says what to do"
 
 
 def test_doctor_prints_the_command_for_what_is_wrong(capsys, monkeypatch):

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from vla_course.action_tokens import (
     next_action_token,
     unnormalize_actions,
 )
-from vla_course.openvla.decoding import Prompt, parallel_attention_mask, parallel_hidden_states
+from vla_course.openvla.decoding import CACHE_KEYWORD, Prompt, parallel_attention_mask, parallel_hidden_states
 from vla_course.openvla.model import insert_patches
 from vla_course.openvla.processor import build_prompt
 
@@ -125,6 +126,22 @@ def test_generate_looks_at_the_image():
         assert not torch.equal(seen, other)
 
 
+@torch.no_grad()
+def test_nothing_is_called_by_a_name_that_transformers_warns_of():
+    """5.24 renamed `past_key_values`, and wrote two warnings a picture into notebooks."""
+    model, given = nano(), nano_inputs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        first = model(**given, use_cache=True)
+        kept = first[CACHE_KEYWORD]
+        step = {"input_ids": given["input_ids"][:, -1:], "use_cache": True}
+        old = model(**step, past_key_values=copy.deepcopy(kept))
+        new = model(**step, cache=kept)
+        model.generate(**given, max_new_tokens=3, do_sample=False)
+        model.predict_token_ids(**given, action_dim=3)
+    assert torch.equal(old.logits, new.logits) and kept.get_seq_length() == first.logits.shape[1] + 1
+
+
 def test_generate_pads_between_start_and_words():
     model, one, two = nano(), nano_inputs(length=5), nano_inputs(length=9, seed=3)
     padded = torch.cat(
@@ -217,13 +234,13 @@ def test_the_prompt_can_be_read_once_and_kept():
     prompt, slots = prompt_of(model), torch.randn(5, 64)
     together = parallel_hidden_states(model.language_model, prompt, slots)
     cache = DynamicCache(config=model.language_model.config)
-    model.language_model.model(inputs_embeds=prompt.embeddings, past_key_values=cache, use_cache=True)
+    model.language_model.model(inputs_embeds=prompt.embeddings, use_cache=True, **{CACHE_KEYWORD: cache})
     length = prompt.embeddings.shape[1]
     kept = model.language_model.model(
         inputs_embeds=slots.expand(2, -1, -1),
         attention_mask=torch.zeros(2, 1, 5, length + 5),
         position_ids=length + torch.arange(5)[None],
-        past_key_values=cache,
+        **{CACHE_KEYWORD: cache},
     ).last_hidden_state
     torch.testing.assert_close(together, kept)
 

@@ -8,7 +8,7 @@ import torch
 from openvla_reference import expected, expected_tensors, inputs, nano, nano_inputs, reference_model
 
 from vla_course.openvla import checkpoint
-from vla_course.openvla.decoding import token_positions
+from vla_course.openvla.decoding import CACHE_KEYWORD, token_positions
 from vla_course.openvla.model import insert_patches
 
 FEATURES, LOGITS, LOSS = 5e-5, 2e-4, 1e-5
@@ -170,7 +170,7 @@ def test_an_image_cannot_follow_what_was_read():
     model, given = nano(), nano_inputs()
     first = model(**given, use_cache=True)
     with pytest.raises(ValueError, match="cache is not empty"):
-        model(**given, past_key_values=first.past_key_values)
+        model(**given, past_key_values=first[CACHE_KEYWORD])
     with pytest.raises(ValueError, match="give input_ids"):
         model(pixel_values=given["pixel_values"])
 

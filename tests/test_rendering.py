@@ -188,6 +188,13 @@ try:
 except RuntimeError as error:
     print(error)
 """
+TRITON = """
+assert not [name for name in sys.modules if name.split(".")[0] in ("torch", "triton")]
+print('brightness', renderer.render(data, 'c').max())
+assert not [name for name in sys.modules if name.split(".")[0] in ("torch", "triton")], "pictures cost no such import"
+import triton
+print('triton', triton.__version__, renderer.render(data, 'c').max())
+"""
 FORK = """
 import os
 renderer.render(data, 'c')
@@ -220,6 +227,14 @@ def test_a_backend_is_found_without_help_and_the_end_is_quiet():
     result = run(SHOW)  # the renderer is never closed
     assert result.returncode == 0 and "brightness" in result.stdout
     assert result.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="triton exists for Linux alone")
+def test_triton_can_be_imported_after_a_picture():
+    """torch from PyPI brings triton 3.7, whose LLVM collided with Mesa's: the kernel of Day 03 died."""
+    result = run(TRITON)
+    assert result.returncode == 0, result.stderr
+    assert "\ntriton 3." in result.stdout
 
 
 def test_without_opengl_there_is_one_message_that_says_what_to_install():

@@ -1,4 +1,5 @@
-"""Write vla_course/assets.sha256: what an installed package may download, with the fingerprint of each file.
+"""Write vla_course/assets.sha256: what an installed package may download, and which notebooks are the course's own, with the
+fingerprint of each file.
 
 python tools/list_assets.py            write it
 python tools/list_assets.py --check    fail where it is out of date
@@ -11,7 +12,7 @@ from vla_course.assets import CHECKOUT, MANIFEST, sha256
 
 
 def listing(root: Path) -> str:
-    files = [*root.glob("data/**/*"), *root.glob("notebooks/day??_*.ipynb")]
+    files = [*root.glob("data/**/*"), *root.glob("notebooks/day??_*.ipynb"), *root.glob("solutions/day??_*.ipynb")]
     kept = sorted(
         path
         for path in files

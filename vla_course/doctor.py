@@ -1,5 +1,6 @@
 """What this machine can do, and for each thing that is wrong, the command that mends it."""
 
+import importlib.util
 import io
 import os
 import platform
@@ -25,6 +26,12 @@ with mujoco.Renderer(model, 64, 64) as renderer:
     renderer.update_scene(data)
     picture = renderer.render()
 assert picture[32, 32, 0] > picture[0, 0, 0], "the picture is empty"
+"""
+_FRAME_THEN_TRITON = f"""
+from vla_course.envs.opengl import opengl_context
+opengl_context()
+{_FRAME}
+import triton
 """
 
 
@@ -117,6 +124,18 @@ def torch() -> Finding:
     return Finding("torch", True, f"{text}, no GPU (none is needed; the 7B model wants one)")
 
 
+def triton() -> Finding:
+    """Whether one process can draw and then import triton, as Day 03 does; in a process of its own, since it may crash."""
+    if not importlib.util.find_spec("triton"):
+        return Finding("triton", True, "not installed (only torch.compile on a GPU needs it)")
+    if _quietly([sys.executable, "-c", _FRAME_THEN_TRITON]):
+        return Finding("triton", True, "can be imported after drawing")
+    if not rendering().ok:
+        return Finding("triton", True, "not tried, because drawing does not work yet")
+    text = "importing it after drawing ends the process: kernels die (torch works without triton)"
+    return Finding("triton", False, text, f"{sys.executable} -m pip uninstall -y triton")
+
+
 def memory() -> Finding:
     """Free memory; a lesson with two environments and a small model stays under 4 GiB."""
     free = psutil.virtual_memory().available / 2**30
@@ -147,7 +166,7 @@ def video() -> Finding:
     return Finding("video", True, f"PyAV {av.__version__} encodes H.264 (no ffmpeg program is needed)")
 
 
-EXAMINATIONS: tuple[Callable[[], Finding], ...] = (python, rendering, torch, memory, disk, video)
+EXAMINATIONS: tuple[Callable[[], Finding], ...] = (python, rendering, torch, triton, memory, disk, video)
 
 
 def _gl_command() -> str:

@@ -1,13 +1,17 @@
 """Starting OpenGL without a screen: which backend, once in each thread, and the one message where there is none."""
 
 import atexit
+import contextlib
+import ctypes
 import importlib
+import importlib.util
 import os
 import platform
 import sys
 import threading
 import warnings
 import weakref
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import mujoco
@@ -85,6 +89,7 @@ def _make_gl_context() -> Any:
         raise RuntimeError(
             f"Rendering is switched off by the environment variable MUJOCO_GL={chosen}: unset it to get images."
         )
+    _load_triton_before_mesa()
     failures: list[str] = []
     # Every backend fails in its own way: ImportError, AttributeError, GLError, FatalError ...
     for backend in _backends(chosen):
@@ -103,6 +108,24 @@ def _make_gl_context() -> Any:
         + f"\n{_ADVICE.get(system, _ADVICE['Linux'])}\n"
         "Everything that uses the state alone works without: leave out cameras and render_mode."
     )
+
+
+def _load_triton_before_mesa() -> None:
+    """Loads triton's compiler library, where triton is installed, so that a later `import triton` does not crash.
+
+    Mesa opens its software renderer, and with it the LLVM it was built with, for the whole process (RTLD_GLOBAL). Triton 3.7
+    brings another LLVM and exports its symbols. Loaded after Mesa, it calls Mesa's LLVM where it means its own: a segmentation
+    fault before the import returns. Loaded first, it binds to its own, for good. torch from PyPI installs triton on Linux and
+    transformers imports it. The library alone takes 0.3 s; `import triton` would take two, and neither torch nor Python's
+    triton is imported here.
+    """
+    if platform.system() != "Linux" or "triton" in sys.modules:
+        return
+    spec = importlib.util.find_spec("triton")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for library in Path(folder, "_C").glob("libtriton*.so"):
+            with contextlib.suppress(OSError):  # it does not load here: then no import can bring it in either
+                ctypes.CDLL(str(library))  # RTLD_NOW: every symbol is bound before this returns
 
 
 def _try_backend(backend: str) -> Any:

@@ -1,5 +1,6 @@
 """From a prompt to action tokens: one after the other, or all at once."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,7 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from transformers import DynamicCache
 from transformers.masking_utils import create_causal_mask
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+_CACHE_KEYWORDS = ("cache", "past_key_values")
+CACHE_KEYWORD = next(
+    name for name in _CACHE_KEYWORDS if name in inspect.signature(LlamaDecoderLayer.forward).parameters
+)
+"""The argument that takes the key-value cache: transformers 5.24 renamed `past_key_values` to `cache`, and warns of the old name."""
 Attention = Literal["cacheable", "full"]
 
 
@@ -96,7 +103,7 @@ def read(
     for SDPA, and everything for a single token.
     """
     *layers, last = language_model.model.layers
-    shared = {"attention_mask": attention_mask, "position_embeddings": turns, "past_key_values": cache}
+    shared = {"attention_mask": attention_mask, "position_embeddings": turns, CACHE_KEYWORD: cache}
     hidden = embeddings
     for layer in layers:
         hidden = layer(hidden, **shared)

@@ -15,7 +15,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from vla_course.openvla import checkpoint
 from vla_course.openvla.acting import Acting
 from vla_course.openvla.config import OpenVLAConfig
-from vla_course.openvla.decoding import Prompt, token_positions
+from vla_course.openvla.decoding import CACHE_KEYWORD, Prompt, token_positions
 from vla_course.openvla.processor import OpenVLAProcessor
 from vla_course.openvla.projector import Projector
 from vla_course.openvla.vision import VisionTowers
@@ -64,7 +64,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         "SiglipMultiheadAttentionPoolingHead",
         "LlamaDecoderLayer",
     )
-    _skip_keys_device_placement = ("past_key_values",)
+    _skip_keys_device_placement = ("past_key_values", "cache")
 
     def __init__(self, config: OpenVLAConfig, processor: OpenVLAProcessor | None = None) -> None:
         super().__init__(config)
@@ -109,6 +109,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         inputs_embeds: Float[torch.Tensor, "B L D"] | None = None,
         labels: Int[torch.Tensor, "B L"] | None = None,
         image_features: Float[torch.Tensor, "B P width"] | None = None,
+        cache: Any = None,
         **kwargs: Any,
     ) -> OpenVLAOutput:
         """Logits, and with labels the loss, of prompts in which the image stands after the first token.
@@ -116,7 +117,8 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         Without `pixel_values` the text alone is read, or the next tokens of a sequence whose image is in the cache already.
         `attention_mask` and `labels` are as long as `input_ids`; the image's part is added here. Labels are not shifted: the
         loss compares each position's prediction with the next label, and leaves out -100. `image_features` are what
-        `vision_backbone` makes of the pixels, for who has them already.
+        `vision_backbone` makes of the pixels, for who has them already. `cache` and `past_key_values` are the same argument: the
+        key-value cache, under its name from transformers 5.24 on and under the one before.
 
         Raises:
             ValueError: neither ids nor embeddings are given, or an image is given after the beginning of a sequence.
@@ -125,11 +127,12 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
             if input_ids is None:
                 raise ValueError("give input_ids (or inputs_embeds)")
             inputs_embeds = self.get_input_embeddings()(input_ids)
+        cache = past_key_values if cache is None else cache
         patches = None
         if pixel_values is not None and image_features is None:
             image_features = self.vision_backbone(pixel_values)
         if image_features is not None:
-            if past_key_values is not None and past_key_values.get_seq_length() > 0:
+            if cache is not None and cache.get_seq_length() > 0:
                 raise ValueError(
                     "the cache is not empty: the image was read with the first token, leave it out here"
                 )
@@ -147,8 +150,8 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             labels=labels,
+            **{CACHE_KEYWORD: cache},
             **kwargs,
         )
         return OpenVLAOutput(**output, projector_features=patches)
