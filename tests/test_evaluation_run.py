@@ -14,7 +14,7 @@ from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.run import evaluate_policy, verify
 from vla_course.openvla.load import load_vla
 from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import kept_checkpoint
+from vla_course.training.resuming import kept_checkpoint
 from vla_course.training.run import begin, train
 from vla_course.training.run_folder import read_config
 

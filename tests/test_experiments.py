@@ -42,7 +42,7 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
     before = (tmp_path / "runs/towel/config.yaml").read_text()
     assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=3"]) == 2
     assert (
-        "runs/towel holds a run with other settings (rank: 2): choose another folder"
+        "runs/towel holds a run with other settings (lora.rank=2, here 3): choose another folder"
         in capsys.readouterr().err
     )
     assert (tmp_path / "runs/towel/config.yaml").read_text() == before

@@ -23,7 +23,7 @@ ADDRESS = PYPROJECT["project"]["urls"]["Repository"]
 
 # A module imports only from its own floor and from those below.
 FLOORS = (
-    {"axes", "policy", "actor_critic", "assets", "files", "results", "settings"},
+    {"axes", "policy", "actor_critic", "assets", "errors", "files", "results", "setting_docs", "settings"},
     {"openvla", "adapters", "action_tokens", "action_heads", "comparison", "control", "data", "envs"},
     {"policies", "training"},
     {"imitation", "rl"},
@@ -48,7 +48,7 @@ FLOORS = (
         "progress",
     },
     {"checks"},
-    {"cli", "doctor", "presets", "experiments"},
+    {"cli", "doctor", "presets", "experiments", "terminal"},
 )
 # On the same floor or below, and yet strangers.
 STRANGERS = {"envs": {"torch", "openvla"}, "control": {"torch"}, "openvla": {"envs"}}

@@ -1,10 +1,13 @@
 """Settings: what comes later wins, and what does not fit is one line that says what and where."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import pytest
 
+from vla_course.data.demonstrations import CollectConfig
+from vla_course.evaluation.config import EvaluationConfig
+from vla_course.setting_docs import described, listing
 from vla_course.settings import SettingsError, keys, presets, read_settings, to_yaml
 from vla_course.training.config import TrainConfig
 
@@ -53,9 +56,9 @@ def test_settings_survive_a_file(tmp_path):
     [
         ([], "data is not set, and has no default: give data=…"),
         (["learnin_rate=3"], "learnin_rate=3: learnin_rate is no setting: did you mean learning_rate?"),
-        (["part.rnk=3"], "part.rnk=3: part.rnk is no setting: did you mean part.rank?"),
+        (["part.rnk=3"], "part.rnk=3: part.rnk is no setting: did you mean part.rank or part.names?"),
         (["rank=3"], "rank=3: rank is no setting: did you mean part.rank?"),
-        (["zebra=3"], "zebra=3: zebra is no setting"),
+        (["zebra=3"], "zebra=3: zebra is no setting (--help lists all)"),
         (["state_dim=1.5"], "state_dim=1.5: state_dim: Value '1.5' of type 'float' could not be converted"),
         (["quick=maybe"], "quick=maybe: quick: Value 'maybe' is not a valid bool"),
         (["mode=qlora"], "mode=qlora: mode: Invalid value 'qlora', expected one of ['lora', 'full']"),
@@ -64,7 +67,8 @@ def test_settings_survive_a_file(tmp_path):
         (["rank"], "'rank': a setting is written key=value, like learning_rate=5e-4"),
         (["part.names=[a"], "'part.names=[a': the value cannot be read"),
         (["data=x", "learning_rate=0"], "learning_rate: want a number above zero"),
-        (["data=${nothing}"], "Interpolation key 'nothing' not found"),
+        (["data=${oc.env:HOME}"], "data=${oc.env:HOME}: '${oc.env:HOME}' holds ${: values are taken as they stand"),
+        (["part.names=[${data}]"], "part.names=[${data}]: '[${data}]' holds ${: values are taken as they stand"),
     ],
 )
 def test_a_word_that_does_not_fit(words, message):
@@ -78,6 +82,8 @@ def test_a_word_that_does_not_fit(words, message):
     [
         ("data: x\nlearnin_rate: 3", "{path}: learnin_rate is no setting: did you mean learning_rate?"),
         ("data: x\npart:\n  rank: four", "{path}: part.rank: Value 'four' of type 'str' could not be"),
+        ("learning_rate: 1\ndata: ${oc.env:HOME}", "{path}, line 2: '${{oc.env:HOME}}' holds ${{: values are taken"),
+        ("data: x\npart: {{names: [a, '${{data'}}", "{path}, line 2: "),
         ("data: x\n mode: full", "{path}, line 2: no YAML: mapping values are not allowed"),
         ("- 1\n- 2", "{path}: want lines like `learning_rate: 5e-4`"),
         ("", "data is not set"),
@@ -88,6 +94,56 @@ def test_a_file_that_does_not_fit(tmp_path, text, message):
     with pytest.raises(SettingsError) as error:
         read_settings(Whole, file=path)
     assert str(error.value).startswith(message.format(path=path)) and "\n" not in str(error.value)
+
+
+@dataclass(frozen=True)
+class Texts:
+    out: str
+    label: str = ""
+    start: str | None = None
+    names: tuple[str, ...] = ()
+    mode: Literal["on", "off"] = "off"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def test_a_text_is_the_text_as_typed(tmp_path):
+    words = ["out=2026_10_05", "label=on", "start=1e3", "names=[007,no,~]", "mode=on", "options={rate: 5e-1}"]
+    asked = Texts("2026_10_05", "on", "1e3", ("007", "no", None), "on", {"rate": 0.5})
+    with pytest.raises(SettingsError, match="names"):
+        read_settings(Texts, overrides=words)
+    words[3], asked = "names=[007,no]", replace(asked, names=("007", "no"))
+    assert read_settings(Texts, overrides=words) == asked
+    path = write(tmp_path, "\n".join(word.replace("=", ": ", 1) for word in words))
+    assert read_settings(Texts, file=path) == asked
+    assert read_settings(Texts, file=write(tmp_path, to_yaml(asked))) == asked
+    said = ("a: b", "[a", "'a'", "null", "a # b", "2026-11-30", " a", "x=y")
+    assert [read_settings(Texts, flags={"out": text}).out for text in said] == list(said)
+    assert [read_settings(Texts, overrides=[f"out={text}"]).out for text in said] == list(said)
+    assert read_settings(Texts, flags={"out": "a", "start": "b"}, overrides=["start=null"]).start is None
+
+
+def test_flags_stand_between_file_and_words(tmp_path):
+    path = write(tmp_path, "data: file\nlearning_rate: 1\nstate_dim: 1")
+    found = read_settings(Whole, file=path, flags={"data": "flag", "state_dim": 2}, overrides=["state_dim=3"])
+    assert (found.data, found.learning_rate, found.state_dim) == ("flag", 1.0, 3)
+    with pytest.raises(SettingsError, match=r"^--data: '\$\{x\}' holds \$\{"):
+        read_settings(Whole, flags={"data": "${x}"})
+
+
+def test_every_setting_says_what_it_is():
+    for kind in (TrainConfig, CollectConfig, EvaluationConfig):
+        assert [setting.key for setting in described(kind) if not setting.meaning] == []
+
+
+def test_the_list_has_every_key_with_its_default_and_meaning():
+    lines = listing(TrainConfig, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    for line in ("  data=…  (must be given)", "  scale=nano  (one of nano, 7b)", "  lora.rank=8", "  init_from=null"):
+        assert line in lines
+    assert {"  camera_names=[]", "  augment=true", "  learning_rate=0.0005"} <= set(lines)
+    assert lines[lines.index("  save_every=100") + 1] == "      Steps between two checkpoints."
+    inner = {key for key in keys(TrainConfig) if key != "lora"}
+    assert {line.strip().partition("=")[0] for line in lines if line[2] != " "} == inner
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -22,9 +22,9 @@ from vla_course.evaluation.assembly import cameras, make_env, make_policy, settl
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.policies.openvla import OpenVLAPolicy
 from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import kept_checkpoint
 from vla_course.training.frozen_features import FrozenFeatures, gigabytes
 from vla_course.training.losses import action_token_loss
+from vla_course.training.resuming import kept_checkpoint
 from vla_course.training.run import begin, train
 from vla_course.training.run_folder import load_run, read_config
 

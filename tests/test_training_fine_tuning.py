@@ -106,7 +106,7 @@ def test_a_run_that_has_ended_stays_as_it_is(tmp_path):
 
 def test_other_settings_are_another_run(tmp_path):
     train(tmp_path, **SETTINGS | {"steps": 8})
-    with pytest.raises(ValueError, match=r"another|other settings \(.*learning_rate: 0.01"):
+    with pytest.raises(ValueError, match=r"other settings \(learning_rate=0.01, here 0.02\)"):
         train(tmp_path, **SETTINGS | {"steps": 8, "learning_rate": 2e-2})
 
 
@@ -115,7 +115,7 @@ def test_a_full_disk_loses_the_step_and_not_the_run(tmp_path, monkeypatch):
 
     def full_once(descriptor: int) -> None:
         calls.append(descriptor)
-        if len(calls) == 2:
+        if len(calls) == 3:  # the first is that of the metrics
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 
@@ -123,7 +123,7 @@ def test_a_full_disk_loses_the_step_and_not_the_run(tmp_path, monkeypatch):
     settings = SETTINGS | {"steps": 12}
     with pytest.warns(UserWarning, match="the disk is full, the checkpoint of step 8 was not written"):
         model = train(tmp_path / "full", **settings)
-    assert len(calls) == 3
+    assert len(calls) == 4
     assert checkpoints.load(tmp_path / "full").step == 12
     assert not list((tmp_path / "full").glob(".writing-*"))
     monkeypatch.undo()

@@ -20,10 +20,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from vla_course import assets, experiments, progress
+from vla_course import assets, experiments, progress, results, terminal
 from vla_course.checks import notebook
 from vla_course.checks.notebook import NotebookError, Verdict
+from vla_course.errors import CannotRunError
 from vla_course.settings import SettingsError
 
 SIGNS: dict[str, str] = {"done": "✓", "borrowed": "≈", "wrong": "✗", "not finished": "…", "error": "!"}
@@ -31,18 +33,23 @@ SIGNS: dict[str, str] = {"done": "✓", "borrowed": "≈", "wrong": "✗", "not 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 all is well, 1 something is not, 2 it could not be done."""
-    options, words = _parser().parse_known_args(arguments)
-    try:
-        experiments.take_settings(options, words)
-        code: int = options.run(options)
-        return code
-    except (NotebookError, SettingsError, OSError) as error:
-        print(f"vla-course: {error}", file=sys.stderr)
-        return 2
+    with terminal.plainly():
+        try:
+            options, words = _parser().parse_known_args(arguments)
+            experiments.take_settings(options, words)
+            code: int = options.run(options)
+            return code
+        except (NotebookError, SettingsError, CannotRunError, OSError) as error:
+            terminal.say_error(error)
+            return 2
+        except KeyboardInterrupt as stop:
+            terminal.say_error(f"stopped: {stop}" if str(stop) else "stopped")
+            return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vla-course", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--version", action=_Version, help="the versions of the course and of what it runs on")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     command = commands.add_parser("doctor", help="what this machine can do, and what mends the rest")
@@ -77,6 +84,17 @@ def _parser() -> argparse.ArgumentParser:
 
     experiments.add_commands(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """`--version`, which looks the versions up only when they are asked for, and loads none of the packages."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(", ".join(f"{name} {version}" for name, version in results.versions().items()))
+        parser.exit()
 
 
 def _seconds(text: str) -> float:

@@ -10,12 +10,22 @@ Settings are fields of a dataclass; a preset, a file and `key=value` words chang
 """
 
 import argparse
+import shutil
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vla_course import settings
+from vla_course.errors import CannotRunError
+from vla_course.setting_docs import listing
 from vla_course.settings import SettingsError
 
+if TYPE_CHECKING:
+    from vla_course.training.config import TrainConfig
+
+Settings = TypeVar("Settings")
 # What has a flag of its own, besides being a setting.
 FLAGS = {"collect": ("env",), "train": ("data", "out", "init_from"), "eval": ("policy", "env", "episodes")}
 
@@ -23,20 +33,36 @@ FLAGS = {"collect": ("env",), "train": ("data", "out", "init_from"), "eval": ("p
 def add_commands(commands: Any) -> None:
     """Tell the parser of `vla-course` what these commands take."""
     command = _command(
-        commands, "collect", "record demonstrations of an expert as a LeRobot data set", _collect
+        commands,
+        "collect",
+        "record demonstrations of an expert as a LeRobot data set",
+        _collect,
+        "vla_course.data.demonstrations.CollectConfig",
     )
     command.add_argument("--env", help="the environment, FoldTowel-v0 for example")
     command.add_argument(
         "--out", type=Path, required=True, help="the data set's folder; one that was begun goes on"
     )
 
-    command = _command(commands, "train", "fine-tune a model on demonstrations", _train)
+    command = _command(
+        commands,
+        "train",
+        "fine-tune a model on demonstrations",
+        _train,
+        "vla_course.training.config.TrainConfig",
+    )
     command.add_argument("--preset", help=f"one of {', '.join(settings.presets())}")
     command.add_argument("--data", help="the folder of a LeRobot data set")
     command.add_argument("--out", help="the run's folder; a run that was broken off goes on")
     command.add_argument("--init-from", help="a model or an earlier run to begin with")
 
-    command = _command(commands, "eval", "play episodes with a policy and count its successes", _eval)
+    command = _command(
+        commands,
+        "eval",
+        "play episodes with a policy and count its successes",
+        _eval,
+        "vla_course.evaluation.config.EvaluationConfig",
+    )
     command.add_argument("policy", nargs="?", help="a run's folder, a model's folder, nano or expert")
     command.add_argument("--env", help="the environment, FoldTowel-v0 for example")
     command.add_argument("--episodes", type=int, help="how many; both policies of a comparison need the same")
@@ -58,13 +84,36 @@ def add_commands(commands: Any) -> None:
     report.set_defaults(run=_report)
 
 
-def _command(commands: Any, name: str, what: str, run: Any) -> argparse.ArgumentParser:
+def _command(
+    commands: Any, name: str, what: str, run: Callable[[argparse.Namespace], int], config: str
+) -> argparse.ArgumentParser:
+    """A command whose settings are the fields of the dataclass `config`, named in full."""
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=what, usage=f"vla-course {name} [options] [key=value ...]", allow_abbrev=False
+        name,
+        help=what,
+        usage=f"vla-course {name} [options] [key=value ...]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
     )
+    command.add_argument("-h", "--help", action=_Help, const=config, help="show this list, and stop")
     command.add_argument("--config", type=Path, help="a YAML file with settings")
     command.set_defaults(run=run, settings=[])
     return command
+
+
+class _Help(argparse.Action):
+    """`--help` with every setting of the command; the dataclass is imported only when it is asked for, since it may need torch."""
+
+    def __init__(self, option_strings: list[str], dest: str, const: str, help: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, const=const, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        module, _dot, name = str(self.const).rpartition(".")
+        width = min(100, shutil.get_terminal_size().columns)
+        parser.epilog = f"settings:\n{listing(getattr(import_module(module), name), width)}"
+        parser.print_help()
+        parser.exit()
 
 
 def take_settings(options: argparse.Namespace, words: list[str]) -> None:
@@ -84,22 +133,33 @@ def take_settings(options: argparse.Namespace, words: list[str]) -> None:
     options.settings = words
 
 
-def _overrides(options: argparse.Namespace, command: str) -> list[str]:
-    """What the flags say and then the words, so that later wins."""
-    said = [(name, getattr(options, name)) for name in FLAGS[command]]
-    return [f"{name}={value}" for name, value in said if value is not None] + list(options.settings)
+def _read(kind: type[Settings], options: argparse.Namespace, command: str) -> Settings:
+    flags = {name: getattr(options, name) for name in FLAGS[command]}
+    return settings.read_settings(
+        kind,
+        preset=getattr(options, "preset", None),
+        file=options.config,
+        flags={name: value for name, value in flags.items() if value is not None},
+        overrides=options.settings,
+    )
 
 
 def _collect(options: argparse.Namespace) -> int:
     from vla_course.data.demonstrations import CollectConfig, make_demonstrations
 
-    config = settings.read_settings(
-        CollectConfig, file=options.config, overrides=_overrides(options, "collect")
-    )
+    config = _read(CollectConfig, options, "collect")
     try:
         counts = make_demonstrations(config, options.out)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+    except BrokenProcessPool as error:
+        raise CannotRunError(
+            "a process that recorded episodes died, most likely for want of memory: use fewer workers; the same command goes on"
+        ) from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"the finished episodes are in {options.out}, and the same command goes on"
+        ) from None
     print(f"{options.out}: {counts['kept']} demonstrations ({counts['tried']} tried now)")
     return 0
 
@@ -107,23 +167,40 @@ def _collect(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from vla_course.training.config import TrainConfig
 
-    config = settings.read_settings(
-        TrainConfig, preset=options.preset, file=options.config, overrides=_overrides(options, "train")
-    )
+    config = _read(TrainConfig, options, "train")
+    try:
+        _fine_tune(config)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_where_it_stands(Path(config.out))) from None
+    print(f"{config.out}: done; `vla-course eval {config.out}` says how well it acts")
+    return 0
+
+
+def _fine_tune(config: "TrainConfig") -> None:
+    import torch
+
     from vla_course.training.run import begin, train
 
     try:
         run = begin(config)
-    except (
-        ValueError,
-        RuntimeError,
-        ImportError,
-    ) as error:  # data, model, machine and settings do not fit together
+    except (ValueError, ImportError) as error:  # data, model and settings do not fit together
         raise SettingsError(str(error)) from error
     print(run)
-    train(run)
-    print(f"{config.out}: done; `vla-course eval {config.out}` says how well it acts")
-    return 0
+    try:
+        train(run)
+    except torch.OutOfMemoryError as error:
+        raise CannotRunError(
+            f"the GPU's memory is full: a smaller batch_size (now {config.batch_size}) with more gradient_accumulation, or "
+            "gradient_checkpointing=true, needs less"
+        ) from error
+
+
+def _where_it_stands(out: Path) -> str:
+    from vla_course.training.checkpoints import NAME
+
+    if (out / NAME).exists():
+        return f"the last checkpoint is {out / NAME}, and the same command goes on from there"
+    return f"there is no checkpoint in {out} yet, and the same command begins again"
 
 
 def _eval(options: argparse.Namespace) -> int:
@@ -145,11 +222,7 @@ def _eval(options: argparse.Namespace) -> int:
                 bar.close()
                 print(f"{options.verify}: {verification}")
                 return int(not verification.passed)
-            config = settings.read_settings(
-                EvaluationConfig,
-                file=options.config,
-                overrides=_overrides(options, "eval"),
-            )
+            config = _read(EvaluationConfig, options, "eval")
             if (
                 config.policy not in (EXPERT, NANO) and not Path(config.policy).is_dir()
             ):  # before processes start

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,19 @@ def writing_alone(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def remove_partials(folder: str | Path) -> None:
+    """Remove what killed processes left half-written in this folder and below; the caller holds the folder's lock.
+
+    Raises:
+        OSError: one of them cannot be removed.
+    """
+    for partial in sorted(Path(folder).rglob(f"{PARTIAL}*")):
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -1,8 +1,6 @@
 """The report: one page, out of the files that evaluations wrote, as HTML that needs nothing else, and the same in the notebook."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -15,6 +13,7 @@ from vla_course.evaluation import action_quality, alignment, record
 from vla_course.evaluation import report_details as details
 from vla_course.evaluation import report_sections as sections
 from vla_course.evaluation.record import EvaluationRecord
+from vla_course.files import write_text
 from vla_course.robustness import PLAIN
 from vla_course.training.metric_files import NAME as METRICS
 from vla_course.training.metric_files import read_metrics
@@ -124,11 +123,7 @@ def write(places: Sequence[str | Path], path: str | Path, title: str = "Did it r
     if target.suffix != ".html":
         raise ValueError(f"a report is written to an .html file, not {target.name!r}")
     text = page(places, title)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, target)
+    write_text(target, text)
     return target
 
 

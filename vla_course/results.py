@@ -9,7 +9,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from vla_course import assets
+from vla_course.files import write_text
 
 PACKAGES = ("vla-course", "gymnasium", "mujoco", "numpy", "torch", "transformers")
 
@@ -77,11 +77,7 @@ def write(
         raise ValueError(
             f"{name}: results are finite numbers, text, lists and dictionaries; {error}"
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(text + "\n")
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    write_text(path, text + "\n")
     return path
 
 

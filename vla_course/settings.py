@@ -1,16 +1,19 @@
-"""Settings out of a preset, a file and `key=value` words, each checked against a typed dataclass.
+"""Settings out of a preset, a file, flags and `key=value` words, each checked against a typed dataclass.
 
-What comes later wins: the dataclass's defaults, the preset, the file, the words. Whatever does not fit is one line that says
+What comes later wins: the dataclass's defaults, the preset, the file, the flags, the words. A setting that is a text is the text as
+typed, whatever YAML would make of it, and nothing is filled in from the environment. Whatever does not fit is one line that says
 what and where.
 """
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import EllipsisType, NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -20,11 +23,23 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
+from vla_course.setting_docs import described
+
 Settings = TypeVar("Settings")
+INTERPOLATION = "${"
 
 
 class SettingsError(ValueError):
     """Settings that do not fit: the message is one line that says what, where and, if it can be guessed, what was meant."""
+
+
+class _AsTyped(yaml.SafeLoader):  # type: ignore[misc] # pyyaml has no types
+    """YAML in which every scalar but null is the text that stands there."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as pyyaml declares it
+        first: [pair for pair in pairs if pair[0].endswith((":null", ":merge"))]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def read_settings(
@@ -32,9 +47,12 @@ def read_settings(
     *,
     preset: str | None = None,
     file: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
 ) -> Settings:
-    """A dataclass of this kind, filled from a preset, a YAML file and words like `lora.rank=4`.
+    """A dataclass of this kind, filled from a preset, a YAML file, flags and words like `lora.rank=4`.
+
+    The values of `flags` are taken as they are.
 
     Raises:
         SettingsError: a preset or file is missing or no YAML, a key is unknown, a value has another type or may not be, or a
@@ -42,11 +60,15 @@ def read_settings(
     """
     merged: Any = OmegaConf.structured(kind)
     if preset is not None:
-        merged = _merge(merged, _read(_preset(preset)), f"preset {preset}", kind)
+        merged = _merge(merged, _read(_preset(preset), kind), f"preset {preset}", kind)
     if file is not None:
-        merged = _merge(merged, _read(Path(file)), str(file), kind)
+        merged = _merge(merged, _read(Path(file), kind), str(file), kind)
+    for name, value in (flags or {}).items():
+        origin = f"--{name.replace('_', '-')}"
+        _refuse_interpolation(str(value), origin)
+        merged = _merge(merged, {name: value}, origin, kind)
     for word in overrides:
-        merged = _merge(merged, _parse(word), word, kind)
+        merged = _merge(merged, _parse(word, kind), word, kind)
     try:
         settings: Any = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
@@ -74,25 +96,24 @@ def to_yaml(settings: Any) -> str:
 
 def keys(kind: type) -> Iterator[str]:
     """Every key that a dataclass of this kind knows, those of a part behind a dot: `lora.rank`."""
-    types = get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        inner = types[field.name]
-        yield field.name
-        if dataclasses.is_dataclass(inner) and isinstance(inner, type):
-            yield from (f"{field.name}.{key}" for key in keys(inner))
+    return (setting.key for setting in described(kind))
 
 
 def _preset(name: str) -> Path:
     if name not in presets():
         raise SettingsError(
-            f"there is no preset {name!r} (there are {', '.join(presets())}){_meant(name, presets())}"
+            f"there is no preset {name!r} (there are {', '.join(presets())}){_meant(name, presets(), 1)}"
         )
     return Path(str(resources.files("vla_course") / "presets" / f"{name}.yaml"))
 
 
-def _read(path: Path) -> DictConfig:
+def _read(path: Path, kind: type) -> dict[Any, Any]:
     try:
-        content: Any = OmegaConf.create(path.read_text(encoding="utf-8") or "{}")
+        text = path.read_text(encoding="utf-8") or "{}"
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.ScalarToken):
+                _refuse_interpolation(token.value, f"{path}, line {token.start_mark.line + 1}")
+        content: Any = OmegaConf.create(text)  # which also refuses repeated keys and aliases that explode
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -105,17 +126,59 @@ def _read(path: Path) -> DictConfig:
         ) from error
     if not isinstance(content, DictConfig):
         raise SettingsError(f"{path}: want lines like `learning_rate: 5e-4`")
-    return content
+    return _texts_as_typed(kind, OmegaConf.to_container(content), yaml.load(text, Loader=_AsTyped))
 
 
-def _parse(word: str) -> DictConfig:
-    key, equals, _ = word.partition("=")
+def _parse(word: str, kind: type) -> dict[Any, Any]:
+    key, equals, value = word.partition("=")
     if not equals or not key:
         raise SettingsError(f"{word!r}: a setting is written key=value, like learning_rate=5e-4")
+    _refuse_interpolation(value, word)
+    wanted = next((setting.type for setting in described(kind) if setting.key == key), None)
+    if _is_text(wanted) and get_origin(wanted) is not tuple:
+        unset = value == "null" and NoneType in get_args(wanted)
+        return _nested(key, None if unset else value)
     try:
-        return OmegaConf.from_dotlist([word])
+        content = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
+        return _texts_as_typed(kind, content, _nested(key, yaml.load(value, Loader=_AsTyped)))
     except (OmegaConfBaseException, YAMLError) as error:
         raise SettingsError(f"{word!r}: the value cannot be read: {_first_line(error)}") from error
+
+
+def _nested(key: str, value: Any) -> dict[Any, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    nested: dict[Any, Any] = value
+    return nested
+
+
+def _texts_as_typed(kind: Any, content: Any, as_typed: Any) -> dict[Any, Any]:
+    """What YAML reads, with `as_typed` in its place wherever the dataclass wants a text: `label: on` is "on", not True."""
+    types = get_type_hints(kind)
+    found = {}
+    for key, value in content.items():
+        wanted, typed = types.get(key), as_typed.get(key)
+        if dataclasses.is_dataclass(wanted) and isinstance(value, dict):
+            found[key] = _texts_as_typed(wanted, value, typed)
+        else:
+            found[key] = typed if _is_text(wanted) else value
+    return found
+
+
+def _is_text(wanted: Any) -> bool:
+    """Whether this type holds text alone: str, a choice of words, several of them."""
+    if get_origin(wanted) is Literal:
+        return all(isinstance(value, str) for value in get_args(wanted))
+    inner = [part for part in get_args(wanted) if part not in (NoneType, EllipsisType, ...)]
+    return wanted is str or (bool(inner) and all(map(_is_text, inner)))
+
+
+def _refuse_interpolation(value: str, origin: str) -> None:
+    if INTERPOLATION in value:
+        raise SettingsError(
+            f"{origin}: {value!r} holds {INTERPOLATION}: values are taken as they stand, and nothing is filled in from the "
+            "environment or from other settings; write the value itself"
+        )
 
 
 def _merge(settings: Any, new: Any, origin: str, kind: type) -> Any:
@@ -123,8 +186,9 @@ def _merge(settings: Any, new: Any, origin: str, kind: type) -> Any:
         return OmegaConf.merge(settings, new)
     except (ConfigKeyError, ConfigAttributeError) as error:
         unknown = str(error.full_key)
+        single = [setting.key for setting in described(kind) if not dataclasses.is_dataclass(setting.type)]
         raise SettingsError(
-            f"{origin}: {unknown} is no setting{_meant(unknown, list(keys(kind)))}"
+            f"{origin}: {unknown} is no setting{_meant(unknown, single)} (--help lists all)"
         ) from error
     except OmegaConfBaseException as error:
         where = f"{error.full_key}: " if error.full_key else ""
@@ -133,11 +197,11 @@ def _merge(settings: Any, new: Any, origin: str, kind: type) -> Any:
         raise SettingsError(f"{origin}: {where}{what}") from error
 
 
-def _meant(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if not near:  # the last part of a dotted key says more than the whole
-        near = [key for key in known if key.rpartition(".")[2] == word.rpartition(".")[2]][:1]
-    return f": did you mean {near[0]}?" if near else ""
+def _meant(word: str, known: Sequence[str], most: int = 3) -> str:
+    last = word.rpartition(".")[2]  # the last part of a dotted key says more than the whole
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    near += [key for key in known if last in key and key not in near]
+    return f": did you mean {' or '.join(near[:most])}?" if near else ""
 
 
 def _first_line(error: Exception) -> str:

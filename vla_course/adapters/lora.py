@@ -10,7 +10,6 @@ openvla/openvla @ c8f03f48, vla-scripts/finetune.py (`init_lora_weights="gaussia
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,27 +17,8 @@ from jaxtyping import Float
 from torch import nn
 from torch.nn import functional as F
 
-ALL_LINEAR = "all-linear"
-
-
-@dataclass(frozen=True)
-class LoRAConfig:
-    """What is learned beside the weights. OpenVLA's own recipe is rank 32, alpha 16, no dropout, all linear layers."""
-
-    rank: int = 32
-    alpha: float = 16
-    """The change is scaled by alpha / rank, so that the rank can be varied at the same learning rate."""
-    dropout: float = 0.0
-    """Share of the adapter's inputs that are left out in training."""
-    targets: str = ALL_LINEAR
-    """"all-linear", or a regular expression that matches the whole names of the layers to adapt."""
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"want rank ≥ 1, alpha > 0 and 0 ≤ dropout < 1, got {self.rank}, {self.alpha} and {self.dropout}"
-            )
-
+from vla_course.adapters.lora_config import ALL_LINEAR
+from vla_course.adapters.lora_config import LoRAConfig as LoRAConfig
 
 # Layers 128 wide have no room for rank 32: it would train half as many numbers as they hold.
 NANO = LoRAConfig(rank=8, alpha=16)

@@ -27,6 +27,7 @@ from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.vector import known_spec, main_stays_here
+from vla_course.files import remove_partials, writing_alone
 
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
@@ -43,12 +44,15 @@ class CollectConfig:
     """
 
     env: str = "FoldTowel-v0"
+    """The environment in which the expert shows its task."""
     episodes: int = 200
     """How many good demonstrations are kept. Those that fail are counted and thrown away."""
     camera: str = "close"
+    """The camera that is recorded."""
     cameras: tuple[str, ...] = ()
     """Several cameras in place of `camera`, the main one first: each is recorded as a video of its own."""
     image_size: int = 84
+    """Height and width of the recorded pictures, pixels."""
     state: str = HANDS
     """The observation that is recorded as the robot's state, joint_position for example."""
     rate_hz: int = 5
@@ -66,6 +70,7 @@ class CollectConfig:
     stage_signal: bool = False
     """Whether actions have a last number that asks for the next fold."""
     first_seed: int = FIRST_SEED
+    """Seed of the first episode; the next ones count up from it."""
     workers: int | None = None
     """Processes; None means one for each core."""
 
@@ -153,13 +158,21 @@ def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bo
     Raises:
         ValueError: as `demonstration_env`, or what lies under `root` was recorded otherwise.
         FileExistsError: the set is complete already.
+        InUseError: another process records there.
     """
     env, _ = demonstration_env(config)  # what is unknown is said here, not in a worker
     fps = int(env.metadata["render_fps"])
     env.close()
+    with writing_alone(root):
+        remove_partials(root)
+        return _record_missing(config, Path(root), fps, progress)
+
+
+def _record_missing(config: CollectConfig, root: Path, fps: int, progress: bool) -> dict[str, int]:
+    """Go on until the set is whole; only one process at a time may do that."""
     with LeRobotWriter(root, fps=fps, camera=config.looks, robot_type=config.env) as writer:
         first = writer.last_seed + 1 if writer.num_episodes else config.first_seed
-        _same_settings(config, Path(root))
+        _same_settings(config, root)
         before = kept = writer.num_episodes
         failed = 0
         with (

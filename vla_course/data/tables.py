@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vla_course.files import PARTIAL
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
@@ -72,4 +74,4 @@ def write(path: Path, content: bytes | dict[str, Any] | pa.Table | list[pa.Table
 
 def beside(path: Path) -> Path:
     """A name in the same folder for what is not finished yet."""
-    return path.with_name(f".{os.getpid()}.{path.name}")
+    return path.with_name(f"{PARTIAL}{os.getpid()}.{path.name}")

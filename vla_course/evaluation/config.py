@@ -28,7 +28,9 @@ class EvaluationConfig:
     label: str = ""
     """What reports call the policy; the name of `policy` where none is given."""
     env: str = "FoldTowel-v0"
+    """The environment in which the policy acts."""
     episodes: int = 100
+    """How many are played; both policies of a comparison need the same."""
     first_seed: int = 0
     """Starts are seeded first_seed, first_seed + 1, and so on. Demonstrations have other seeds."""
     words: str = "own"
@@ -52,6 +54,7 @@ class EvaluationConfig:
     center_crop: bool | None = None
     """Whether the model sees the middle of the picture only, as after training on random crops; None: as the run says, else not."""
     max_steps: int | None = None
+    """Steps after which an episode ends at the latest; None: as the environment has it."""
     workers: int | None = None
     """Processes that play episodes at once; None: one for each core; 0: none but this one."""
     env_options: dict[str, Any] = field(default_factory=dict)

@@ -1,16 +1,24 @@
-"""Everything a run needs to go on as if nothing had happened, in files that are whole or not there."""
+"""Checkpoints of a run: everything it needs to resume exactly, in one file that is whole or not there.
 
-import os
-import tempfile
+The file is `torch.save`'s, followed by a footer with its SHA-256: torch itself does not notice flipped bytes.
+"""
+
+import hashlib
+import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from vla_course.files import replacing, sha256_of
+from vla_course.settings import SettingsError
+
 NAME = "checkpoint.pt"
+MARK = b"\nsha256 "
+FOOTER = len(MARK) + 64
 
 
 @dataclass(frozen=True)
@@ -20,46 +28,60 @@ class Checkpoint:
     step: int
     """Optimiser steps that are done."""
     weights: dict[str, torch.Tensor]
-    """Those that learn, by name."""
+    """The parameters that train, by name."""
     optimizer: dict[str, Any]
     settings: str
-    """The run's config.yaml: another run cannot go on from here."""
+    """The run's settings as YAML."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Hashes of the files of the data set and of the model that the run began with, by name; empty where none are known."""
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint beside the old one, and put it in its place when it is safely on the disk.
+    """Replace the run's checkpoint in one step.
 
     Raises:
         OSError: the disk is full, for example; the old checkpoint is as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=folder, prefix=".writing-", suffix=".pt")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(vars(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, folder / NAME)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with replacing(folder / NAME) as partial:
+        torch.save(vars(checkpoint), partial)
+        footer = MARK + sha256_of(partial).encode()
+        with partial.open("ab") as file:
+            file.write(footer)
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The checkpoint in a run's folder, or None where there is none. What a killed run left half written is removed.
+    """The checkpoint in a run's folder, or None where there is none. Files of before there was a footer are read without it.
 
     Raises:
-        ValueError: the file is damaged, or was written by something else.
+        SettingsError: the file is damaged, or was written by something else.
     """
-    for partial in folder.glob(".writing-*.pt"):
-        partial.unlink(missing_ok=True)
     path = folder / NAME
     if not path.exists():
         return None
     try:
-        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        _check_footer(path)
+        found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        _check_parts(found)
     except Exception as error:  # a damaged zip file shows in many ways
-        raise ValueError(f"{path} is damaged ({_first_line(error)}): remove it to begin again") from error
+        raise SettingsError(f"{path} is damaged ({_first_line(error)}): remove it to begin again") from error
+    return found
+
+
+def _check_footer(path: Path) -> None:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        if whole[-FOOTER:].startswith(MARK):
+            with memoryview(whole) as content, content[:-FOOTER] as saved:
+                digest = hashlib.sha256(saved).hexdigest()
+            if whole[-FOOTER:] != MARK + digest.encode():
+                raise ValueError("its bytes are not the ones that were saved")
+
+
+def _check_parts(found: Checkpoint) -> None:
+    if type(found.step) is not int or found.step < 0:
+        raise ValueError(f"want a step of 0 or more, got {found.step!r}")
+    for name, kind in (("weights", dict), ("optimizer", dict), ("settings", str), ("sources", dict)):
+        if not isinstance(getattr(found, name), kind):
+            raise ValueError(f"{name} is no {kind.__name__}")
 
 
 def learning_weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -68,33 +90,21 @@ def learning_weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def restore_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Put the kept weights back where they came from.
+    """Copy a checkpoint's weights into the model.
 
     Raises:
-        ValueError: other weights learn in this model than in the one that was kept.
+        SettingsError: other weights train in this model than in the one that was saved, or weights of other shapes.
     """
     learning = learning_weights(model)
-    if learning.keys() != weights.keys():
-        names = sorted(learning.keys() ^ weights.keys())
-        raise ValueError(
+    here, there = ({(name, weight.shape) for name, weight in these.items()} for these in (learning, weights))
+    if here != there:
+        names = sorted({name for name, _ in here ^ there})
+        raise SettingsError(
             f"the checkpoint belongs to another run: {len(names)} weights differ, {names[0]} is one"
         )
     with torch.no_grad():
         for name, weight in learning.items():
             weight.copy_(weights[name])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file beside its place, and put it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
 
 
 def _first_line(error: BaseException) -> str:

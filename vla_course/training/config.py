@@ -3,9 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vla_course.adapters.lora import LoRAConfig
+from vla_course.adapters.lora_config import LoRAConfig
 
 Mode = Literal["lora", "qlora", "full", "head"]
+FREE_ON_RESUME = frozenset(
+    {"out", "data", "init_from", "image_size", "state_key", "save_every", "log_every", "validate_every"}
+    | {"cache_features", "cache_gb", "gradient_checkpointing"}
+)
+"""Settings that may change when a run is resumed, because they do not change what is learned (the last three: beyond rounding).
+All others decide it. `data` and `init_from` are places, which have many spellings: the files found there are compared instead;
+`image_size` and `state_key` are read off the data."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,7 @@ class TrainConfig:
     out: str
     """The run's folder."""
     scale: Literal["nano", "7b"] = "nano"
+    """Size of the model: the nano that ships with the course, or openvla-7b."""
     init_from: str | None = None
     """A model or an earlier run to begin with, in place of the model that ships with the course."""
     training_mode: Mode = "lora"
@@ -28,6 +36,7 @@ class TrainConfig:
     use_quantization: bool = False
     """Keep the frozen weights in four bits: with lora, the same as training_mode=qlora."""
     lora: LoRAConfig = field(default_factory=lambda: LoRAConfig(rank=8, alpha=16))
+    """The adapters of training_mode lora and qlora."""
     dataset_key: str | None = None
     """The name under which the data's statistics are kept, for `predict_action`; the data folder's name where none is given."""
     camera_names: tuple[str, ...] = ()
@@ -60,18 +69,25 @@ class TrainConfig:
     cache_features: bool | None = None
     """Compute what the frozen towers see only once; None does so wherever it changes nothing and fits into `cache_gb`."""
     cache_gb: float = 2.0
+    """Memory that cached features may take, gigabytes."""
     validation_share: float = 0.0
     """Share of the episodes that is not trained on, and measured instead."""
     validate_every: int = 100
+    """Steps between two measurements on the episodes that are not trained on."""
     steps: int = 1000
-    """Optimiser steps."""
+    """Optimiser steps. The learning rate falls along half a cosine that ends with the last of them."""
     batch_size: int = 16
+    """Samples in a batch."""
     gradient_accumulation: int = 1
     """Batches whose gradients one step adds up."""
     learning_rate: float = 5e-4
+    """The highest learning rate, reached at the end of the warm-up."""
     warmup_steps: int = 20
+    """Steps in which the learning rate climbs."""
     weight_decay: float = 0.0
+    """AdamW's weight decay."""
     max_gradient_norm: float = 1.0
+    """Longer gradients are scaled down to this norm."""
     label_spread: float = 0.0
     """Width, in bins, of the bell curve that stands in for the one right word of each number: nearly right is nearly as good. It
     begins four times as wide and is as wide as this from the middle of the run on. 0, as OpenVLA, knows right and wrong only."""
@@ -79,9 +95,13 @@ class TrainConfig:
     """Keep fewer activations and compute them again on the way back: less memory, about a third more time. With
     training_mode=head none is kept anyway, and this changes nothing."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Number type of the forward pass."""
     seed: int = 0
+    """Decides the first adapters, the order of the samples, their augmentation, dropout and the split."""
     save_every: int = 100
+    """Steps between two checkpoints."""
     log_every: int = 10
+    """Steps between two lines of metrics."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from vla_course.openvla.model import OpenVLAForActionPrediction
-from vla_course.settings import to_yaml
 from vla_course.training import checkpoints
 from vla_course.training.checkpoints import Checkpoint
 from vla_course.training.config import TrainConfig
@@ -26,6 +24,7 @@ from vla_course.training.frozen_features import Samples
 from vla_course.training.losses import action_token_loss
 from vla_course.training.metric_files import MetricLog, read_metrics
 from vla_course.training.order import Order
+from vla_course.training.resuming import kept_checkpoint, settings_of
 from vla_course.training.schedule import warmup_cosine
 
 Loss = Callable[[Any, Mapping[str, torch.Tensor]], tuple[torch.Tensor, dict[str, float]]]
@@ -44,17 +43,19 @@ def fine_tune(
     loss_at: Callable[[int], Loss] = lambda step: action_token_loss,
     watch: Watch | None = None,
     progress: bool = True,
+    sources: Mapping[str, str] | None = None,
 ) -> None:
     """Train what learns in `model`, in place, and keep checkpoint and metrics in the folder `config.out`.
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights as one that was not: the order of
     the samples, their augmentation and dropout follow from seed and step. A full disk costs the checkpoint that did not fit. `watch`
-    gets all lines of the metrics file whenever there is a new one. `loss_at` says what is made small in a step.
+    gets all lines of the metrics file whenever there is a new one. `loss_at` gives the loss of a step. `sources` are fingerprints
+    of the files behind samples and model, which are kept with the checkpoint.
 
     Raises:
-        ValueError: nothing learns in this model, or the folder holds a run with other settings.
+        ValueError: nothing learns in this model, or the folder holds a run with other settings or from other files.
     """
-    run = Run(model, samples, config, watch, progress)
+    run = Run(model, samples, config, watch, progress, sources)
     for step in run.steps():
         run.set_learning_rate(schedule(step, config.warmup_steps, config.steps, config.learning_rate))
         for part in range(config.gradient_accumulation):
@@ -71,27 +72,6 @@ def fine_tune(
         run.after(step, validation, loss_at(config.steps - 1))
 
 
-def kept_checkpoint(config: TrainConfig) -> Checkpoint | None:
-    """What the run's folder has to go on from, if anything.
-
-    Raises:
-        ValueError: it is of a run with other settings, or damaged.
-    """
-    kept = checkpoints.load(Path(config.out))
-    if kept is not None and kept.settings != _settings(config):
-        ours, theirs = _settings(config).splitlines(), kept.settings.splitlines()
-        other = ", ".join(line.strip() for line in theirs if line not in ours)
-        raise ValueError(
-            f"{config.out} holds a run with other settings ({other}): choose another folder, or remove that one"
-        )
-    return kept
-
-
-def _settings(config: TrainConfig) -> str:
-    """Everything that decides what is learned; a folder may be moved, and the size of the pictures and what a state is are the data's."""
-    return to_yaml(replace(config, out="", image_size=None, state_key=None))
-
-
 class Run:
     """What goes on around the steps of one training: devices, batches, checkpoints, numbers."""
 
@@ -102,6 +82,7 @@ class Run:
         config: TrainConfig,
         watch: Watch | None = None,
         progress: bool = True,
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         self._whole, self.config, self._watch, self._progress = model, config, watch, progress
         self.folder = Path(config.out)
@@ -115,7 +96,8 @@ class Run:
         )
         parameters = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-        kept = kept_checkpoint(config)
+        self._sources = dict(sources or {})
+        kept = kept_checkpoint(config, sources)
         if kept is not None:
             checkpoints.restore_weights(model, kept.weights)
             optimizer.load_state_dict(kept.optimizer)
@@ -175,13 +157,13 @@ class Run:
         if done % config.log_every == 0 or last:
             self._write(done)
         if (done % config.save_every == 0 or last) and self.accelerator.is_main_process:
-            weights = checkpoints.learning_weights(self._whole)
             with survives_a_full_disk(f"the checkpoint of step {done}"):
-                checkpoints.save(
-                    self.folder,
-                    Checkpoint(done, weights, self.optimizer.state_dict(), _settings(self.config)),
-                )
+                checkpoints.save(self.folder, self._checkpoint(done))
         self._bar.update()
+
+    def _checkpoint(self, done: int) -> Checkpoint:
+        weights = checkpoints.learning_weights(self._whole)
+        return Checkpoint(done, weights, self.optimizer.state_dict(), settings_of(self.config), self._sources)
 
     def _write(self, done: int) -> None:
         now = time.perf_counter()

@@ -1,13 +1,14 @@
 """What a run has measured, step by step: one JSON line each, for plots, and TensorBoard's files beside it."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from vla_course.training.checkpoints import write_text
+from vla_course.files import write_text
 
 NAME = "metrics.jsonl"
 
@@ -46,15 +47,27 @@ class MetricLog:
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics, oldest first; none where there is no file yet. A line that was cut off is left out."""
+    """The lines of a run's metrics, oldest first; none where there is no file yet.
+
+    A last line that a killed run cut off is left out. Other damaged lines are left out with a warning that names them.
+    """
     path = Path(folder) / NAME
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        lines.append(
-            {name: float(value) if isinstance(value, str) else value for name, value in line.items()}
-        )
-    return lines
+    texts = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else [""]
+    lines = [_line(text) for text in texts[:-1]]
+    damaged = [str(number) for number, line in enumerate(lines, 1) if line is None]
+    if damaged:
+        warnings.warn(f"{path} is damaged in line {', '.join(damaged)}, which is left out", stacklevel=2)
+    return [line for line in [*lines, _line(texts[-1])] if line is not None]
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    """The numbers of one line, or None where it holds anything else."""
+    try:
+        line = {
+            name: value if isinstance(value, int | float) else float(value)
+            for name, value in json.loads(text).items()
+        }
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    step = line.get("step")
+    return line if type(step) is int and step >= 0 else None

@@ -1,7 +1,9 @@
 """One fine-tuning from its settings: data and model are brought together, something learns, the run's folder keeps it."""
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,15 @@ from vla_course.data.schema import image_key
 from vla_course.data.splits import split_by_episode
 from vla_course.data.statistics import HANDS, dataset_statistics, state_dimensions
 from vla_course.data.waypoints import HANDS_THAT_FEEL
+from vla_course.files import remove_partials, writing_alone
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import Loss, Schedule, Watch, fine_tune, kept_checkpoint
+from vla_course.training.fine_tuning import Loss, Schedule, Watch, fine_tune
 from vla_course.training.frozen_features import Samples, gigabytes, look_once
 from vla_course.training.losses import action_token_loss
 from vla_course.training.modes import Layer, learning_count, prepare, towers_are_frozen
 from vla_course.training.order import Order
+from vla_course.training.resuming import kept_checkpoint, sources_of
 from vla_course.training.run_folder import base_model, first_adapter, save_learned, tell_data, write_config
 from vla_course.training.schedule import warmup_cosine
 
@@ -36,6 +40,8 @@ class Prepared:
     samples: Samples
     validation: Samples | None
     config: TrainConfig
+    sources: dict[str, str] = field(default_factory=dict)
+    """Fingerprints of the files behind samples and model."""
 
     def __str__(self) -> str:
         """What learns from what, in one line."""
@@ -49,12 +55,15 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
 
     Raises:
         FileNotFoundError: there is no such data set, model or run.
-        ValueError: the data are damaged, or do not fit the settings; the message says what to change.
+        ValueError: the data are damaged, or do not fit the settings, or the folder holds another run; the message says what to change.
+        InUseError: another process trains in this folder.
         RuntimeError: the machine cannot run a model of this scale.
     """
     dataset = _opened(config)
     config = _completed(config, dataset)
-    kept_checkpoint(config)  # another run's folder is left as it is
+    sources = sources_of(config)
+    with _alone(config.out):  # whether a run can begin is said before a model is loaded
+        kept_checkpoint(config, sources)
     model = base_model(config)
     assert config.dataset_key is not None and config.state_dim is not None
     tell_data(model, _statistics(dataset, config), config.state_dim, config.num_images, config.waypoints)
@@ -62,7 +71,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
     samples = _samples(model, dataset, config, ~left_out, mirror=config.mirror)
     validation = _samples(model, dataset, config, left_out) if left_out.any() else None
-    return Prepared(model, _looked_at(model, samples, config), validation, config)
+    return Prepared(model, _looked_at(model, samples, config), validation, config, sources)
 
 
 def train(
@@ -79,6 +88,7 @@ def train(
 
     Raises:
         ValueError: the folder holds a run with other settings.
+        InUseError: another process trains in this folder.
         OSError: what was learned could not be written; the checkpoint is there, and the same command goes on.
     """
     config = run.config
@@ -86,19 +96,32 @@ def train(
     def loss_at(step: int) -> Loss:
         return loss or partial(action_token_loss, spread_bins=label_spread(config, step))
 
-    write_config(config)
-    fine_tune(
-        run.model,
-        run.samples,
-        config,
-        validation=run.validation,
-        schedule=schedule,
-        loss_at=loss_at,
-        watch=watch,
-        progress=progress,
-    )
-    save_learned(run.model.eval(), run.config)
-    return Path(run.config.out)
+    with _alone(config.out) as folder:
+        remove_partials(folder)
+        write_config(config)
+        fine_tune(
+            run.model,
+            run.samples,
+            config,
+            validation=run.validation,
+            schedule=schedule,
+            loss_at=loss_at,
+            watch=watch,
+            progress=progress,
+            sources=run.sources,
+        )
+        save_learned(run.model.eval(), run.config)
+    return folder
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[Path]:
+    """The lock of a run's folder; of processes that train together, the first one holds it."""
+    if os.environ.get("RANK", "0") != "0":
+        yield Path(folder)
+        return
+    with writing_alone(folder):
+        yield Path(folder)
 
 
 def label_spread(config: TrainConfig, step: int) -> float:

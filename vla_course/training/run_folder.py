@@ -13,10 +13,10 @@ from typing import Any
 from vla_course.adapters import peft_format
 from vla_course.adapters.lora import LoRALinear, merge
 from vla_course.data.waypoints import PLACES
+from vla_course.files import write_text
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.settings import read_settings, to_yaml
-from vla_course.training.checkpoints import write_text
 from vla_course.training.config import TrainConfig
 from vla_course.training.modes import Layer
 

@@ -1,0 +1,8 @@
+"""The error whose message is meant for the person at the terminal, who gets it without a traceback."""
+
+
+class CannotRunError(RuntimeError):
+    """What was asked for cannot be done on this machine, or now: the message says why and what to do about it.
+
+    A plain RuntimeError is a fault of the program and keeps its traceback.
+    """
