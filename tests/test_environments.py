@@ -1,6 +1,8 @@
 """What every environment of the course promises, in the manner of dm_control's suite: found through the registry, never listed."""
 
+import copy
 import hashlib
+import pickle
 import subprocess
 import sys
 import warnings
@@ -10,8 +12,14 @@ import gymnasium
 import jaxtyping
 import numpy as np
 import pytest
-from episodes import IDS, same
+from episodes import IDS, expert_episode, same
 from gymnasium.utils.env_checker import check_env
+
+from vla_course.envs.end_effector import EndEffectorAction
+from vla_course.policies.expert import ExpertPolicy
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda env: pickle.loads(pickle.dumps(env))}
+LOOK = {"cameras": ("close",), "image_size": (16, 16), "render_mode": "rgb_array", "render_size": (24, 24)}
 
 TRAJECTORIES = """
 import sys
@@ -175,3 +183,56 @@ def test_a_bad_reset_option_names_the_known_ones(env):
     with pytest.raises(ValueError, match=r"unknown reset option 'colour': the options are .*position.*yaw"):
         env.reset(options={"colour": "red"})
     assert env.reset(seed=0)[0] in env.observation_space
+
+
+def seen(env, actions) -> list:
+    """All that an environment shows as it goes on, pictures included."""
+    return [[*env.step(action), env.render()] for action in actions]
+
+
+def goes_on_alone(env, twin, actions) -> bool:
+    """Whether a copy goes on as its original does, and the original stays where it was meanwhile."""
+    before = env.unwrapped.data.qpos.copy(), env.render()
+    alone = seen(twin, actions)
+    untouched = same(before[0], env.unwrapped.data.qpos.copy()) and same(before[1], env.render())
+    steps = zip(alone, seen(env, actions), strict=True)
+    return untouched and all(same(a, b) for pair in steps for a, b in zip(*pair, strict=True))
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_copy_is_an_environment_of_its_own(env_id, how):
+    """Through gymnasium.make's wrappers: before the first reset, and in the middle of an episode, after a picture."""
+    env = gymnasium.make(env_id, **LOOK)
+    fresh = COPIES[how](env)
+    assert same(env.reset(seed=3)[0], fresh.reset(seed=3)[0])
+    actions = random_actions(env, 12)
+    seen(env, actions[:6])
+    twin = COPIES[how](env)
+    assert twin.unwrapped is not env.unwrapped and goes_on_alone(env, twin, actions[6:])
+    assert same(env.reset()[0], twin.reset()[0]), "the same luck, too"
+    twin.close()
+    assert env.render().std() > 5
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_holds_the_cloth_that_its_original_holds(how):
+    played = expert_episode("towel")
+    grasp = next(step for step, seen in enumerate(played.observations) if seen["held"].any())
+    env = gymnasium.make("vla_course/FoldTowel-v0", **LOOK)
+    env.reset(seed=0)
+    seen(env, played.actions[: grasp + 3])
+    assert any(env.unwrapped.held)
+    assert goes_on_alone(env, COPIES[how](env), played.actions[grasp + 3 : grasp + 11])
+
+
+def test_wrappers_and_experts_are_copied_with_their_environment():
+    hands = EndEffectorAction(gymnasium.make("vla_course/FoldTowel-v0"), rate_hz=5)
+    expert = ExpertPolicy(hands)
+    hands.reset(seed=1)
+    ours, theirs = [], []
+    twin, again = copy.deepcopy((hands, expert))
+    for robot, policy, found in ((twin, again, theirs), (hands, expert, ours)):
+        for _ in range(4):
+            found.append(robot.step(policy.act({"instruction": ["fold"]})[0, 0])[0])
+    assert all(same(a, b) for a, b in zip(ours, theirs, strict=True))

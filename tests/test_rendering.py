@@ -200,10 +200,12 @@ import os
 renderer.render(data, 'c')
 child = os.fork()
 if child == 0:
-    try:
-        CameraRenderer(model, 16, 16).render(data, 'c')
-    except RuntimeError as error:
-        print('child:', error, flush=True)
+    for name, drawn in ("old", renderer), ("new", CameraRenderer(model, 16, 16)):
+        try:
+            drawn.render(data, 'c')
+        except RuntimeError as error:
+            print(f'child, {name}:', error, flush=True)
+        drawn.close()
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 print('parent', renderer.render(data, 'c').max())
@@ -270,5 +272,7 @@ def test_mujoco_gl_is_obeyed():
 def test_a_forked_worker_gets_an_error_instead_of_a_hang():
     result = run(FORK)
     assert result.returncode == 0, result.stderr
-    assert "child: This process was forked" in result.stdout and "'spawn' or 'forkserver'" in result.stdout
+    for renderer in ("old", "new"):
+        assert f"child, {renderer}: This process was forked" in result.stdout
+    assert "'spawn' or 'forkserver'" in result.stdout
     assert "parent" in result.stdout

@@ -50,11 +50,7 @@ def opengl_context() -> Any:
     Raises: RuntimeError if no backend works, with what was tried and what to install; or in a process forked from one that
     had already rendered.
     """
-    if any(process != os.getpid() for process, _ in _CONTEXTS):
-        raise RuntimeError(
-            "This process was forked from one that had already rendered, and OpenGL does not survive a fork. Start worker "
-            "processes with multiprocessing's 'spawn' or 'forkserver' method, as vla_course.envs.vector does."
-        )
+    check_not_forked()
     context: Any = getattr(_THREAD, "context", None)
     if context is None:
         context = _THREAD.context = _make_gl_context()
@@ -67,6 +63,20 @@ def opengl_context() -> Any:
     return context
 
 
+def check_not_forked() -> None:
+    """Raises: RuntimeError in a process forked from one that had already rendered: OpenGL would wait there for ever."""
+    if _forked():
+        raise RuntimeError(
+            "This process was forked from one that had already rendered, and OpenGL does not survive a fork. Start worker "
+            "processes with multiprocessing's 'spawn' or 'forkserver' method, as vla_course.envs.vector does."
+        )
+
+
+def _forked() -> bool:
+    """Whether the contexts here belong to the process that this one was forked from."""
+    return any(process != os.getpid() for process, _ in _CONTEXTS)
+
+
 def close_before_exit(holder: Closable) -> None:
     """Closes `holder` at the end of the process, should it still live then."""
     _HOLDERS.add(holder)
@@ -74,7 +84,7 @@ def close_before_exit(holder: Closable) -> None:
 
 def _close_all() -> None:
     """At the end of the process: frees pictures, then contexts."""
-    if any(process != os.getpid() for process, _ in _CONTEXTS):
+    if _forked():
         return
     for holder in list(_HOLDERS):
         holder.close()

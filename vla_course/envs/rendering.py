@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from vla_course.envs.opengl import close_before_exit, opengl_context
+from vla_course.envs.opengl import check_not_forked, close_before_exit, opengl_context
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class CameraRenderer:
     ) -> UInt8[np.ndarray, "H W 3"]:
         """What `camera` sees, as RGB. `model` defaults to the one given at construction.
 
-        Raises: ValueError for an unknown camera, with the names there are; RuntimeError if this machine has no OpenGL.
+        Raises: ValueError for an unknown camera, with the names there are; RuntimeError if this machine has no OpenGL, or in a process
+        forked from one that had already rendered.
         """
         image, _ = self._draw(data, camera, model or self._model, segmentation=False)
         return image
@@ -132,6 +133,7 @@ class _OpenContext:
     def draw(
         self, model: mujoco.MjModel, data: mujoco.MjData, camera: mujoco.MjvCamera, *, segmentation: bool
     ) -> tuple[UInt8[np.ndarray, "H W 3"], mujoco.MjvScene]:
+        check_not_forked()
         scene = self._scene
         scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = segmentation
         scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = segmentation

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -20,6 +20,7 @@ from vla_course.envs.folding.rewards import Potentials, reward_terms
 from vla_course.envs.folding.scene import compiled_scene
 from vla_course.envs.folding.sensors import (
     HISTORY,
+    IMAGE,
     MAX_POINTS,
     MAX_STAGES,
     check_known,
@@ -183,9 +184,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             cameras=cameras,
             image_size=image_size,
         )
-        self._sensors = self._state_sensors()
-        for camera in cameras:
-            self._sensors[f"image_{camera}"] = partial(self.picture, camera, image_size)
+        self._image_size = image_size
         self._start: Start
         self._goal: Goal | None = None
         self.joint_target = home_position()
@@ -471,22 +470,26 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "box_success": self.goal.box_success(self.vertices),
         } | ({} if iou is None else {"fold_iou": iou})
 
-    def _state_sensors(self) -> dict[str, Callable[[], Any]]:
-        """For each state key a function that reads its present value."""
-        return {
-            "joint_position": lambda: self.joint_position,
-            "joint_target": lambda: self.joint_target,
-            "hand_position": lambda: self.hand_position,
-            "end_effector": lambda: self.end_effector,
-            "held": lambda: [float(bool(vertices)) for vertices in self.held],
-            "keypoints": lambda: self.vertices[list(self.garment.keypoints.values())],
-            "garment_point_cloud": lambda: self.points_on_cloth(),
-            "stage": lambda: np.arange(MAX_STAGES) == (self.stage if self.stage < self.num_stages else -1),
-            "time_left": lambda: [1 - self.elapsed_steps / self.time_limit_steps],
-            "previous_actions": lambda: self.previous_actions,
-        }
-
     def _observation(self) -> dict[str, Any]:
-        return {
-            key: np.array(self._sensors[key](), dtype=box.dtype) for key, box in self._space.spaces.items()
-        }
+        return {key: np.array(self._sense(key), dtype=box.dtype) for key, box in self._space.spaces.items()}
+
+    def _sense(self, key: str) -> Any:
+        """The present value of one key of the observation."""
+        if key.startswith(IMAGE):
+            return self.picture(key.removeprefix(IMAGE), self._image_size)
+        return _SENSORS[key](self)
+
+
+# Functions of the environment, not bound methods kept in it: a copy or a pickle must read itself, never its original.
+_SENSORS: dict[str, Callable[[FoldingEnv], Any]] = {
+    "joint_position": lambda env: env.joint_position,
+    "joint_target": lambda env: env.joint_target,
+    "hand_position": lambda env: env.hand_position,
+    "end_effector": lambda env: env.end_effector,
+    "held": lambda env: [float(bool(vertices)) for vertices in env.held],
+    "keypoints": lambda env: env.vertices[list(env.garment.keypoints.values())],
+    "garment_point_cloud": lambda env: env.points_on_cloth(),
+    "stage": lambda env: np.arange(MAX_STAGES) == (env.stage if env.stage < env.num_stages else -1),
+    "time_left": lambda env: [1 - env.elapsed_steps / env.time_limit_steps],
+    "previous_actions": lambda env: env.previous_actions,
+}

@@ -12,6 +12,8 @@ from vla_course.envs.folding.garments import Garment
 HISTORY = 5
 MAX_STAGES = 3
 MAX_POINTS = 2048
+IMAGE = "image_"
+"""How the key of a camera's picture begins; the camera's name follows."""
 MAX_ANGLE_RAD, MAX_DISTANCE_M = 10.0, 10.0  # no joint turns, and nothing on the table gets, that far
 
 
@@ -45,7 +47,7 @@ def observation_space(
         key: everything[key] for key in (everything if keys is None else keys)
     }
     for camera in cameras:
-        chosen[f"image_{camera}"] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
+        chosen[IMAGE + camera] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
     return spaces.Dict(chosen)
 
 

@@ -1,7 +1,6 @@
 """The tabletop environment: one arm, things and garments on a table, and a sentence that says what to do."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -10,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
 
-from vla_course.envs.folding.sensors import MAX_ANGLE_RAD, MAX_DISTANCE_M, check_known
+from vla_course.envs.folding.sensors import IMAGE, MAX_ANGLE_RAD, MAX_DISTANCE_M, check_known
 from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
 from vla_course.envs.robot import turn_from_home
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
@@ -140,9 +139,6 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._renderers: dict[tuple[int, int, bool], CameraRenderer] = {}
         self._labeller: Labeller | None = None
         self.action_space = spaces.Box(-1.0, 1.0, (NUM_ACTIONS,), np.float32)
-        self._sensors = self._all_sensors()
-        for camera in cameras:
-            self._sensors[f"image_{camera}"] = partial(self.picture, camera, image_size)
         self.observation_space = self._space = _observation_space(observations, cameras, image_size)
         self._ended = True
 
@@ -324,24 +320,29 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "touched": self.goal.touched or "",
         }
 
-    def _all_sensors(self) -> dict[str, Callable[[], Any]]:
-        """For each key a function that reads its present value."""
-        world = self.world
-        return {
-            "end_effector": lambda: self.end_effector,
-            "joint_position": lambda: world.joint_position,
-            "holding": lambda: [float(world.held is not None)],
-            "time_left": lambda: [1 - self.elapsed_steps / self.time_limit_steps],
-            "instruction": lambda: self.instruction,
-        }
-
     def _observation(self) -> dict[str, Any]:
         return {
-            key: np.array(self._sensors[key](), dtype=space.dtype)
+            key: np.array(self._sense(key), dtype=space.dtype)
             if isinstance(space, spaces.Box)
-            else self._sensors[key]()
+            else self._sense(key)
             for key, space in self._space.spaces.items()
         }
+
+    def _sense(self, key: str) -> Any:
+        """The present value of one key of the observation."""
+        if key.startswith(IMAGE):
+            return self.picture(key.removeprefix(IMAGE), self._image_size)
+        return _SENSORS[key](self)
+
+
+# Functions of the environment, not bound methods kept in it: a copy or a pickle must read itself, never its original.
+_SENSORS: dict[str, Callable[[TabletopEnv], Any]] = {
+    "end_effector": lambda env: env.end_effector,
+    "joint_position": lambda env: env.world.joint_position,
+    "holding": lambda env: [float(env.world.held is not None)],
+    "time_left": lambda env: [1 - env.elapsed_steps / env.time_limit_steps],
+    "instruction": lambda env: env.instruction,
+}
 
 
 def _observation_space(
@@ -358,5 +359,5 @@ def _observation_space(
         check_known("observation key", keys, everything)
     chosen = {key: everything[key] for key in (state if keys is None else keys)}
     for camera in cameras:
-        chosen[f"image_{camera}"] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
+        chosen[IMAGE + camera] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
     return spaces.Dict(chosen)
