@@ -322,3 +322,11 @@ def test_what_a_learner_installs_is_pinned_with_hashes_except_torch():
     wanted = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
     names = {re.split(r"[\[>=<; ]", line)[0].lower().replace("_", "-") for line in wanted}
     assert names - {pin.split("==")[0] for pin, *_ in blocks} == {"torch"}
+
+
+def test_pictures_start_in_one_place_where_triton_is_loaded_first():
+    """Only doctor draws with MuJoCo's own renderer, in a process of its own."""
+    places = [*modules(), *LESSONS, *(ROOT / "tools").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    starting = re.compile(r"\bGLContext\(|mujoco\.Renderer\(|mujoco\.viewer")
+    found = {path.relative_to(ROOT).as_posix() for path in places if starting.search(path.read_text(encoding="utf-8"))}
+    assert found == {"vla_course/envs/opengl.py", "vla_course/doctor.py"}
