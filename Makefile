@@ -115,4 +115,5 @@ constraints:
 	$(PYTHON) tools/pin_versions.py && rm -rf build
 
 clean:
+	rm -f $(INSTALLED) $(TESTS) $(DRAWS) $(TRUSTED)
 	rm -rf .venv .venv-newest build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -101,7 +101,7 @@ def test_in_the_courses_conda_environment_everything_goes_there_and_clean_leaves
     assert (prefix / ".installed").exists() and not (clone / ".venv").exists()
     assert calls(clone)[-1].startswith(f"jupyter lab --ServerApp.root_dir={clone} --LabApp.default_url=/lab/tree")
     make(clone, "clean", **active)
-    assert (prefix / "bin" / "python").exists()
+    assert (prefix / "bin" / "python").exists() and not (prefix / ".installed").exists()
 
 
 def test_another_conda_environment_is_left_alone(clone):
