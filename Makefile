@@ -15,6 +15,7 @@ TESTS := $(VENV)/.tests-installed
 DRAWS := $(VENV)/.draws
 TRUSTED := $(VENV)/.trusted
 PINS := -c constraints.txt
+LOCK := requirements.lock
 SOLUTIONS := solutions
 TORCH_INDEX ?=
 LAB_ARGS ?=
@@ -59,14 +60,16 @@ solutions-run: $(TESTS) gl
 # What people have who install without our pins (Colab): the newest version of everything that pyproject.toml allows.
 test-newest:
 	rm -rf .venv-newest
-	$(MAKE) VENV=.venv-newest PINS= SOLUTIONS="$(wildcard $(addsuffix *.ipynb,$(addprefix solutions/day,01 03 06 07)))" unit solutions-run
+	$(MAKE) VENV=.venv-newest PINS= LOCK= SOLUTIONS="$(wildcard $(addsuffix *.ipynb,$(addprefix solutions/day,01 03 06 07)))" unit solutions-run
 
 install: $(INSTALLED)
 
-# torch first, so that an index with a CPU build decides which build it is; the line after finds it satisfied.
-$(INSTALLED): pyproject.toml constraints.txt
+# Everything but torch comes with hashes. Then torch alone, so that an index with a CPU build decides which build it is. The last line
+# finds all that satisfied, and adds the course and what only other systems need.
+$(INSTALLED): pyproject.toml constraints.txt requirements.lock
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(NEW_ENVIRONMENT); }
 	@echo "Installing the course into $(VENV): $(SIZE) on disk, some minutes the first time. Later starts take seconds."
+	$(if $(LOCK),$(BIN)/python -m pip install --no-compile --require-hashes --no-deps -r $(LOCK))
 	$(BIN)/python -m pip install --no-compile $(PINS) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install --no-compile $(PINS) -e ".[lab,gpu]"
 	@touch $@
@@ -107,13 +110,10 @@ bench: $(TESTS) gl
 	set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
 	$(BIN)/python tools/list_assets.py
 
-# Exact pins of everything, from a clean environment; the build suffix of torch (+cpu, +cu…) is the machine's business.
-# triton is the one that torch from PyPI asks for.
+# Exact versions of everything, and the hashes of what a learner installs, from a clean environment.
 constraints:
-	folder=$$(mktemp -d) && $(PYTHON) -m venv $$folder \
-		&& $$folder/bin/python -m pip install -q --no-compile "torch==2.13.0" "triton==3.7.1" ".[lab,test,gpu]" \
-		&& $$folder/bin/python -m pip freeze --exclude vla-course --exclude setuptools | sed -E '/ @ /d; s/\+(cpu|cu[0-9]+)$$//' \
-		| grep -vE '^(nvidia-|cuda-)' > constraints.txt && rm -rf $$folder build
+	$(PYTHON) tools/pin_versions.py && rm -rf build
 
 clean:
+	rm -f $(INSTALLED) $(TESTS) $(DRAWS) $(TRUSTED)
 	rm -rf .venv .venv-newest build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

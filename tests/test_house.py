@@ -309,3 +309,24 @@ def test_constraints_are_exact():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert {"torch==2.13.0", "triton==3.7.1"} <= set(lines)
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+
+
+def test_what_a_learner_installs_is_pinned_with_hashes_except_torch():
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = {line.lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    blocks = [block.replace("\\\n", "").split() for block in re.split(r"\n(?=\S)", lock.strip())]
+    assert [pin for pin, *_ in blocks if pin not in pinned] == []
+    assert [pin for pin, *hashes in blocks if not hashes] == []
+    assert {re.sub("[0-9a-f]{64}", "", one) for _, *hashes in blocks for one in hashes} == {"--hash=sha256:"}
+    project = PYPROJECT["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
+    names = {re.split(r"[\[>=<; ]", line)[0].lower().replace("_", "-") for line in wanted}
+    assert names - {pin.split("==")[0] for pin, *_ in blocks} == {"torch"}
+
+
+def test_pictures_start_in_one_place_where_triton_is_loaded_first():
+    """Only doctor draws with MuJoCo's own renderer, in a process of its own."""
+    places = [*modules(), *LESSONS, *(ROOT / "tools").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    starting = re.compile(r"\bGLContext\(|mujoco\.Renderer\(|mujoco\.viewer")
+    found = {path.relative_to(ROOT).as_posix() for path in places if starting.search(path.read_text(encoding="utf-8"))}
+    assert found == {"vla_course/envs/opengl.py", "vla_course/doctor.py"}

@@ -25,7 +25,7 @@ done
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements.lock"):
         shutil.copy(assets.CHECKOUT / name, tmp_path)
     (tmp_path / "vla_course").mkdir()
     (tmp_path / "vla_course" / "assets.sha256").touch()
@@ -76,8 +76,9 @@ def test_the_first_start_says_how_much_it_installs_and_the_second_only_opens_jup
     first = make(clone, "lab", "PYTHON=./complete")
     assert first.returncode == 0, first.stderr
     assert "GB" in first.stdout and "some minutes" in first.stdout
-    torch, course, doctor, trust, lab = calls(clone)
-    assert "-q" not in torch + course and torch.endswith(" torch") and course.endswith("-e .[lab,gpu]")
+    hashed, torch, course, doctor, trust, lab = calls(clone)
+    assert hashed.endswith("--require-hashes --no-deps -r requirements.lock") and torch.endswith(" torch")
+    assert course.endswith("-e .[lab,gpu]") and "-q" not in hashed + torch + course
     assert doctor == "vla-course doctor --install-gl" and trust == "python tools/trust_notebooks.py"
     assert lab.startswith(f"jupyter lab --ServerApp.root_dir={clone} --LabApp.default_url=/lab/tree/notebooks")
     second = make(clone, "lab", "PYTHON=./complete")
@@ -86,8 +87,9 @@ def test_the_first_start_says_how_much_it_installs_and_the_second_only_opens_jup
 
 def test_an_index_with_cpu_builds_serves_torch_alone(clone):
     assert "1." in make(clone, "install", "PYTHON=./complete", "TORCH_INDEX=https://index.example/cpu").stdout
-    torch, course = calls(clone)
-    assert torch.endswith("--index-url https://index.example/cpu torch") and "index" not in course
+    hashed, torch, course = calls(clone)
+    assert torch.endswith("--index-url https://index.example/cpu torch")
+    assert "index" not in hashed and "index" not in course
 
 
 def test_in_the_courses_conda_environment_everything_goes_there_and_clean_leaves_it(clone):
@@ -99,7 +101,7 @@ def test_in_the_courses_conda_environment_everything_goes_there_and_clean_leaves
     assert (prefix / ".installed").exists() and not (clone / ".venv").exists()
     assert calls(clone)[-1].startswith(f"jupyter lab --ServerApp.root_dir={clone} --LabApp.default_url=/lab/tree")
     make(clone, "clean", **active)
-    assert (prefix / "bin" / "python").exists()
+    assert (prefix / "bin" / "python").exists() and not (prefix / ".installed").exists()
 
 
 def test_another_conda_environment_is_left_alone(clone):
@@ -110,5 +112,5 @@ def test_another_conda_environment_is_left_alone(clone):
 
 def test_the_newest_libraries_are_installed_beside_without_pins(clone):
     shown = make(clone, "-n", "test-newest", "PYTHON=./complete").stdout
-    assert "constraints.txt" not in shown and ".venv-newest/bin/python -m pytest" in shown
+    assert "constraints.txt" not in shown and "requirements.lock" not in shown and ".venv-newest/bin/python -m pytest" in shown
     assert ".venv/" not in shown
