@@ -119,6 +119,7 @@ def test_a_set_has_one_file_of_each_kind_when_it_is_small(finished):
     assert files == [
         "data/chunk-000/file-000.parquet",
         "meta/episodes/chunk-000/file-000.parquet",
+        "meta/hashes.json",
         "meta/info.json",
         "meta/stats.json",
         "meta/tasks.parquet",

@@ -31,7 +31,8 @@ class Episode:
     `actions` are the answers of the expert and what a pupil learns. `executed` is what was carried out: the same numbers,
     unless noise pushed the robot off the expert's way so that the expert had to show the way back; None says "the same". To
     replay an episode, carry out `carried_out` from the start of `seed`. `images` are those of the main camera; `further_images`
-    are what other cameras showed at the same moments, by their names.
+    are what other cameras showed at the same moments, by their names. `instruction` is what was said at the first frame;
+    `instructions` is what was said at each, where it changes, and None says "the same".
 
     Raises:
         ValueError: lengths differ, there is no frame, or a number is not finite; the message names the field.
@@ -45,6 +46,7 @@ class Episode:
     seed: int
     executed: Float[np.ndarray, "T A"] | None = None
     further_images: Mapping[str, UInt8[np.ndarray, "T _ _ 3"]] = field(default_factory=dict)
+    instructions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no pupil could learn from."""
@@ -59,6 +61,10 @@ class Episode:
                     f"the episode of seed {self.seed} has {len(images)} images of {camera}, and {len(self.images)} of its main "
                     "camera: want as many"
                 )
+        if len(self.said) != len(self.images):
+            raise ValueError(
+                f"the episode of seed {self.seed} has {len(self.said)} instructions and {len(self.images)} images: want as many"
+            )
         if self.executed is not None and self.executed.shape != self.actions.shape:
             raise ValueError(
                 f"the episode of seed {self.seed} executed {self.executed.shape}, not {self.actions.shape}"
@@ -68,6 +74,11 @@ class Episode:
             if numbers is not None and not np.isfinite(numbers).all():
                 frame = int(np.flatnonzero(~np.isfinite(numbers).all(1))[0])
                 raise ValueError(f"{name} of the episode of seed {self.seed} are not finite in frame {frame}")
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What was said at each frame."""
+        return self.instructions or (self.instruction,) * len(self.actions)
 
     @property
     def carried_out(self) -> Float[np.ndarray, "T A"]:

@@ -6,18 +6,22 @@ mean error in grey levels, and kilobytes a frame: LeRobot's default (AV1, 4:2:0,
 """
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 CODEC, PIXEL_FORMAT = "libx264rgb", "rgb24"
 OPTIONS = {"qp": "0", "preset": "slower", "g": "8", "bf": "0"}
 """qp 0 is lossless; a key frame at least every eight, and none that needs a later one, so that any frame is found quickly."""
+TOLERANCE_S, SHARE_OF_A_FRAME = 1e-4, 0.1
+"""How far from its moment a picture may be shown: so much at any rate, or this share of the time between two."""
 
 
 def encode_frames(images: UInt8[np.ndarray, "T H W 3"], fps: int) -> bytes:
@@ -68,32 +72,66 @@ def join_videos(paths: Sequence[Path], lengths: Sequence[int], fps: int, target:
             begins += length
 
 
-def read_frames(path: Path, fps: int, first: int, count: int) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """`count` pictures of a video from number `first` on, decoded one by one as they are asked for.
+def read_frames(
+    path: Path, moments: Float[np.ndarray, " T"], fps: float
+) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The pictures that a video shows at these moments (s from its begin, ascending), decoded one by one as they are asked for.
+
+    `fps` is the rate of the moments; the camera may have filmed faster. A picture may be off by a tenth of the time between two
+    (of the video or of the moments, what is shorter): enough for rates like 30000/1001 and for times in whole milliseconds, and
+    too little for a neighbour to take the place of a lost picture. LeRobot 0.4.4 allows 0.1 ms, which is allowed here always.
 
     Raises:
-        ValueError: the file is missing, damaged or too short; it is named.
+        ValueError: the file is missing, damaged or too short, or has no picture of a moment; file, moment and its number are named.
     """
     with _opened(path) as container:
         stream = container.streams.video[0]
-        found = 0
+        allowed = max(TOLERANCE_S, SHARE_OF_A_FRAME / max(fps, float(exact(stream.average_rate))))
+        wanted, shown = 0, -math.inf
         try:
-            if first:
-                assert stream.time_base is not None
-                container.seek(round(first / fps / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
-                assert frame.pts is not None and frame.time_base is not None
-                if (
-                    round(frame.pts * frame.time_base * fps) < first
-                ):  # between the key frame and what is wanted
-                    continue
-                yield frame.to_ndarray(format="rgb24")
-                found += 1
-                if found == count:
-                    return
+            for frame in _decoded(container, stream, float(moments[0]) + allowed):
+                before, shown = shown, _time_of(frame, path)
+                image: UInt8[np.ndarray, "H W 3"] | None = None
+                while moments[wanted] <= shown + allowed:
+                    if moments[wanted] < shown - allowed:
+                        raise ValueError(_lost(path, wanted, moments[wanted], before, shown))
+                    image = frame.to_ndarray(format="rgb24") if image is None else image
+                    yield image
+                    wanted += 1
+                    if wanted == len(moments):
+                        return
         except av.error.FFmpegError as error:
-            raise ValueError(f"{path} is damaged after frame {first + found}: {error}") from error
-        raise ValueError(f"{path} ends after {first + found} frames; {first + count} were expected")
+            raise ValueError(f"{path} is damaged after frame {wanted}: {error}") from error
+        raise ValueError(_lost(path, wanted, moments[wanted], shown, math.inf))
+
+
+def _decoded(container: Any, stream: Any, moment: float) -> Iterator[Any]:
+    """The pictures of a video in order, from one on that is shown at this moment or before, and that is near if it can be."""
+    back_s = 0.0
+    while back_s < moment:
+        container.seek(int((moment - back_s) / exact(stream.time_base)), stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is not None and first.time is not None and first.time <= moment:
+            return chain([first], frames)
+        # FFmpeg finds a key frame by when it is decoded; with B-frames it may be shown after the moment.
+        back_s = 4 * back_s + 1
+    container.seek(0, stream=stream)
+    return chain(container.decode(stream))
+
+
+def _time_of(frame: Any, path: Path) -> float:
+    if frame.time is None:
+        raise ValueError(f"{path} does not say when its pictures are shown")
+    return float(frame.time)
+
+
+def _lost(path: Path, number: int, moment: float, before: float, after: float) -> str:
+    there = " and ".join(f"{time:.4f} s" for time in (before, after) if math.isfinite(time)) or "none"
+    return (
+        f"{path} has no picture of frame {number}, at {moment:.4f} s: the next to it are at {there}. A picture was lost, or the "
+        "video runs at another rate than its times in the set"
+    )
 
 
 def video_info(path: Path) -> dict[str, Any]:

@@ -12,15 +12,26 @@ from jaxtyping import Float, Int, UInt8
 from vla_course.data import schema
 from vla_course.data.episodes import Episode
 from vla_course.data.frames import read_frames
-from vla_course.data.statistics import aggregate_statistics
-from vla_course.data.tables import column, read_json, read_table
+from vla_course.data.lerobot_files import (
+    check_hash,
+    file_path,
+    read_hashes,
+    read_info,
+    read_rows,
+    read_stats,
+    read_tasks,
+)
+from vla_course.data.pictures import picture_shape, stored_picture
+from vla_course.data.tables import column, read_json, read_table, real_number, whole_number
 
 RECORDING = "recording"
+PICTURES = ("video", "image")
+"""Kinds of features that are a camera's pictures."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """An episode without its pictures: what numbers it has, and what was said."""
+    """An episode without its pictures: what numbers it has, and what was said (at its first frame: `instruction`)."""
 
     states: Float[np.ndarray, "T S"]
     actions: Float[np.ndarray, "T A"]
@@ -28,6 +39,13 @@ class Track:
     instruction: str
     success: bool
     seed: int
+    instructions: tuple[str, ...] | None = None
+    """What was said at each frame, where it changes; None says "the same"."""
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What was said at each frame."""
+        return self.instructions or (self.instruction,) * len(self.actions)
 
 
 @dataclass(frozen=True)
@@ -45,8 +63,9 @@ class Frame:
 class LeRobotDataset:
     """Reads a set, finished or still being recorded, ours or another's. Pictures are decoded when they are asked for.
 
-    `camera` chooses among several cameras: one, or several with the main one first. What is recorded only by us (whether an
-    episode went well, its seed, what was executed) is taken as true, -1 and "the same" elsewhere.
+    `camera` chooses among several cameras: one, or several with the main one first. A camera is called by its key in info.json,
+    `observation.image`, or by what follows `observation.images.` there: `top`. What is recorded only by us (whether an episode
+    went well, its seed, what was executed) is taken as true, -1 and "the same" elsewhere. `stats` is what meta/stats.json says.
 
     Raises:
         FileNotFoundError: there is no data set.
@@ -59,20 +78,19 @@ class LeRobotDataset:
         self._folder = self.root if finished else self.root / RECORDING
         if not (self._folder / schema.INFO).exists():
             raise FileNotFoundError(f"there is no data set in {root}: {schema.INFO} is missing")
-        self.info = read_json(self._folder / schema.INFO)
-        if not str(self.info.get("codebase_version", "")).startswith("v3."):
-            raise ValueError(
-                f"{self._folder / schema.INFO}: want version v3.x, found {self.info.get('codebase_version')!r}: convert it "
-                "with LeRobot's own tool first"
-            )
-        for name in (schema.STATE, schema.ACTION):
-            if name not in self.features:
-                raise ValueError(f"{self._folder / schema.INFO}: a set without {name!r} teaches no robot")
+        self.info = read_info(self._folder / schema.INFO)
         self.cameras = self._chosen_cameras(camera)
+        for name in self.cameras:
+            self.picture_shape(name)
         self._rows = read_rows(self._folder, self.num_episodes)
+        if sum(self.lengths) != self.num_frames:
+            raise ValueError(
+                f"{self._folder / schema.INFO} counts {self.num_frames} frames, the episodes in meta/episodes {sum(self.lengths)}"
+            )
         self._tasks = read_tasks(self._folder)
-        self.stats = self._read_stats()
-        self._open: tuple[Path, pa.Table] | None = None
+        self.stats = read_stats(self._folder / schema.STATS, self.info)
+        self._hashes = read_hashes(self._folder)
+        self._open: dict[str, tuple[Path, pa.Table]] = {}
 
     @property
     def num_episodes(self) -> int:
@@ -85,9 +103,10 @@ class LeRobotDataset:
         return int(self.info["total_frames"])
 
     @property
-    def fps(self) -> int:
-        """Frames a second."""
-        return int(self.info["fps"])
+    def fps(self) -> float:
+        """Frames a second, a whole number where info.json has one."""
+        fps: float = self.info["fps"]
+        return fps
 
     @property
     def features(self) -> dict[str, dict[str, Any]]:
@@ -98,14 +117,29 @@ class LeRobotDataset:
     @property
     def all_cameras(self) -> tuple[str, ...]:
         """The cameras that the set has pictures of, chosen or not, in its order."""
-        videos = [key for key, feature in self.features.items() if feature["dtype"] == "video"]
-        return tuple(key.removeprefix(schema.image_key("")) for key in videos)
+        return tuple(self._camera_keys)
+
+    @property
+    def _camera_keys(self) -> dict[str, str]:
+        """For each camera the feature that holds its pictures."""
+        keys = [key for key, feature in self.features.items() if feature["dtype"] in PICTURES]
+        return {key.removeprefix(schema.IMAGE_PREFIX): key for key in keys}
+
+    def picture_shape(self, camera: str) -> tuple[int, int, int]:
+        """Height, width and 3 of a camera's pictures, in whatever order info.json has them.
+
+        Raises:
+            ValueError: the set has no such camera, or what it films is not in colour.
+        """
+        key = self._key_of(camera)
+        return picture_shape(self.features[key], f"{self._folder / schema.INFO}: {key}")
 
     @property
     def state_key(self) -> str | None:
         """The observation that the states are, as far as the set says how it was made: only ours do."""
         path = self.root / schema.COLLECT
-        return read_json(path).get("state") if path.exists() else None
+        state = read_json(path).get("state") if path.exists() else None
+        return state if isinstance(state, str) else None
 
     @property
     def lengths(self) -> list[int]:
@@ -131,52 +165,41 @@ class LeRobotDataset:
             IndexError: there is no such episode.
             ValueError: its file is damaged, frames are missing, or a number is not finite.
         """
-        row = self._row(index)
-        path = self._path(schema.DATA, row["data/chunk_index"], row["data/file_index"])
-        table = self._table(path, index)
-        columns = {name: column(table, name, path) for name in (schema.STATE, schema.ACTION)}
-        if not np.array_equal(column(table, "frame_index", path), np.arange(int(row["length"]))):
-            raise ValueError(
-                f"{path}: episode {index} has {len(table)} frames there, {row['length']} in meta/episodes, or not in order"
-            )
-        executed = columns[schema.ACTION]
-        if schema.EXECUTED in table.column_names:
-            executed = columns[schema.EXECUTED] = column(table, schema.EXECUTED, path)
-        for name, values in columns.items():
-            wanted = tuple(self.features[name]["shape"])
-            if values.shape[1:] != wanted:
-                raise ValueError(
-                    f"{path}: {name} of episode {index} has {values.shape[1:]} numbers, info.json says {wanted}"
-                )
-            if not np.isfinite(values).all():
-                frame = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-                raise ValueError(f"{path}: {name} of episode {index} is not finite in frame {frame}")
-        task = int(column(table, "task_index", path)[0])
-        if task not in self._tasks:
-            raise ValueError(f"{path}: episode {index} has task {task}, which {schema.TASKS} does not know")
-        same = np.array_equal(executed, columns[schema.ACTION])
+        row, (path, table) = self._row(index), self._numbers(index)
+        states, actions = (self._vectors(table, name, index, path) for name in (schema.STATE, schema.ACTION))
+        executed = None
+        if schema.EXECUTED in table.column_names and schema.EXECUTED in self.features:
+            executed = self._vectors(table, schema.EXECUTED, index, path)
+            executed = None if np.array_equal(executed, actions) else executed
+        said = self._said(table, index, path)
+        seed = row.get(schema.SEED)
         return Track(
-            columns[schema.STATE],
-            columns[schema.ACTION],
-            None if same else executed,
-            self._tasks[task],
+            states,
+            actions,
+            executed,
+            said[0],
             bool(row.get(schema.SUCCESS, True)),
-            int(row.get(schema.SEED, -1)),
+            seed if isinstance(seed, int) else -1,
+            said if len(set(said)) > 1 else None,
         )
 
     def images(self, index: int, camera: str | None = None) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """The pictures of one episode, one after the other: those of the main camera, or of another one of `cameras`.
 
+        Out of a video comes what it shows at the `timestamp` of each frame.
+
         Raises:
-            ValueError: the video is missing, damaged or too short, or shows another size than info.json says.
+            ValueError: the video is missing, damaged or too short, has no picture of a frame, or shows another size than info.json
+                says.
         """
-        image_key = schema.image_key(camera or self.cameras[0])
-        row, video = self._row(index), f"videos/{image_key}"
-        path = self._path(schema.VIDEO, row[f"{video}/chunk_index"], row[f"{video}/file_index"], image_key)
-        first = round(float(row[f"{video}/from_timestamp"]) * self.fps)
-        wanted = tuple(self.features[image_key]["shape"])
+        key = self._key_of(camera or self.cameras[0])
+        wanted = self.picture_shape(camera or self.cameras[0])
         try:
-            for image in read_frames(path, self.fps, first, int(row["length"])):
+            if self.features[key]["dtype"] == "image":
+                yield from self._stored(index, key, wanted)
+                return
+            path, moments = self._film(index, key)
+            for image in read_frames(path, moments, self.fps):
                 if image.shape != wanted:
                     raise ValueError(f"{path} shows {image.shape}, info.json says {wanted}")
                 yield image
@@ -199,6 +222,7 @@ class LeRobotDataset:
             success=track.success,
             seed=track.seed,
             executed=track.executed,
+            instructions=track.instructions,
             further_images={name: np.stack(list(self.images(index, name))) for name in self.cameras[1:]},
         )
 
@@ -210,10 +234,9 @@ class LeRobotDataset:
         """Frames of these episodes (of all), in order; one picture is in memory at a time."""
         for index in range(self.num_episodes) if episodes is None else episodes:
             track = self.track(index)
+            said = track.said
             for number, image in enumerate(self.images(index)):
-                yield Frame(
-                    image, track.states[number], track.actions[number], track.instruction, index, number
-                )
+                yield Frame(image, track.states[number], track.actions[number], said[number], index, number)
 
     def _row(self, index: int) -> dict[str, Any]:
         if not 0 <= index < self.num_episodes:
@@ -222,95 +245,92 @@ class LeRobotDataset:
             )
         return self._rows[index]
 
-    def _path(self, pattern: str, chunk: int, file: int, video_key: str = "") -> Path:
-        return self._folder / pattern.format(
-            video_key=video_key, chunk_index=int(chunk), file_index=int(file)
+    def _path(self, kind: str, index: int, place: str, video_key: str = "") -> Path:
+        """The file that meta/episodes names at `place`, by the pattern that info.json has for its kind: data_path or video_path."""
+        row, where = self._row(index), self._folder / "meta/episodes"
+        chunk, file = (
+            whole_number(row.get(f"{place}/{name}"), f"{place}/{name} of episode {index}", where)
+            for name in ("chunk_index", "file_index")
         )
+        default = {"data_path": schema.DATA, "video_path": schema.VIDEO}[kind]
+        return file_path(self._folder, self.info.get(kind) or default, chunk, file, video_key)
 
-    def _table(self, path: Path, index: int) -> pa.Table:
-        """The rows of one episode. The file it is in stays open: episodes are mostly asked for in order."""
-        if self._open is None or self._open[0] != path:
-            self._open = (path, read_table(path, f"episode {index}"))
-        rows = np.flatnonzero(column(self._open[1], "episode_index", path) == index)
+    def _rows_of(self, index: int, kept_as: str, **columns: Any) -> tuple[Path, pa.Table]:
+        """The rows of one episode and the file they are in, which stays open: episodes are mostly asked for in order."""
+        path = self._path("data_path", index, "data")
+        if self._open.get(kept_as, (None,))[0] != path:
+            self._open[kept_as] = (path, read_table(path, f"episode {index}", **columns))
+        table = self._open[kept_as][1]
+        rows = np.flatnonzero(column(table, "episode_index", path) == index)
         if len(rows) == 0:
             raise ValueError(f"{path}: episode {index} is not there, though meta/episodes says so")
-        return self._open[1].slice(int(rows[0]), len(rows))
+        found, length = table.slice(int(rows[0]), len(rows)), self.lengths[index]
+        if len(found) != length or not np.array_equal(column(found, "frame_index", path), np.arange(length)):
+            raise ValueError(
+                f"{path}: episode {index} has {len(found)} frames there, {length} in meta/episodes, or not in order"
+            )
+        return path, found
+
+    def _numbers(self, index: int) -> tuple[Path, pa.Table]:
+        """The rows of one episode without pictures."""
+        pictures = [key for key, feature in self.features.items() if feature["dtype"] == "image"]
+        return self._rows_of(index, "numbers", without=pictures)
+
+    def _vectors(self, table: pa.Table, name: str, index: int, path: Path) -> Float[np.ndarray, "T D"]:
+        values, shape = column(table, name, path), self.features[name].get("shape")
+        if values.ndim == 1 and shape == [1]:  # LeRobot keeps one number as a number, not as a list
+            values = values[:, None]
+        if list(values.shape[1:]) != shape:
+            raise ValueError(
+                f"{path}: {name} of episode {index} has {values.shape[1:]} numbers, info.json says {tuple(shape or ())}"
+            )
+        if not np.isfinite(values).all():
+            frame = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+            raise ValueError(f"{path}: {name} of episode {index} is not finite in frame {frame}")
+        return values if values.dtype.kind == "f" else values.astype(np.float32)
+
+    def _said(self, table: pa.Table, index: int, path: Path) -> tuple[str, ...]:
+        """What was said at each frame."""
+        numbers = column(table, "task_index", path).reshape(len(table), -1)[:, 0].tolist()
+        unknown = set(numbers) - self._tasks.keys()
+        if unknown:
+            raise ValueError(f"{path}: episode {index} has task {min(unknown)}, which {schema.TASKS} does not know")
+        return tuple(self._tasks[number] for number in numbers)
+
+    def _film(self, index: int, key: str) -> tuple[Path, Float[np.ndarray, " T"]]:
+        """A video, and when in it each frame of an episode is shown, s."""
+        place = f"videos/{key}"
+        path = self._path("video_path", index, place, key)
+        wanted = self._hashes.get(path.relative_to(self._folder).as_posix())
+        if wanted is not None and path.exists():
+            check_hash(path, wanted, self._folder / schema.HASHES)
+        begin = f"{place}/from_timestamp"
+        begin_s = real_number(self._row(index).get(begin), f"{begin} of episode {index}", self._folder / "meta/episodes")
+        file, table = self._numbers(index)
+        times = column(table, "timestamp", file).reshape(len(table), -1)[:, 0].astype(np.float64)
+        if not np.isfinite(times).all() or (np.diff(times) < 0).any():
+            raise ValueError(f"{file}: the timestamps of episode {index} must be finite and ascending")
+        return path, begin_s + times
+
+    def _stored(
+        self, index: int, key: str, shape: tuple[int, int, int]
+    ) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """Pictures that lie in the parquet file, decoded one by one."""
+        path, table = self._rows_of(index, key, columns=("episode_index", "frame_index", key))
+        if key not in table.column_names:
+            raise ValueError(f"{path} has no column {key!r}")
+        for number, stored in enumerate(table.column(key)):
+            yield stored_picture(stored.as_py(), shape, self._folder, f"{path}: {key} of frame {number}")
+
+    def _key_of(self, camera: str) -> str:
+        keys = self._camera_keys
+        if camera not in keys and camera not in keys.values():
+            there = ", ".join(keys.values()) or "none, no feature of dtype video or image"
+            raise ValueError(f"choose a camera of {self.root} with camera=: it has {there}")
+        return keys.get(camera, camera)
 
     def _chosen_cameras(self, camera: str | Sequence[str] | None) -> tuple[str, ...]:
-        there = self.all_cameras
         if camera is None:  # among several nobody chooses for you: each costs as much as the first
-            camera = there if len(there) == 1 else ()
+            camera = self.all_cameras if len(self.all_cameras) == 1 else ("",)
         chosen = (camera,) if isinstance(camera, str) else tuple(camera)
-        if not chosen or not set(chosen) <= set(there):
-            keys = ", ".join(map(schema.image_key, there))
-            raise ValueError(f"choose a camera of {self.root} with camera=: it has {keys or 'none'}")
-        return chosen
-
-    def _read_stats(self) -> dict[str, dict[str, np.ndarray]]:
-        path = self._folder / schema.STATS
-        if path.exists():
-            read = read_json(path)
-            found = {key: {name: np.array(v) for name, v in stats.items()} for key, stats in read.items()}
-        else:
-            found = aggregate_statistics([row_statistics(row) for row in self._rows])
-        for name in (schema.STATE, schema.ACTION):
-            stats, shape = found.get(name, {}), tuple(self.features[name]["shape"])
-            fits = {"min", "max", "mean", "std", "count"} <= stats.keys()
-            if not fits or int(stats["count"].ravel()[0]) != self.num_frames:
-                raise ValueError(
-                    f"{path}: the statistics of {name} are not those of {self.num_frames} frames"
-                )
-            wrong = [key for key, value in stats.items() if key != "count" and value.shape != shape]
-            if wrong or not all(np.isfinite(value).all() for value in stats.values()):
-                raise ValueError(
-                    f"{path}: the statistics of {name} do not fit {shape} numbers: {wrong or 'not finite'}"
-                )
-            if (stats["min"] > stats["max"]).any() or (stats["std"] < 0).any():
-                raise ValueError(
-                    f"{path}: the statistics of {name} contradict each other: min above max, or std below 0"
-                )
-        return found
-
-
-def read_rows(folder: Path, episodes: int) -> list[dict[str, Any]]:
-    """What meta/episodes says of the first so many episodes.
-
-    Raises:
-        ValueError: a file is damaged, or an episode is missing.
-    """
-    rows: dict[int, dict[str, Any]] = {}
-    # A name that begins with a dot is of a file that was never finished: its writer was killed.
-    for path in sorted((folder / "meta" / "episodes").glob("*/[!.]*.parquet")):
-        for row in read_table(path, "episodes").to_pylist():
-            rows[int(row["episode_index"])] = row
-    missing = [index for index in range(episodes) if index not in rows]
-    if missing:
-        raise ValueError(
-            f"{folder / 'meta' / 'episodes'}: episode {missing[0]} is missing, and info.json counts {episodes}"
-        )
-    return [rows[index] for index in range(episodes)]
-
-
-def read_tasks(folder: Path) -> dict[int, str]:
-    """The instructions of a set, by number.
-
-    Raises:
-        ValueError: tasks.parquet is damaged or has other columns.
-    """
-    path = folder / schema.TASKS
-    table = read_table(path, "tasks")
-    words = next((name for name in ("task", "__index_level_0__") if name in table.column_names), None)
-    if words is None or "task_index" not in table.column_names:
-        raise ValueError(f"{path}: want columns task and task_index, found {', '.join(table.column_names)}")
-    numbers = table.column("task_index").to_pylist()
-    return dict(zip(map(int, numbers), table.column(words).to_pylist(), strict=True))
-
-
-def row_statistics(row: dict[str, Any]) -> dict[str, dict[str, np.ndarray]]:
-    """The statistics of one episode, out of its row in meta/episodes: for each feature by name."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for key, value in row.items():
-        if key.startswith("stats/"):
-            feature, name = key.removeprefix("stats/").rsplit("/", 1)
-            found.setdefault(feature, {})[name] = np.array(value)
-    return found
+        return tuple(self._key_of(name).removeprefix(schema.IMAGE_PREFIX) for name in chosen or ("",))

@@ -17,7 +17,8 @@ import pyarrow as pa
 from vla_course.data import schema
 from vla_course.data.episodes import Episode
 from vla_course.data.frames import encode_frames, join_videos, video_info
-from vla_course.data.lerobot import RECORDING, LeRobotDataset, read_rows, read_tasks, row_statistics
+from vla_course.data.lerobot import RECORDING, LeRobotDataset
+from vla_course.data.lerobot_files import read_rows, read_tasks, row_statistics, write_hashes
 from vla_course.data.statistics import aggregate_statistics, feature_statistics
 from vla_course.data.tables import beside, column, read_table, write
 
@@ -71,8 +72,9 @@ class LeRobotWriter:
             self.cameras, episode.images.shape[1:], episode.states.shape[1], episode.actions.shape[1]
         )
         self._check(features, index, episode.seed)
-        if episode.instruction not in self._tasks:
-            self._tasks.append(episode.instruction)
+        said = tuple(dict.fromkeys(episode.said))
+        if not set(said) <= set(self._tasks):
+            self._tasks += [text for text in said if text not in self._tasks]
             write(self._folder / schema.TASKS, schema.tasks_table(self._tasks))
         columns: dict[str, np.ndarray] = {
             schema.STATE: episode.states.astype(np.float32),
@@ -82,13 +84,13 @@ class LeRobotWriter:
             "frame_index": np.arange(length),
             "episode_index": np.full(length, index),
             "index": self.num_frames + np.arange(length),
-            "task_index": np.full(length, self._tasks.index(episode.instruction)),
+            "task_index": np.array([self._tasks.index(text) for text in episode.said]),
         }
         found = {name: feature_statistics(values) for name, values in {**columns, **pictures}.items()}
         file = divmod(index, schema.CHUNK_FILES)
         row = schema.episode_row(
             index=index,
-            instruction=episode.instruction,
+            tasks=said,
             first_frame=self.num_frames,
             length=length,
             file=file,
@@ -145,6 +147,7 @@ class LeRobotWriter:
         stats |= {name: feature_statistics(column(whole, name, self.root)) for name in whole.column_names}
         plain = {key: {name: value.tolist() for name, value in found.items()} for key, found in stats.items()}
         write(self.root / schema.STATS, plain)
+        write_hashes(self.root)
         write(self.root / schema.INFO, self._info())
         shutil.rmtree(self._folder)
 

@@ -17,11 +17,14 @@ VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
 COLLECT = "meta/collect.json"
 """How a set was made. LeRobot does not ask for it."""
+HASHES = "meta/hashes.json"
+"""The SHA-256 of each video. LeRobot does not ask for it either."""
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 CHUNK_FILES, DATA_FILE_MB, VIDEO_FILE_MB = 1000, 100, 200
 
+IMAGE_PREFIX = "observation.images."
 STATE, ACTION, EXECUTED = "observation.state", "action", "executed_action"
 """`executed_action` is ours: LeRobot takes what begins with "action" for something to learn, and leaves other names alone."""
 SUCCESS, SEED = "success", "seed"
@@ -37,8 +40,8 @@ INDEX_FEATURES: dict[str, dict[str, Any]] = {
 
 
 def image_key(camera: str) -> str:
-    """The feature that holds this camera's pictures."""
-    return f"observation.images.{camera}"
+    """The feature that holds this camera's pictures, in sets of ours."""
+    return f"{IMAGE_PREFIX}{camera}"
 
 
 def features(
@@ -130,7 +133,7 @@ def tasks_table(tasks: Sequence[str]) -> pa.Table:
 def episode_row(
     *,
     index: int,
-    instruction: str,
+    tasks: Sequence[str],
     first_frame: int,
     length: int,
     file: tuple[int, int],
@@ -144,7 +147,7 @@ def episode_row(
     """What meta/episodes says of one episode. `file` are chunk and number of the files it lies in, the same for all of them."""
     row: dict[str, Any] = {
         "episode_index": index,
-        "tasks": [instruction],
+        "tasks": list(tasks),
         "length": length,
         "data/chunk_index": file[0],
         "data/file_index": file[1],
