@@ -15,6 +15,7 @@ from typing import Any
 
 from vla_course import settings
 from vla_course.settings import SettingsError
+from vla_course.workers import sigterm_exits
 
 # What has a flag of its own, besides being a setting.
 FLAGS = {"collect": ("env",), "train": ("data", "out", "init_from"), "eval": ("policy", "env", "episodes")}
@@ -97,7 +98,8 @@ def _collect(options: argparse.Namespace) -> int:
         CollectConfig, file=options.config, overrides=_overrides(options, "collect")
     )
     try:
-        counts = make_demonstrations(config, options.out)
+        with sigterm_exits():
+            counts = make_demonstrations(config, options.out)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     print(f"{options.out}: {counts['kept']} demonstrations ({counts['tried']} tried now)")
