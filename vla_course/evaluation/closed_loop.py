@@ -25,7 +25,6 @@ Progress = Callable[[int, int, Episode], None]
 Ask = Callable[..., Future[Any]]
 """Has a task of this module done by somebody with an environment and a policy: `ask(task, *arguments)`."""
 
-FIRST_TORCH_SEED = 67280421310721  # torch's generator in a new process (c10::default_rng_seed_val)
 
 
 def play_all(
@@ -118,14 +117,22 @@ def _run(task: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _leave() -> None:
-    """In a worker that is kept: drop environment and policy with their memory, and begin torch's luck anew."""
+    """In a worker that is kept: drop environment and policy, the caller's modules with what they hold, and memory."""
     for one in _worker:
         one.close()
     _worker.clear()
+    for name in [name for name, module in sys.modules.items() if _is_callers(name, module)]:
+        del sys.modules[name]
     gc.collect()
     if torch := sys.modules.get("torch"):  # a worker that never needed torch does not load it here
-        torch.manual_seed(FIRST_TORCH_SEED)
         torch.cuda.empty_cache()
+
+
+def _is_callers(name: str, module: Any) -> bool:
+    """Whether a module is neither the course's nor an installed library: it is imported anew, as it then is."""
+    file = str(getattr(module, "__file__", None) or sys.prefix)
+    installed = file.startswith((sys.prefix, sys.base_prefix)) or "-packages" in file
+    return not installed and name.split(".")[0] not in ("vla_course", "__main__", "__mp_main__")
 
 
 def _play(env: Env, policy: Policy, trial: Trial, max_steps: int | None) -> Episode:
