@@ -1,6 +1,7 @@
 """Many episodes by several processes, told apart by their hashes, kept, filmed, and played again."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ import pytest
 from gymnasium import spaces
 
 from vla_course.evaluate import Episode, Evaluation, bootstrap_interval
+from vla_course.evaluation import kept_workers
 from vla_course.evaluation.assembly import make_env, make_policy, trials
 from vla_course.evaluation.closed_loop import crew, film, play_all
 from vla_course.evaluation.config import EvaluationConfig
@@ -67,6 +69,26 @@ class Walker:
         self.steps = 0
 
 
+class Hoarder(Walker):
+    """Notes which process it is in, and how many of its kind were there."""
+
+    made: list[int] = []  # noqa: RUF012
+
+    def __init__(self, env, speed=0.5):
+        super().__init__(env, speed)
+        self.made.append(os.getpid())
+        env.told = f"{os.getpid()}, number {len(self.made)}"
+
+
+class Signed(Walk):
+    """Tells what its policy noted."""
+
+    told = ""
+
+    def _info(self):
+        return {**super()._info(), "touched": self.told}
+
+
 STARTS = [Trial(seed) for seed in range(6)]
 
 
@@ -84,6 +106,33 @@ def test_an_episode_is_the_same_in_this_process_and_in_two_others():
     assert len({episode.sha256 for episode in here.episodes}) == 6
     assert seen == [(k, 6) for k in range(1, 7)]
     assert broken.value.__notes__ == ["in the episode of seed 4"]
+
+
+def test_workers_stay_alive_and_keep_nothing_of_the_policy_before(tmp_path, monkeypatch):
+    def played(make_policy):
+        with crew(Signed, make_policy, 1) as ask:
+            return play_all(ask, STARTS[:2], max_steps=8)
+
+    first, other, again = played(Hoarder), played(partial(Hoarder, speed=0.3)), played(Hoarder)
+    assert first == again and first != other
+    (pid,) = {episode.touched for one in (first, other, again) for episode in one.episodes}
+    assert pid.endswith(", number 1"), "one process, and what a module holds is gone with its policy"
+    monkeypatch.chdir(tmp_path)
+    elsewhere = played(Hoarder)
+    assert {episode.touched for episode in elsewhere.episodes} != {pid}, "another working folder, other processes"
+    assert [row.sha256 for row in elsewhere.episodes] == [row.sha256 for row in first.episodes], "as new ones play"
+    with pytest.raises(ZeroDivisionError), crew(Signed, lambda env: 1 / 0, 1) as ask:
+        play_all(ask, STARTS[:1])
+    assert not kept_workers._kept, "after an error they end"
+
+
+def test_idle_workers_end(monkeypatch):
+    monkeypatch.setattr(kept_workers, "IDLE_S", 0.3)
+    with crew(Signed, lambda env: Walker(env), 1) as ask:
+        play_all(ask, STARTS[:1], max_steps=2)
+    (kept,) = kept_workers._kept
+    kept.timer.join(30)
+    assert not kept_workers._kept and not kept.workers.alive()
 
 
 def test_what_is_pinned_said_or_done_otherwise_is_another_episode():

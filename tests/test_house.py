@@ -23,7 +23,7 @@ ADDRESS = PYPROJECT["project"]["urls"]["Repository"]
 
 # A module imports only from its own floor and from those below.
 FLOORS = (
-    {"axes", "policy", "actor_critic", "assets", "errors", "files", "results", "setting_docs", "settings"},
+    {"axes", "policy", "actor_critic", "assets", "errors", "files", "results", "setting_docs", "settings", "workers"},
     {"openvla", "adapters", "action_tokens", "action_heads", "comparison", "control", "data", "envs"},
     {"policies", "training"},
     {"imitation", "rl"},

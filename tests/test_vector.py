@@ -1,11 +1,15 @@
 """Vector environments: text unharmed, pictures after the parent rendered, no torch in workers, plain scripts and notebooks."""
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import gymnasium
 import numpy as np
+import psutil
 import pytest
 from episodes import IDS, same
 from gymnasium import spaces
@@ -15,6 +19,7 @@ from vla_course.envs.folding.config import FoldingConfig
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.vector import has_text, known_spec, make_vector_env
 from vla_course.envs.wrappers import ActionChunk, InstructionText
+from vla_course.workers import WorkerDied
 
 SHORT = FoldingConfig(time_limit_steps=3)
 
@@ -185,3 +190,41 @@ def test_the_running_script_is_untouched_afterwards():
     before = getattr(main, "__file__", None), main.__spec__
     make_vector_env("CartPole-v1", 1).close()
     assert (getattr(main, "__file__", None), main.__spec__) == before
+
+
+class Mortal(gymnasium.Wrapper):
+    """Its process dies in a step with a first number above 0.5, takes its time with one below -0.5, and tells who it is."""
+
+    def step(self, action):
+        if action[0] > 0.5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.5 * (action[0] < -0.5))
+        return self.env.step(action)
+
+    def pid(self):
+        return os.getpid()
+
+
+def test_a_worker_that_dies_in_a_step_ends_the_run_with_one_error():
+    env = make_vector_env("FoldTowel-v0", 2, wrappers=[Mortal], observations=("stage",), config=SHORT)
+    env.reset(seed=0)
+    pids = env.call("pid")
+    deadly = idle(env)
+    deadly[0, 0], deadly[1, 0] = -1, 1
+    began = time.monotonic()
+    with pytest.raises(WorkerDied, match=r"the process of environment 1 \(exit code -9\) died"):
+        env.step(deadly)
+    env.close()
+    assert time.monotonic() - began < 20 and not any(map(psutil.pid_exists, pids))
+    with pytest.raises(gymnasium.error.ClosedEnvironmentError):
+        env.reset()
+
+
+def test_close_returns_after_a_worker_died_unnoticed():
+    env = make_vector_env("FoldTowel-v0", 2, wrappers=[Mortal], observations=("stage",), config=SHORT)
+    env.reset(seed=0)
+    pids = env.call("pid")
+    os.kill(pids[1], signal.SIGKILL)
+    env.step_async(idle(env))
+    env.close()
+    assert env.closed and not any(map(psutil.pid_exists, pids))

@@ -21,6 +21,7 @@ from vla_course import settings
 from vla_course.errors import CannotRunError
 from vla_course.setting_docs import listing
 from vla_course.settings import SettingsError
+from vla_course.workers import sigterm_exits
 
 if TYPE_CHECKING:
     from vla_course.training.config import TrainConfig
@@ -149,7 +150,8 @@ def _collect(options: argparse.Namespace) -> int:
 
     config = _read(CollectConfig, options, "collect")
     try:
-        counts = make_demonstrations(config, options.out)
+        with sigterm_exits():
+            counts = make_demonstrations(config, options.out)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     except BrokenProcessPool as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from vla_course.workers import end_with_parent
+
 
 def each(work: Callable[..., Any], jobs: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, Any]]:
     """Call `work(*job)` for each job, and give every job with what came of it as soon as it is done."""
@@ -15,7 +17,7 @@ def each(work: Callable[..., Any], jobs: Sequence[tuple], workers: int) -> Itera
         yield from ((job, work(*job)) for job in jobs)
         return
     # Spawned, because OpenGL does not survive a fork: whoever calls this may have drawn a picture already.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
         running = {pool.submit(work, *job): job for job in jobs}
         for done in as_completed(running):
             yield running[done], done.result()
@@ -26,6 +28,12 @@ def write_all(what: str, write: Callable[..., str], jobs: Sequence[tuple], worke
     began = time.perf_counter()
     for done, (_, text) in enumerate(each(write, jobs, workers), 1):
         print(f"{what} {done}/{len(jobs)}  {text}  {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def _begin() -> None:
+    """In a worker: one thread, and no longer than whoever started it."""
+    end_with_parent()
+    one_thread()
 
 
 def one_thread() -> None:

@@ -1,11 +1,10 @@
 """Whole sets of demonstrations with one command: on all cores, with a progress bar, going on where they stopped."""
 
 import itertools
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Generator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
-from vla_course.envs.vector import known_spec, main_stays_here
+from vla_course.envs.vector import known_spec
 from vla_course.files import remove_partials, writing_alone
+from vla_course.workers import Workers
 
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
@@ -78,7 +78,9 @@ class CollectConfig:
         """Refuse what cannot be recorded."""
         if self.episodes < 1 or self.image_size < 1 or self.noise < 0 or self.first_seed < 0:
             raise ValueError(f"want at least one episode and pixel, and no negative noise or seed: {self}")
-        if not (0 <= self.drift < 1 and 0 <= self.fumbles <= 1 and 0 <= self.pushes <= 1 and self.push_m >= 0):
+        if not (
+            0 <= self.drift < 1 and 0 <= self.fumbles <= 1 and 0 <= self.pushes <= 1 and self.push_m >= 0
+        ):
             raise ValueError(
                 "want a drift of at least 0 and below 1, chances of fumbles and pushes of 0 to 1, and no push of less than nothing: "
                 f"{self}"
@@ -218,17 +220,12 @@ def _in_order(config: CollectConfig, first: int) -> Generator[Episode, None, Non
         finally:
             _worker.pop("env").close()
         return
-    # Spawned, because OpenGL does not survive a fork: whoever calls this may have drawn a picture already.
-    with main_stays_here():
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (config,))
+    with Workers(workers, _begin, config) as pool:
         ahead: deque[Future[Episode]] = deque()
-        try:
-            for seed in itertools.count(first):
-                ahead.append(pool.submit(_record, seed))
-                if len(ahead) > 2 * workers:
-                    yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for seed in itertools.count(first):
+            ahead.append(pool.ask(_record, seed))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
 
 
 _worker: dict[str, Any] = {}

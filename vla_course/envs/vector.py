@@ -2,16 +2,17 @@
 
 import multiprocessing
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from vla_course.envs.watched import WatchedVectorEnv
+from vla_course.workers import end_with_parent, main_stays_here
 
 NAMESPACE = "vla_course"
 
@@ -40,6 +41,8 @@ def make_vector_env(
     episode's first, and `infos["final_obs"]` and `infos["final_info"]` hold the last of the old (read `is_success` there). With
     Gymnasium's default NEXT_STEP the step after the end is spent on the reset; its action and reward mean nothing.
 
+    A worker that dies in the middle of a step ends all of them with one error, `vla_course.workers.WorkerDied`.
+
     Raises: ValueError for an unknown id, with the known ones, or a number of environments below 1.
     """
     if num_envs < 1:
@@ -52,7 +55,7 @@ def make_vector_env(
     shared = not has_text(first.observation_space)
     first.close()
     with main_stays_here():
-        return AsyncVectorEnv([make] * num_envs, shared_memory=shared, context="spawn", autoreset_mode=mode)
+        return WatchedVectorEnv([make] * num_envs, shared_memory=shared, context="spawn", autoreset_mode=mode)
 
 
 def known_spec(env_id: str) -> EnvSpec:
@@ -86,24 +89,10 @@ class _MakeEnv:
 
     def __call__(self) -> gymnasium.Env[Any, Any]:
         if multiprocessing.parent_process() is not None:
+            end_with_parent()
             # Workers share the processor: Mesa's software renderer would start a thread for every core in each of them.
             os.environ.setdefault("LP_NUM_THREADS", "1")
         env = gymnasium.make(self.spec, **self.kwargs)
         for wrapper in self.wrappers:
             env = wrapper(env)
         return env
-
-
-@contextmanager
-def main_stays_here() -> Iterator[None]:
-    """Hides the running script from `spawn`, which would run it again in every worker.
-
-    A lesson is a plain script without `if __name__ == "__main__"`, and workers need nothing of it.
-    """
-    main = vars(sys.modules["__main__"])
-    hidden: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        main.update(hidden)

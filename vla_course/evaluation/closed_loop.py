@@ -1,11 +1,11 @@
 """Episodes of any policy in any environment, played by several processes at once, the same ones however many there are."""
 
-import multiprocessing
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,9 @@ import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 from jaxtyping import UInt8
 
-from vla_course.envs.vector import main_stays_here
 from vla_course.evaluate import Episode, Evaluation
 from vla_course.evaluation.episodes import Env, Trial, play
+from vla_course.evaluation.kept_workers import kept_workers
 from vla_course.policy import Policy
 
 MakeEnv = Callable[[], Env]
@@ -25,7 +25,6 @@ Progress = Callable[[int, int, Episode], None]
 Ask = Callable[..., Future[Any]]
 """Has a task of this module done by somebody with an environment and a policy: `ask(task, *arguments)`."""
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS")
 
 
 def play_all(
@@ -35,7 +34,7 @@ def play_all(
 
     Raises:
         ValueError: there are no trials.
-        RuntimeError: a process died.
+        WorkerDied: a process died.
         Exception: what a policy or environment raised, with the seed of the episode in a note.
     """
     if not trials:
@@ -43,7 +42,7 @@ def play_all(
     found: dict[int, Episode] = {}
     futures = {ask(_play, trial, max_steps): place for place, trial in enumerate(trials)}
     for future in as_completed(futures):
-        episode = _result(future)
+        episode = future.result()
         found[futures[future]] = episode
         if progress is not None:
             progress(len(found), len(trials), episode)
@@ -57,9 +56,9 @@ def film(
 
     Raises:
         ValueError: the environments are not made with render_mode="rgb_array".
-        RuntimeError: a process died.
+        WorkerDied: a process died.
     """
-    return [_result(future) for future in [ask(_film, trial, max_steps) for trial in trials]]
+    return [future.result() for future in [ask(_film, trial, max_steps) for trial in trials]]
 
 
 @contextmanager
@@ -69,7 +68,8 @@ def crew(make_env: MakeEnv, make_policy: MakePolicy, workers: int | None = None)
     A policy is made for its environment, and may look at it (the expert does). Every process plays one episode at a time, with
     one thread, so an episode follows from its trial alone and not from how many processes there are: `workers`, one for each
     core where none is given. 0 plays in this process, with as many threads as torch likes. Both functions travel to the workers by
-    value, so they may be defined in a notebook.
+    value, so they may be defined in a notebook. The processes are kept for the next crew (`kept_workers`), which finds nothing of
+    this one in them.
     """
     makers: Any = CloudpickleWrapper((make_env, make_policy))  # type: ignore[arg-type]
     count = os.cpu_count() or 1 if workers is None else workers
@@ -80,13 +80,10 @@ def crew(make_env: MakeEnv, make_policy: MakePolicy, workers: int | None = None)
         finally:
             here.close()
         return
-    with ExitStack() as stack:
-        stack.enter_context(main_stays_here())
-        stack.enter_context(_one_thread_each())
-        spawn = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(count, spawn, _begin, (makers,))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        yield lambda task, *arguments: pool.submit(_run, task, *arguments)
+    with kept_workers(count) as pool:
+        pool.begin_with(_begin, makers)
+        yield partial(pool.ask, _run)
+        pool.settle(_leave)
 
 
 class _Crew:
@@ -119,6 +116,25 @@ def _run(task: Callable[..., Any], *arguments: Any) -> Any:
     return _worker[0].run(task, *arguments)
 
 
+def _leave() -> None:
+    """In a worker that is kept: drop environment and policy, the caller's modules with what they hold, and memory."""
+    for one in _worker:
+        one.close()
+    _worker.clear()
+    for name in [name for name, module in sys.modules.items() if _is_callers(name, module)]:
+        del sys.modules[name]
+    gc.collect()
+    if torch := sys.modules.get("torch"):  # a worker that never needed torch does not load it here
+        torch.cuda.empty_cache()
+
+
+def _is_callers(name: str, module: Any) -> bool:
+    """Whether a module is neither the course's nor an installed library: it is imported anew, as it then is."""
+    file = str(getattr(module, "__file__", None) or sys.prefix)
+    installed = file.startswith((sys.prefix, sys.base_prefix)) or "-packages" in file
+    return not installed and name.split(".")[0] not in ("vla_course", "__main__", "__mp_main__")
+
+
 def _play(env: Env, policy: Policy, trial: Trial, max_steps: int | None) -> Episode:
     try:
         return play(env, policy, trial, max_steps)
@@ -145,27 +161,3 @@ def _done(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
     except Exception as error:
         future.set_exception(error)
     return future
-
-
-def _result(future: Future[Any]) -> Any:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            "a process that played episodes died, most likely for want of memory: use fewer workers"
-        ) from error
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that are started inside compute and draw with one thread: they share the cores among themselves."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
