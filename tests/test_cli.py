@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from vla_course import assets, cli, doctor, progress
-from vla_course.checks import notebook
+from vla_course.checks import kernel, notebook
 from vla_course.checks.report import Lesson
 
 IMPORTS = "import numpy as np\nfrom vla_course.checks import day03 as checks"
@@ -42,7 +42,7 @@ def check(capsys, *options: str) -> tuple[int, dict[str, dict[str, str]]]:
 
 
 def test_every_way_to_stand_is_told_apart_and_hides_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(notebook, "CELL_LIMIT_S", 2.0)
+    monkeypatch.setattr(kernel, "CELL_LIMIT_S", 2.0)
     write_notebook(
         {
             "control_rate_hz": "def control_rate_hz(prefill_s, token_s, action_dim, chunk=1):\n    return 1 /",
