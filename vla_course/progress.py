@@ -43,7 +43,7 @@ def read(name: str, folder: Path | None = None) -> dict[str, Any]:
     path = (folder or home()) / f"{name}.json"
     try:
         found = json.loads(_text_of(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError, IsADirectoryError):
         found = None
