@@ -34,7 +34,9 @@ OWN_LIMIT_GB = 2.0
 TEXT_LIMIT = 4_000
 QUIET = "--IPKernelApp.log_level=40"  # a learner has no use for the kernel's own warnings
 # The check reads nothing that is printed; sent as messages, a gigabyte of it would take the check four.
-SILENT = "import sys; sys.stdout = sys.stderr = open(__import__('os').devnull, 'w', encoding='utf-8'); del sys"
+SILENT = (
+    "import sys; sys.stdout = sys.stderr = open(__import__('os').devnull, 'w', encoding='utf-8'); del sys"
+)
 
 
 class Execution:
@@ -55,7 +57,9 @@ class Execution:
         """
         mark = secrets.token_hex(16)
         environment = {**os.environ, "VLA_COURSE_HOME": str(home), progress.CHECKING: mark}
-        environment["IPYTHONDIR"] = str(home / "ipython")  # start-up files of the user's IPython change no verdict
+        environment["IPYTHONDIR"] = str(
+            home / "ipython"
+        )  # start-up files of the user's IPython change no verdict
         client = _Client(self, folder)
         watch = _Watch()
         try:
@@ -71,9 +75,7 @@ class Execution:
             self.left_behind = _end(mark, watch.seen)
         self.ended = watch.exceeded or self.ended
 
-    def _execute(
-        self, client: "_Client", end: float, timeout_s: float, after: Callable[[int], None]
-    ) -> None:
+    def _execute(self, client: "_Client", end: float, timeout_s: float, after: Callable[[int], None]) -> None:
         for index, cell in enumerate(client.nb.cells):
             left = end - time.monotonic()
             if left <= 0:
@@ -188,8 +190,11 @@ def _end(mark: str, seen: set[psutil.Process]) -> int:
     They are known by the kernel's mark in the environment that they inherited, and by having been its descendants.
     """
     ended: set[psutil.Process] = set()
+    psutil.wait_procs(
+        _left(mark, seen), timeout=1
+    )  # helpers of Python's own end by themselves after the kernel
     for _ in range(20):  # until none is left: one may start another while it is being ended
-        left = [process for process in {*seen, *psutil.process_iter()} if _is_left(process, mark, seen)]
+        left = _left(mark, seen)
         if not left:
             break
         for process in left:
@@ -197,6 +202,10 @@ def _end(mark: str, seen: set[psutil.Process]) -> int:
         ended.update(left)
         time.sleep(0.05)
     return len(ended)
+
+
+def _left(mark: str, seen: set[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in {*seen, *psutil.process_iter()} if _is_left(process, mark, seen)]
 
 
 def _is_left(process: psutil.Process, mark: str, seen: set[psutil.Process]) -> bool:

@@ -104,10 +104,14 @@ def _hashes() -> dict[Path, str]:
 def _refuse_changes(before: dict[Path, str]) -> None:
     after = _hashes()
     for path in after.keys() - before.keys():
-        if path.suffix == ".pyc":  # Python may have written it, or the notebook: it is written anew when needed
+        if (
+            path.suffix == ".pyc"
+        ):  # Python may have written it, or the notebook: it is written anew when needed
             path.unlink(missing_ok=True)
             del after[path]
-    changed = sorted(str(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    changed = sorted(
+        str(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )
     if changed:
         raise NotebookError(
             f"the course's own files changed while the notebook ran, so nothing was recorded: {', '.join(changed)}. "
@@ -166,14 +170,18 @@ class _Run:
             if place in self.execution.errors:
                 name, text = self.execution.errors[place]
                 failed = self._failed_import() if name == "NameError" else ""
-                return "error", _without_file_names(name, text) + (f"; an import failed: {failed}" if failed else "")
+                return "error", _without_file_names(name, text) + (
+                    f"; an import failed: {failed}" if failed else ""
+                )
         missing = f"no cell calls checks.{self.lesson.checks[task.name].__name__}: was it deleted?"
         return "error", self.execution.ended or missing
 
     def _failed_import(self) -> str:
         """The error of the first cell that stopped at an import."""
         errors = (error for _, error in sorted(self.execution.errors.items()))
-        imports = (f"{name}: {text}" for name, text in errors if name in ("ModuleNotFoundError", "ImportError"))
+        imports = (
+            f"{name}: {text}" for name, text in errors if name in ("ModuleNotFoundError", "ImportError")
+        )
         return next(imports, "")
 
     def _cells_of(self, task: Exercise) -> tuple[int | None, int | None]:
