@@ -96,25 +96,21 @@ def _refuse_foreign(lesson: Lesson, path: Path, notebook: Notebook) -> None:
 
 
 def _hashes() -> dict[Path, str]:
-    """The files of the package, and the compiled ones that Python would take in place of the checks."""
+    """The source files of the package, and what Python compiled of the checks and would take in their place."""
     compiled = PACKAGE.glob("checks/__pycache__/*.pyc")
-    return {path: sha256_of(path) for path in [*PACKAGE.rglob("*.py"), *compiled]}
+    return {path: sha256_of(path) for path in [*PACKAGE.rglob("*.py"), *compiled] if path.is_file()}
 
 
 def _refuse_changes(before: dict[Path, str]) -> None:
     after = _hashes()
-    for path in after.keys() - before.keys():
-        if (
-            path.suffix == ".pyc"
-        ):  # Python may have written it, or the notebook: it is written anew when needed
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    for path in changed:
+        if path.suffix == ".pyc":  # Python wrote it, or the notebook: without it the source counts
             path.unlink(missing_ok=True)
-            del after[path]
-    changed = sorted(
-        str(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path)
-    )
-    if changed:
+    sources = [str(path) for path in changed if path.suffix == ".py"]
+    if sources:
         raise NotebookError(
-            f"the course's own files changed while the notebook ran, so nothing was recorded: {', '.join(changed)}. "
+            f"the course's own files changed while the notebook ran, so nothing was recorded: {', '.join(sources)}. "
             "Restore them (git checkout, or install the course again) before the next check"
         )
 
@@ -168,13 +164,15 @@ class _Run:
             return status, row["message"]
         for place in own:
             if place in self.execution.errors:
-                name, text = self.execution.errors[place]
-                failed = self._failed_import() if name == "NameError" else ""
-                return "error", _without_file_names(name, text) + (
-                    f"; an import failed: {failed}" if failed else ""
-                )
+                return "error", self._error(*self.execution.errors[place])
         missing = f"no cell calls checks.{self.lesson.checks[task.name].__name__}: was it deleted?"
         return "error", self.execution.ended or missing
+
+    def _error(self, name: str, text: str) -> str:
+        """What went wrong in a cell, without the kernel's file names, and the import that a missing name may come from."""
+        said = f"{name}: " + re.sub(r"\([^()]*?, line (\d+)\)", r"(line \1 of the cell)", text)
+        failed = self._failed_import() if name == "NameError" else ""
+        return f"{said}; an import failed: {failed}" if failed else said
 
     def _failed_import(self) -> str:
         """The error of the first cell that stopped at an import."""
@@ -201,8 +199,3 @@ class _Run:
         return re.compile(
             rf"\b{self.lesson.checks[task.name].__name__}\b|\bborrow\(\s*['\"]{re.escape(task.name)}['\"]"
         )
-
-
-def _without_file_names(name: str, text: str) -> str:
-    """What went wrong in a cell, without the kernel's file names."""
-    return f"{name}: " + re.sub(r"\([^()]*?, line (\d+)\)", r"(line \1 of the cell)", text)
