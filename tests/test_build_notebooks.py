@@ -160,6 +160,28 @@ def test_badge_and_install_cell_derive_from_pyproject(root):
     assert '"google.colab" in sys.modules' in install.source
 
 
+def test_the_exercises_say_what_run_all_does_where_there_are_exercises(root):
+    write(root)
+    assert "**Run All** stops at the first exercise" in read(root, "notebooks").cells[0].source
+    assert "Run All" not in source(read(root, "solutions"))
+    for exercise in ("from toy_discs import area  # exercise", "from toy_discs import Disc  # exercise: rim"):
+        edit(root, exercise, exercise.partition("  #")[0])
+    write(root)
+    assert "Run All" not in source(read(root, "notebooks"))
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "solutions"])
+def test_the_last_cell_says_to_shut_down_the_kernel(root, folder):
+    write(root)
+    assert "shut down this notebook's kernel" in read(root, folder).cells[-1].source
+
+
+def test_solutions_keep_their_records_apart_before_anything_is_judged(root):
+    write(root)
+    assert "progress.keep_apart()" in read(root, "solutions").cells[2].source
+    assert "keep_apart" not in source(read(root, "notebooks"))
+
+
 def test_check_passes_after_execute_and_fails_after_any_change(root, capsys):
     assert write(root) == 0
     assert write(root, "--check") == 1

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -45,6 +46,22 @@ def test_a_second_process_is_told_that_the_folder_is_in_use_until_the_first_is_k
         other.wait()
     with writing_alone(tmp_path):
         pass
+
+
+def test_a_lock_can_be_waited_for(tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InUseError), writing_alone(tmp_path, wait_s=0.1):
+            pass
+        threading.Timer(0.2, other.stdin.close).start()
+        with writing_alone(tmp_path, wait_s=20):
+            assert other.wait(timeout=20) == 0, "the other process gave the lock up and ended"
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_the_hash_is_that_of_the_standard(tmp_path):

@@ -37,6 +37,7 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
+from vla_course.checks.notebook_file import ANSWERS
 from vla_course.checks.report import Exercise
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,8 +177,22 @@ def global_names(table: symtable.SymbolTable) -> set[str]:
 # From one lesson to its two notebooks.
 
 
+RUN_ALL = (
+    "**Run All** stops at the first exercise that is still open; the cells after it need your answer. Write it, run the "
+    "check below it, and go on from there."
+)
+APART = f"from vla_course import progress\n\n{ANSWERS}  # nothing that runs here counts as yours"
+SHUT_DOWN = (
+    "*When you are done, shut down this notebook's kernel (in JupyterLab: Kernel → Shut Down Kernel). An open kernel keeps "
+    "about a gigabyte of memory, also after its tab is closed.*"
+)
+
+
 def furnish(lesson: nbformat.NotebookNode, path: Path, folder: str, root: Path) -> nbformat.NotebookNode:
-    """Add what every notebook has: the Colab badge, the cell that installs on Colab, a header per exercise."""
+    """Add what every notebook has: the Colab badge, the cell that installs on Colab, a header per exercise, how to end.
+
+    Exercises say at the top what "Run All" does. Solutions keep their records apart from the learner's.
+    """
     notebook = copy.deepcopy(lesson)
     repository = address(root)
     target = f"{repository.removeprefix('https://github.com/')}/blob/main/{folder}/{path.stem}.ipynb"
@@ -189,7 +204,11 @@ def furnish(lesson: nbformat.NotebookNode, path: Path, folder: str, root: Path) 
         f'    %pip install -q "vla-course @ git+{repository}"\n'
         "    !vla-course doctor --install-gl"
     )
+    if folder == "notebooks" and any(exercise_names(cell.source) for cell in lesson.cells):
+        notebook.cells[0].source += f"\n\n{RUN_ALL}"
     cells = [notebook.cells[0], nbformat.v4.new_code_cell(install, id="colab-install")]
+    if folder == "solutions":
+        cells.append(nbformat.v4.new_code_cell(APART, id="answers-apart"))
     for cell in notebook.cells[1:]:
         names = exercise_names(cell.source) if cell.cell_type == "code" else []
         if names:
@@ -204,7 +223,7 @@ def furnish(lesson: nbformat.NotebookNode, path: Path, folder: str, root: Path) 
             cells.append(nbformat.v4.new_markdown_cell(text, id=f"hints-{digest}"))
             cell.metadata["exercises"] = names
         cells.append(cell)
-    notebook.cells = cells
+    notebook.cells = [*cells, nbformat.v4.new_markdown_cell(SHUT_DOWN, id="shut-down")]
     return notebook
 
 

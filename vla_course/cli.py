@@ -1,9 +1,9 @@
 """The command line: what this machine can do, how the exercises stand, a fresh notebook, and experiments of your own.
 
 vla-course doctor
-vla-course check day03 [--notebook PATH] [--timeout SECONDS] [--json]
+vla-course check 3 [--notebook PATH] [--no-record] [--timeout SECONDS] [--json]
 vla-course progress [--json]
-vla-course reset day03 [--notebook PATH]
+vla-course reset 3 [--notebook PATH]
 vla-course collect --env FoldTowel-v0 --out data/demos/towel [key=value ...]
 vla-course train --preset finetune-lora --data data/demos/towel --out runs/towel-lora [key=value ...]
 vla-course eval runs/towel-lora --env FoldTowel-v0 --episodes 100 --json out.json [key=value ...]
@@ -13,21 +13,32 @@ vla-course report out.json runs/towel-lora --out report.html
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vla_course import assets, experiments, progress, results, terminal
+from vla_course import assets, experiments, files, progress, results, terminal
 from vla_course.checks import notebook
-from vla_course.checks.notebook import NotebookError, Verdict
+from vla_course.checks.notebook import Verdict
+from vla_course.checks.notebook_file import Notebook, NotebookError, printable, read_notebook
 from vla_course.errors import CannotRunError
 from vla_course.settings import SettingsError
 
+NO_SANDBOX = (
+    "Run your notebook from the start and say how each exercise stands. This is no sandbox: the notebook runs with your "
+    "rights. It can read, change and delete your files and use the network, so check only notebooks that you would run. "
+    "It is judged in the process that runs it, so a notebook that means to deceive can pass without solving anything. "
+    "Only your own notebook changes your progress. If the course's files changed meanwhile, the check says so and records "
+    "nothing. Processes that the notebook left running are ended."
+)
 SIGNS: dict[str, str] = {"done": "✓", "borrowed": "≈", "wrong": "✗", "not finished": "…", "error": "!"}
 
 
@@ -59,11 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_doctor)
 
     command = commands.add_parser(
-        "check", help="run your notebook of one day and say how each exercise stands"
+        "check", help="run your notebook of one day and say how each exercise stands", description=NO_SANDBOX
     )
-    command.add_argument("day", help="day03, for example")
+    command.add_argument("day", help="3, 03 or day03")
     command.add_argument(
-        "--notebook", type=Path, help="another notebook than the one in this folder or in notebooks/"
+        "--notebook",
+        type=Path,
+        help="another notebook than yours, which lies in this folder or in notebooks/; its verdicts are not recorded",
+    )
+    command.add_argument(
+        "--no-record", action="store_true", help="leave your progress as it is, also with your own notebook"
     )
     command.add_argument(
         "--timeout", type=_seconds, default=180.0, help="seconds for the whole notebook (180)"
@@ -76,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_progress)
 
     command = commands.add_parser("reset", help="a fresh notebook; yours is kept beside it")
-    command.add_argument("day", help="day03, for example")
+    command.add_argument("day", help="3, 03 or day03")
     command.add_argument(
         "--notebook", type=Path, help="another notebook than the one in this folder or in notebooks/"
     )
@@ -112,23 +128,47 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     lesson = notebook.lesson_of(options.day)
-    path = options.notebook or find_notebook(options.day)
+    path = options.notebook or find_notebook(lesson.day)
     if path is None:
-        raise NotebookError(f"no notebook of {options.day} in this folder; name it with --notebook PATH")
-    verdicts = notebook.check(lesson, path, options.timeout)
+        raise NotebookError(f"no notebook of {lesson.day} in this folder; name it with --notebook PATH")
+    found = read_notebook(path)
+    report = notebook.check(lesson, path, found, options.timeout)
+    unrecorded = _not_recorded(options, lesson.day, path, found) or _record(lesson.day, report.verdicts)
+    notes = report.notes + ([f"not recorded in your progress: {unrecorded}"] if unrecorded else [])
     if options.json:
-        rows = [asdict(verdict) for verdict in verdicts]
-        print(
-            json.dumps(
-                {"day": options.day, "notebook": str(path), "exercises": rows}, ensure_ascii=False, indent=1
-            )
-        )
+        rows = [asdict(verdict) for verdict in report.verdicts]
+        shown = {"day": lesson.day, "notebook": str(path), "recorded": not unrecorded, "notes": notes}
+        print(json.dumps({**shown, "exercises": rows}, ensure_ascii=False, indent=1))
     else:
-        print(f"{options.day}: {path}")
-        for verdict in verdicts:
-            print(_line(verdict))
-        print(_summary([verdict.status for verdict in verdicts]))
-    return int(any(verdict.status not in ("done", "borrowed") for verdict in verdicts))
+        print(printable(f"{lesson.day}: {path}"))
+        for line in [*(f"({note})" for note in notes), *map(_line, report.verdicts)]:
+            print(printable(line))
+        print(_summary([verdict.status for verdict in report.verdicts]))
+    return int(any(verdict.status not in ("done", "borrowed") for verdict in report.verdicts))
+
+
+def _not_recorded(options: argparse.Namespace, day: str, path: Path, found: Notebook) -> str:
+    """Why the verdicts on this notebook are not the user's progress; "" where they are.
+
+    Only the notebook that `check` finds without being told is the user's own: one named with --notebook may be a student's.
+    """
+    if options.no_record:
+        return "--no-record"
+    if found.holds_answers:
+        return "this notebook holds the course's answers"
+    own = find_notebook(day)
+    if own is None or own.resolve() != path.resolve():
+        return f"your notebook of {day} is {own or 'not found from this folder'}, and this is another"
+    return ""
+
+
+def _record(day: str, verdicts: Sequence[Verdict]) -> str:
+    """Keep the verdicts; returns why that was not possible, or ""."""
+    try:
+        progress.record_all(day, [(v.number, v.name, v.status, v.message) for v in verdicts])
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def _line(verdict: Verdict) -> str:
@@ -164,33 +204,54 @@ def _progress(options: argparse.Namespace) -> int:
         signs = " ".join(SIGNS.get(row["status"], "·") for row in rows.values())
         print(f"{day}  {signs}  {_summary([row['status'] for row in rows.values()])}")
     print("\n" + "   ".join(f"{sign} {status}" for status, sign in SIGNS.items()) + "   · not started")
-    print(f"Kept in {progress.home()}, and nowhere else.")
+    print(printable(f"Kept in {progress.home()}, and nowhere else."))
     return 0
 
 
 def _reset(options: argparse.Namespace) -> int:
-    notebook.lesson_of(options.day)
-    path = options.notebook or find_notebook(options.day) or Path(_handed_out(options.day)).name
-    path = Path(path)
-    fresh = _fresh(options.day)
-    if path.exists():
-        kept = path.with_name(f"{path.stem}.before-reset-{datetime.now():%Y%m%d-%H%M%S}.ipynb")
-        path.rename(kept)
-        print(f"yours is kept as {kept}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(fresh, encoding="utf-8")
-    print(f"fresh: {path}")
+    day = notebook.lesson_of(options.day).day
+    path = Path(options.notebook or find_notebook(day) or Path(_handed_out(day)).name)
+    fresh = _fresh(day)
+    with files.replacing(path) as partial:
+        partial.write_text(fresh, encoding="utf-8")
+        if path.exists():
+            print(printable(f"yours is kept as {_keep(path)}"))
+    print(printable(f"fresh: {path}"))
     return 0
+
+
+def _keep(path: Path) -> Path:
+    """A copy of the learner's notebook beside it, under a name that nothing has yet."""
+    stem = f"{path.stem}.before-reset-{datetime.now():%Y%m%d-%H%M%S}"
+    for number in count(1):
+        kept = path.with_name(stem + (f"-{number}" if number > 1 else "") + ".ipynb")
+        with suppress(FileExistsError):
+            kept.touch(exist_ok=False)  # takes the name, also from a second reset at the same time
+            break
+    try:
+        with files.replacing(kept) as partial:
+            shutil.copyfile(path, partial)
+    except OSError:
+        kept.unlink()
+        raise
+    return kept
 
 
 def find_notebook(day: str) -> Path | None:
     """The learner's notebook of one day: in the working folder, its notebooks/ folder, or the checkout's."""
     folders = [Path(), Path("notebooks")] + ([assets.CHECKOUT / "notebooks"] if assets.is_checkout() else [])
     for folder in folders:
-        found = [path for path in sorted(folder.glob(f"{day}*.ipynb")) if ".before-reset-" not in path.name]
-        if found:
-            return found[0]
+        for path in sorted(folder.glob(f"{day}*.ipynb")):
+            if ".before-reset-" not in path.name and path.is_file() and not _holds_answers(path):
+                return path
     return None
+
+
+def _holds_answers(path: Path) -> bool:
+    try:
+        return read_notebook(path).holds_answers
+    except (NotebookError, OSError):
+        return False  # the learner's, damaged: the command that reads it says so
 
 
 def _handed_out(day: str) -> str:

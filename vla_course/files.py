@@ -56,17 +56,17 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 @contextmanager
-def writing_alone(folder: str | Path) -> Iterator[None]:
+def writing_alone(folder: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the lock of a folder while the block runs; it is given up when the process dies, however it dies.
 
     Raises:
-        InUseError: another process holds it.
+        InUseError: another process holds it, and still did after `wait_s` seconds.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s, poll_interval=0.01)
     except Timeout as error:
         raise InUseError(
             f"{folder} is in use: another process is writing there. Wait until it has ended, or name another folder"

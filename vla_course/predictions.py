@@ -24,28 +24,37 @@ def commit(key: str, *, guess: float | None, low: float | None, high: float | No
         return
     if not low <= guess <= high:
         raise ValueError(f"your guess {guess:g} should lie in your own range, {low:g} to {high:g}")
-    everything = progress.read("predictions")
-    if "measured" in everything.get(key, {}):
+    if "measured" in progress.read("predictions").get(key, {}):
         print("This one is revealed already; your first prediction stays.")
         return
-    everything[key] = {"guess": float(guess), "low": float(low), "high": float(high), "unit": unit}
-    progress.write("predictions", everything)
+    made = {"guess": float(guess), "low": float(low), "high": float(high), "unit": unit}
+    if not _keep(key, made):
+        return
     print(f"Noted: {_text(guess, unit)}, and surely between {_text(low, unit)} and {_text(high, unit)}.")
 
 
 def reveal(key: str, measured: float) -> None:
     """Show a measured value beside the prediction, and keep it for the calibration plot."""
-    everything = progress.read("predictions")
-    made = everything.get(key)
+    made = progress.read("predictions").get(key)
     if made is None:
         print(f"Measured: {measured:.3g}. (No prediction was committed, so this one does not count.)")
         return
     made.setdefault("measured", float(measured))
-    progress.write("predictions", everything)
+    _keep(key, made)
     verdict = "inside your range" if made["low"] <= measured <= made["high"] else "outside your range"
     print(
         f"You said {_text(made['guess'], made['unit'])}, measured {_text(measured, made['unit'])}: {verdict}."
     )
+
+
+def _keep(key: str, made: dict[str, Any]) -> bool:
+    """Store one prediction; where the disk is full or read-only, say so and return False."""
+    try:
+        progress.update("predictions", lambda everything: everything.update({key: made}))
+    except OSError as error:
+        print(f"(your prediction could not be kept: {error})")
+        return False
+    return True
 
 
 def calibration_plot() -> Figure:

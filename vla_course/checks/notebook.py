@@ -1,33 +1,32 @@
 """Run a learner's notebook in a kernel of its own and say how each exercise stands.
 
-Cells tagged `demo` are left out. A cell that fails does not stop the later ones, one that never ends is interrupted, and
-all of it ends within a time limit.
+Cells tagged `demo` are left out. What a notebook can do to its check is limited, not prevented: the exercises are judged in
+the kernel that runs the notebook, with the rights of whoever runs the check. A notebook that means to can pass without
+solving anything, and can read, change and delete files. What is done against it:
+
+- the kernel has a home folder of its own, so a notebook's records are not the user's;
+- each verdict is read there when the cell that calls the check has run, so a later cell cannot rewrite it;
+- the course's files must have the same hashes afterwards, so no notebook changes how the next one is judged;
+- every process that the notebook started is ended.
 """
 
-import math
-import os
 import re
+import sys
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
-
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import DeadKernelError
+from typing import get_args
 
 import vla_course.checks
 from vla_course import progress
+from vla_course.checks import kernel
+from vla_course.checks.notebook_file import Cell, Notebook, NotebookError, printable
 from vla_course.checks.report import Exercise, Lesson
+from vla_course.files import sha256_of
 
-CELL_LIMIT_S = 30.0
-
-
-class NotebookError(Exception):
-    """A notebook that cannot be run at all, said in one line."""
+PACKAGE = Path(str(vla_course.checks.__file__)).parents[1]
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,14 @@ class Verdict:
     message: str
 
 
+@dataclass(frozen=True)
+class Report:
+    """One verdict per exercise, in order, and lines on the run as a whole."""
+
+    verdicts: list[Verdict]
+    notes: list[str]
+
+
 def days() -> list[str]:
     """The days whose checks exist, `day03` …, in order."""
     names = [module.name for module in iter_modules(vla_course.checks.__path__)]
@@ -47,130 +54,148 @@ def days() -> list[str]:
 
 
 def lesson_of(day: str) -> Lesson:
-    """The exercises of one day.
+    """The exercises of one day, named `day03`, `day3`, `03` or `3`.
 
     Raises:
         NotebookError: there is no such day yet.
     """
-    if day not in days():
+    short = re.fullmatch(r"(?:day ?)?([0-9]{1,2})", day.strip().lower())
+    name = f"day{int(short[1]):02d}" if short else day
+    if name not in days():
         raise NotebookError(f"there is no {day!r}; the days so far: {', '.join(days())}")
-    lesson: Lesson = import_module(f"vla_course.checks.{day}").lesson
+    lesson: Lesson = import_module(f"vla_course.checks.{name}").lesson
     return lesson
 
 
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """A notebook from disk.
+def check(lesson: Lesson, path: Path, notebook: Notebook, timeout_s: float) -> Report:
+    """Run the notebook and say how each exercise stands. Nothing is recorded.
 
     Raises:
-        NotebookError: it is missing or damaged.
+        NotebookError: it belongs to another day, cannot be run, or changed the course's own files.
     """
-    try:
-        found: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        return found
-    except FileNotFoundError:
-        raise NotebookError(f"no notebook at {path}") from None
-    except Exception as error:
-        reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
-        raise NotebookError(f"{path} is damaged and cannot be read as a notebook ({reason})") from None
+    _refuse_foreign(lesson, path, notebook)
+    before = _hashes()
+    run = _Run(lesson, [cell for cell in notebook.cells if not cell.demo])
+    with tempfile.TemporaryDirectory(prefix="vla_course_check_", ignore_cleanup_errors=True) as home:
+        try:
+            run.execute(path.parent, Path(home), timeout_s)
+        except RuntimeError as error:
+            raise NotebookError(f"the kernel of {sys.executable} did not start: {error}") from None
+    _refuse_changes(before)
+    return Report([run.verdict(task) for task in lesson.exercises.values()], run.notes(notebook))
 
 
-def check(lesson: Lesson, path: Path, timeout_s: float) -> list[Verdict]:
-    """Run the notebook and return one verdict per exercise, in order.
+def _refuse_foreign(lesson: Lesson, path: Path, notebook: Notebook) -> None:
+    if notebook.day not in ("", lesson.day):
+        day = notebook.day
+        raise NotebookError(
+            f"{path} is a notebook of {day}, not of {lesson.day}: vla-course check {day} --notebook {path}"
+        )
+    if notebook.language.lower() != "python":
+        raise NotebookError(f"{path} is a notebook for {notebook.language}, not for Python")
 
-    Raises:
-        NotebookError: the notebook is missing or damaged.
-    """
-    run = _Run(read_notebook(path), path.parent, timeout_s)
-    with tempfile.TemporaryDirectory() as home:
-        run.execute({**os.environ, "VLA_COURSE_HOME": home})
-        recorded = progress.exercises(lesson.day, Path(home))
-    verdicts = [run.verdict(task, lesson, recorded.get(task.number)) for task in lesson.exercises.values()]
-    for verdict in verdicts:
-        progress.record(lesson.day, **asdict(verdict))
-    return verdicts
+
+def _hashes() -> dict[Path, str]:
+    """The source files of the package, and what Python compiled of the checks and would take in their place."""
+    compiled = PACKAGE.glob("checks/__pycache__/*.pyc")
+    return {path: sha256_of(path) for path in [*PACKAGE.rglob("*.py"), *compiled] if path.is_file()}
+
+
+def _refuse_changes(before: dict[Path, str]) -> None:
+    after = _hashes()
+    changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    for path in changed:
+        if path.suffix == ".pyc":  # Python wrote it, or the notebook: without it the source counts
+            path.unlink(missing_ok=True)
+    sources = [str(path) for path in changed if path.suffix == ".py"]
+    if sources:
+        raise NotebookError(
+            f"the course's own files changed while the notebook ran, so nothing was recorded: {', '.join(sources)}. "
+            "Restore them (git checkout, or install the course again) before the next check"
+        )
 
 
 class _Run:
-    """One execution of a notebook: what each cell said, which were interrupted, and why it ended early if it did."""
+    """One execution of a notebook, and what its checks recorded."""
 
-    def __init__(self, notebook: nbformat.NotebookNode, folder: Path, timeout_s: float) -> None:
-        notebook.cells = [cell for cell in notebook.cells if "demo" not in cell.metadata.get("tags", [])]
-        self.notebook, self.folder, self.timeout_s = notebook, folder, timeout_s
-        self.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        self.interrupted: set[str] = set()
-        self.ended = ""
+    def __init__(self, lesson: Lesson, cells: list[Cell]) -> None:
+        self.lesson, self.cells = lesson, cells
+        self.execution = kernel.Execution([cell.source for cell in cells])
+        self.recorded: dict[str, dict[str, str]] = {}
 
-    def execute(self, environment: dict[str, str]) -> None:
-        end = time.monotonic() + self.timeout_s
-        # A reply of our own in place of the missing one: the cell is interrupted and the next one runs.
-        client = NotebookClient(
-            self.notebook,
-            allow_errors=True,
-            interrupt_on_timeout=True,
-            error_on_timeout={"ename": "TimeoutError", "evalue": "", "traceback": []},
-            shutdown_kernel="immediate",
-            extra_arguments=[
-                "--IPKernelApp.log_level=40"
-            ],  # a learner has no use for the kernel's own warnings
-            resources={"metadata": {"path": str(self.folder.resolve())}},
+    def execute(self, folder: Path, home: Path, timeout_s: float) -> None:
+        def take(index: int) -> None:
+            said = progress.exercises(self.lesson.day, home)
+            for task in self.lesson.exercises.values():
+                if task.number in said and self._judges(task).search(self.cells[index].source):
+                    self.recorded[task.number] = said[task.number]
+
+        self.execution.run(folder, home, timeout_s, after=take)
+
+    def notes(self, notebook: Notebook) -> list[str]:
+        """What concerns the notebook as a whole."""
+        found = []
+        if notebook.kernel not in ("", "python3", "python"):
+            found.append(
+                f"the notebook names the kernel {notebook.kernel!r}; the check ran with {sys.executable}"
+            )
+        if failed := self._failed_import():
+            found.append(
+                f"an import failed ({failed}) in the environment of {sys.executable}: install what is missing there "
+                f"with `{sys.executable} -m pip install …`, or take the import out"
+            )
+        if self.execution.left_behind:
+            found.append(f"processes that the notebook left running were ended: {self.execution.left_behind}")
+        return [" ".join(printable(note).split()) for note in found]
+
+    def verdict(self, task: Exercise) -> Verdict:
+        """How one exercise stands."""
+        status, message = self._found(task)
+        return Verdict(task.number, task.name, status, printable(message))
+
+    def _found(self, task: Exercise) -> tuple[progress.Status, str]:
+        own = [place for place in self._cells_of(task) if place is not None]
+        if self.execution.interrupted.intersection(own):
+            limit = f"{kernel.CELL_LIMIT_S:g} s"
+            return "error", f"still running after {limit} and interrupted: is there a loop that never ends?"
+        if task.number in self.recorded:
+            row = self.recorded[task.number]
+            status = next(known for known in get_args(progress.Status) if known == row["status"])
+            return status, row["message"]
+        for place in own:
+            if place in self.execution.errors:
+                return "error", self._error(*self.execution.errors[place])
+        missing = f"no cell calls checks.{self.lesson.checks[task.name].__name__}: was it deleted?"
+        return "error", self.execution.ended or missing
+
+    def _error(self, name: str, text: str) -> str:
+        """What went wrong in a cell, without the kernel's file names, and the import that a missing name may come from."""
+        said = f"{name}: " + re.sub(r"\([^()]*?, line (\d+)\)", r"(line \1 of the cell)", text)
+        failed = self._failed_import() if name == "NameError" else ""
+        return f"{said}; an import failed: {failed}" if failed else said
+
+    def _failed_import(self) -> str:
+        """The error of the first cell that stopped at an import."""
+        errors = (error for _, error in sorted(self.execution.errors.items()))
+        imports = (
+            f"{name}: {text}" for name, text in errors if name in ("ModuleNotFoundError", "ImportError")
         )
-        client.log.disabled = True
-        for cell in self.cells:
-            cell.outputs = []
-        with client.setup_kernel(env=environment):
-            for index, cell in enumerate(self.notebook.cells):
-                left = end - time.monotonic()
-                if left <= 0:
-                    self.ended = f"the time limit of {self.timeout_s:g} s was over before its check ran"
-                    return
-                client.timeout = math.ceil(min(left, CELL_LIMIT_S))
-                began = time.monotonic()
-                try:
-                    client.execute_cell(cell, index)
-                except DeadKernelError:
-                    self.ended = f"the kernel died in this cell: {_first_line(cell.source)}"
-                    return
-                if time.monotonic() - began >= client.timeout:
-                    self.interrupted.add(cell.id)
+        return next(imports, "")
 
-    def verdict(self, task: Exercise, lesson: Lesson, recorded: dict[str, str] | None) -> Verdict:
-        definition, check_cell = self._cells_of(task, lesson)
-        for cell in (definition, check_cell):
-            if cell is not None and cell.id in self.interrupted:
-                message = f"still running after {CELL_LIMIT_S:g} s and interrupted: is there a loop that never ends?"
-                return Verdict(task.number, task.name, "error", message)
-        if recorded is not None:
-            status: Any = recorded["status"]
-            return Verdict(task.number, task.name, status, recorded["message"])
-        for cell in (definition, check_cell):
-            message = _error_in(cell) if cell is not None else ""
-            if message:
-                return Verdict(task.number, task.name, "error", message)
-        missing = f"no cell calls checks.{lesson.checks[task.name].__name__}: was it deleted?"
-        return Verdict(task.number, task.name, "error", self.ended or missing)
-
-    def _cells_of(self, task: Exercise, lesson: Lesson) -> tuple[Any, Any]:
-        """The cell in which the learner writes this exercise, and the one that checks it."""
+    def _cells_of(self, task: Exercise) -> tuple[int | None, int | None]:
+        """The places of the cell in which the learner writes this exercise, and of the one that checks it."""
         defines = re.compile(rf"^(def|class) {task.name.split('.')[0]}\b", re.M)
-        checks = re.compile(rf"\b{lesson.checks[task.name].__name__}\(")
-        definition = [
-            cell
-            for cell in self.cells
-            if task.name in cell.metadata.get("exercises", []) or defines.search(cell.source)
-        ]
-        return next(iter(definition), None), next(
-            (cell for cell in self.cells if checks.search(cell.source)), None
+        checks = re.compile(rf"\b{self.lesson.checks[task.name].__name__}\(")
+        definition = (
+            place
+            for place, cell in enumerate(self.cells)
+            if task.name in cell.exercises or defines.search(cell.source)
         )
+        check_cell = (place for place, cell in enumerate(self.cells) if checks.search(cell.source))
+        return next(definition, None), next(check_cell, None)
 
-
-def _error_in(cell: nbformat.NotebookNode) -> str:
-    """What went wrong in a cell, without the kernel's file names."""
-    for output in cell.outputs:
-        if output.output_type == "error":
-            text = re.sub(r"\([^()]*?, line (\d+)\)", r"(line \1 of the cell)", output.evalue)
-            return f"{output.ename}: {text}"
-    return ""
-
-
-def _first_line(source: str) -> str:
-    return next((line for line in source.splitlines() if line.strip()), "")
+    def _judges(self, task: Exercise) -> re.Pattern[str]:
+        """What stands in a cell that checks or borrows this exercise."""
+        return re.compile(
+            rf"\b{self.lesson.checks[task.name].__name__}\b|\bborrow\(\s*['\"]{re.escape(task.name)}['\"]"
+        )
