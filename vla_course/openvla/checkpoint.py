@@ -173,7 +173,8 @@ def read_config(folder: Path) -> OpenVLAConfig:
     content = read_object(path)
     if content.get("model_type") != "openvla":
         raise ValueError(f"{folder} holds a model of type {content.get('model_type')!r}, not 'openvla'")
-    content.pop("auto_map", None)  # it names code to download and run
+    for name in ("auto_map", "fusion_config", "transformers_weights"):
+        content.pop(name, None)  # code and files that transformers would take in place of ours
     if "quantization_config" in content and not _holds_packed_weights(folder):
         del content["quantization_config"]  # earlier versions kept it when a quantised model had been merged
     _refuse_foreign_attention(content, path)
