@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -181,7 +182,8 @@ def test_an_answer_that_is_no_number_is_no_action():
             model.predict_token_ids(**nano_inputs(), action_dim=3, constrained=constrained)
 
 
-def test_what_is_no_instruction_and_what_does_not_go_together():
+def test_what_is_no_instruction_and_what_does_not_go_together(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as in a notebook
     model, image = nano(), np.zeros((8, 8, 3), np.uint8)
     for said in (["touch", 3], [None], [b"touch"]):
         with pytest.raises(ValueError, match="an instruction is text"):
