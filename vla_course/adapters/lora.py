@@ -34,7 +34,7 @@ class LoRAConfig:
     """"all-linear", or a regular expression that matches the whole names of the layers to adapt."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+        if self.rank < 1 or not 0 < self.alpha < math.inf or not 0 <= self.dropout < 1:
             raise ValueError(
                 f"want rank ≥ 1, alpha > 0 and 0 ≤ dropout < 1, got {self.rank}, {self.alpha} and {self.dropout}"
             )
@@ -303,6 +303,5 @@ def _unmark_quantized(model: Any) -> None:
         if hasattr(model, mark):
             delattr(model, mark)
     for module in model.modules():
-        config = getattr(module, "config", None)
-        if hasattr(config, "_is_quantized"):
-            del config._is_quantized
+        if hasattr(getattr(module, "config", None), "_is_quantized"):
+            del module.config._is_quantized
