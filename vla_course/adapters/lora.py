@@ -283,6 +283,5 @@ def _unmark_quantized(model: Any) -> None:
         if hasattr(model, mark):
             delattr(model, mark)
     for module in model.modules():
-        config = getattr(module, "config", None)
-        if hasattr(config, "_is_quantized"):
-            del config._is_quantized
+        if hasattr(getattr(module, "config", None), "_is_quantized"):
+            del module.config._is_quantized

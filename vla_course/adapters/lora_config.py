@@ -1,5 +1,6 @@
 """The settings of adapters, in a module of their own: `vla-course train --help` lists them without loading torch."""
 
+import math
 from dataclasses import dataclass
 
 ALL_LINEAR = "all-linear"
@@ -19,7 +20,7 @@ class LoRAConfig:
     """"all-linear", or a regular expression that matches the whole names of the layers to adapt."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+        if self.rank < 1 or not 0 < self.alpha < math.inf or not 0 <= self.dropout < 1:
             raise ValueError(
                 f"want rank ≥ 1, alpha > 0 and 0 ≤ dropout < 1, got {self.rank}, {self.alpha} and {self.dropout}"
             )

@@ -290,7 +290,7 @@ class Acting:
         instructions = [instruction] if isinstance(instruction, str) else list(instruction)
         if not all(isinstance(text, str) for text in instructions):
             raise ValueError(f"an instruction is text, not {instructions!r}")
-        if not single and isinstance(image, PillowImage.Image | np.ndarray) and np.ndim(image) < 4:
+        if not single and (isinstance(image, PillowImage.Image) or getattr(image, "ndim", 0) == 3):
             raise ValueError("one picture goes with one instruction (text); a sequence of instructions wants as many pictures")
         images: Any = [image] if single else image
         if single and states is not None:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -173,7 +173,8 @@ def read_config(folder: Path) -> OpenVLAConfig:
     content = read_object(path)
     if content.get("model_type") != "openvla":
         raise ValueError(f"{folder} holds a model of type {content.get('model_type')!r}, not 'openvla'")
-    content.pop("auto_map", None)  # it names code to download and run
+    for name in ("auto_map", "fusion_config", "transformers_weights"):
+        content.pop(name, None)  # code and files that transformers would take in place of ours
     if "quantization_config" in content and not _holds_packed_weights(folder):
         del content["quantization_config"]  # earlier versions kept it when a quantised model had been merged
     _refuse_foreign_attention(content, path)
@@ -195,7 +196,8 @@ def read_statistics(path: Path) -> dict[str, Any]:
         ValueError: it is damaged, or its numbers do not fit together; the message names the file.
     """
     content = read_object(path)
-    for key, of in itertools.product(content, ("action", "proprio")):
+    parts: tuple[Literal["action", "proprio"], ...] = ("action", "proprio")
+    for key, of in itertools.product(content, parts):
         try:
             if "q01" in content[key].get(of, {}):
                 found = action_statistics(content, key, of=of)
@@ -333,7 +335,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _shards(index: Path) -> list[str]:
     content = read_object(index).get("weight_map")
-    names = list(content.values()) if isinstance(content, dict) else [None]
+    names: list[Any] = list(content.values()) if isinstance(content, dict) else [None]
     for name in names:
         if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name:
             raise ValueError(f"{index} is damaged: want names of safetensors files beside it in weight_map, not {name!r}")

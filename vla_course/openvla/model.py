@@ -230,9 +230,15 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
         return head
 
     @classmethod
-    def from_pretrained(  # type: ignore[no-untyped-def]
-        cls, name_or_path, *, revision=None, local_files_only=False, **kwargs
-    ):
+    def from_pretrained(
+        cls,
+        name_or_path: Any,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        output_loading_info: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """Load a folder or a repository of the Hugging Face hub, in the published format, with its processor.
 
         `dtype`, `device_map`, `attn_implementation` and `quantization_config` are transformers' own. Only safetensors are
@@ -244,7 +250,7 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
             ValueError: tensors are missing, unknown or of another shape (all are named), weights are pickled, or the CPU
                 would compute quantised weights wrongly.
         """
-        with_info, downloading = kwargs.pop("output_loading_info", False), split_loading(kwargs)
+        downloading = split_loading(kwargs)
         folder = checkpoint.find(
             str(name_or_path), revision=revision, local_files_only=local_files_only, **downloading
         )
@@ -266,7 +272,7 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
             raise ValueError(f"transformers did not load all of {folder}: {left}")
         model.processor = processor
         checkpoint.never_repack(model)
-        return (model, loaded[1]) if with_info else model
+        return (model, loaded[1]) if output_loading_info else model
 
     def save_pretrained(
         self,
