@@ -8,13 +8,11 @@
 # motor command comes out. Its tokens are those of the published OpenVLA, *id for id*, and it drives the arm.
 
 # %% tags=["picture"]
-from IPython.display import Image
-
 from vla_course import assets
+from vla_course.picture import Picture
 
-Image(
+Picture(
     assets.find("data/pictures/pixels_to_command.png").read_bytes(),
-    format="png",
     alt="A camera picture cut into squares; a row of boxes: start token, the squares, the words; seven tokens; seven numbers in "
     "millimetres and degrees; the same table after the hand has moved.",
 )

@@ -8,13 +8,11 @@
 # expert says where the hands should go. *Your* five functions turn that into sixty joint angles, twenty times a second.
 
 # %% tags=["picture"]
-from IPython.display import Image
-
 from vla_course import assets
+from vla_course.picture import Picture
 
-Image(
+Picture(
     assets.find("data/pictures/tshirt_fold.jpg").read_bytes(),
-    format="jpeg",
     alt="Six moments: two robot arms fold a blue T-shirt, first one sleeve, then the other, then the bottom up.",
 )
 

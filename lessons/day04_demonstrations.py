@@ -9,13 +9,11 @@
 # that find most mistakes: *the data fold the towel again*, and *the model is asked in use what it was asked in training*.
 
 # %% tags=["picture"]
-from IPython.display import Image
-
 from vla_course import assets
+from vla_course.picture import Picture
 
-Image(
+Picture(
     assets.find("data/pictures/towel_fold.jpg").read_bytes(),
-    format="jpeg",
     alt="Six moments: two robot hands take the far edge of a towel and fold it over.",
 )
 

@@ -8,13 +8,11 @@
 # training loop of sixteen lines; and a model of one arm that begins to speak to two, five times a second, fourteen numbers at a time.
 
 # %% tags=["picture"]
-from IPython.display import Image
-
 from vla_course import assets
+from vla_course.picture import Picture
 
-Image(
+Picture(
     assets.find("data/pictures/towel_fold.jpg").read_bytes(),
-    format="jpeg",
     alt="Six moments: two robot hands take a towel by its edge, carry it over, and lay it down folded.",
 )
 

@@ -1,10 +1,10 @@
-import base64
 import io
 
 import numpy as np
 import pytest
 from demonstration_sets import write_set
 from PIL import Image
+from shown_pictures import shown
 
 from vla_course.action_tokens import normalize_actions
 from vla_course.data.lerobot import LeRobotDataset
@@ -87,8 +87,7 @@ def test_the_learners_functions_are_the_ones_that_run(dataset):
 @pytest.mark.parametrize("yours", [{}, YOURS], ids=["to browse", "to cut"])
 def test_it_leaves_a_picture(dataset, yours):
     widget = DataBrowser(dataset, **yours)
-    data, metadata = widget._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == widget.alt == data["text/plain"]
-    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"))
+    drawn, words = shown(widget)
+    assert words == widget.alt
     assert drawn.shape[1] > 700 and drawn.std() > 10
     assert (drawn.shape[0] > 400) == bool(yours)

@@ -1,9 +1,6 @@
-import base64
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
+from shown_pictures import shown
 
 from vla_course.comparison import episodes_needed, paired_bootstrap
 from vla_course.interval_playground import IntervalPlayground, outcomes, unpaired_interval
@@ -85,8 +82,7 @@ def test_the_learners_functions_are_the_ones_that_run():
 
 def test_it_leaves_a_picture_and_says_it_in_words():
     widget = IntervalPlayground()
-    data, metadata = widget._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == widget.alt == data["text/plain"]
+    drawn, words = shown(widget)
+    assert words == widget.alt
     assert "20 episodes: -9 to +38 from other starts" in widget.alt
-    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"))
     assert drawn.shape[0] > 250 and drawn.shape[1] > 600 and drawn.std() > 10

@@ -1,9 +1,9 @@
-import base64
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
+from shown_pictures import shown
 
 from vla_course.patch_eraser import GREY_LEVEL, PatchEraser, erase
 
@@ -69,9 +69,8 @@ def test_every_answer_is_news_to_the_browser():
 
 
 def test_it_leaves_a_picture_of_nine_states_computed_with_what_it_was_given():
-    data, metadata = eraser()._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == eraser().alt == data["text/plain"]
-    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"))
+    drawn, words = shown(eraser())
+    assert words == eraser().alt
     assert drawn.shape[0] > 350 and drawn.shape[1] > 700 and drawn.std() > 10
     still = PatchEraser(
         PICTURE, lambda _: look(PICTURE), grid=3, names=["follows", "blind"], units=["mm", "%"]

@@ -4,6 +4,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from shown_pictures import shown
 
 from vla_course.adapters.lora import LoRALinear
 from vla_course.rank_microscope import RankMicroscope
@@ -73,10 +74,9 @@ def test_of_a_large_matrix_a_corner_is_seen_and_all_is_counted():
 
 def test_it_leaves_a_picture_of_nine_states_and_says_it_in_words():
     widget = microscope()
-    data, metadata = widget._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == widget.alt == data["text/plain"]
+    drawn, words = shown(widget)
+    assert words == widget.alt
     assert "narrow: rank 1 holds" in widget.alt and "rank 4 holds 100 %" in widget.alt
-    drawn = decoded(data["image/png"])
     assert drawn.shape[0] > 350 and drawn.shape[1] > 600 and drawn.std() > 10
 
 

@@ -1,11 +1,11 @@
 """Whatever is typed is said at the table that was picked: two films of the same moments, the numbers, and what came of it."""
 
-import base64
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
+from shown_pictures import shown
 
 from vla_course import recording
 from vla_course.envs.table import CLOSE_CAMERA
@@ -172,7 +172,6 @@ def test_a_policy_that_breaks_is_told_and_does_not_keep_the_button_waiting(widge
 
 
 def test_it_leaves_a_picture_of_an_episode(widget):
-    data, metadata = widget._repr_mimebundle_()
-    assert metadata["image/png"]["alt"] == widget.alt == data["text/plain"]
-    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"))
+    drawn, words = shown(widget)
+    assert words == widget.alt
     assert drawn.shape[0] > 350 and drawn.shape[1] > 600 and drawn.std() > 10

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
-from PIL import Image
+from shown_pictures import shown
 
 from vla_course.video import encode_mp4, film_strip, show_video, write_video
 
@@ -100,14 +100,12 @@ def test_film_strip_goes_from_first_to_last():
 
 
 def test_a_notebook_gets_a_strip_and_a_playable_video(monkeypatch):
-    shown = []
-    monkeypatch.setattr("vla_course.video.display", shown.append)
+    displayed = []
+    monkeypatch.setattr("vla_course.video.display", displayed.append)
     show_video(moving_bar(10), fps=20, alt='a "bar" moves & stops', columns=4, strip_width=100)
-    (strip, strip_metadata), (video, _) = (DisplayFormatter().format(item) for item in shown)
-    picture = Image.open(io.BytesIO(base64.b64decode(strip["image/jpeg"])))
-    assert picture.format == "JPEG" and picture.width == 100
-    assert strip_metadata["image/jpeg"]["alt"] == 'a "bar" moves & stops'
-    text = video["text/html"]
+    strip, words = shown(displayed[0])
+    assert strip.shape[1] == 100 and words == 'a "bar" moves & stops'
+    text = DisplayFormatter().format(displayed[1])[0]["text/html"]
     assert 'aria-label="a &quot;bar&quot; moves &amp; stops"' in text
     movie = base64.b64decode(re.search(r"data:video/mp4;base64,([^\"]+)", text).group(1))
     assert len(decode(movie)[0]) == 10
@@ -115,9 +113,8 @@ def test_a_notebook_gets_a_strip_and_a_playable_video(monkeypatch):
 
 
 def test_a_picture_of_ones_own_takes_the_strips_place(monkeypatch):
-    shown, own = [], np.full((30, 50, 3), 200, np.uint8)
-    monkeypatch.setattr("vla_course.video.display", shown.append)
+    displayed, own = [], np.full((30, 50, 3), 200, np.uint8)
+    monkeypatch.setattr("vla_course.video.display", displayed.append)
     show_video(moving_bar(3), fps=20, alt="grey", strip=own)
-    strip, _ = DisplayFormatter().format(shown[0])
-    picture = Image.open(io.BytesIO(base64.b64decode(strip["image/jpeg"])))
-    assert np.abs(np.asarray(picture).astype(int) - own).max() < 3
+    strip, _ = shown(displayed[0])
+    assert np.abs(strip.astype(int) - own).max() < 3

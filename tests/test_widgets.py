@@ -1,23 +1,21 @@
-import base64
 import io
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
+from shown_pictures import shown
 
 from vla_course import widgets
 from vla_course.control.inverse_kinematics import damped_least_squares
 from vla_course.envs.robot import JOINT_NAMES
 
-PICTURE = "image/png"
-
 
 def decoded(widget):
-    data, metadata = widget._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert metadata[PICTURE]["alt"] == widget.alt == data["text/plain"]
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data[PICTURE]))).convert("RGB"))
+    assert "application/vnd.jupyter.widget-view+json" in widget._repr_mimebundle_()[0]
+    drawn, words = shown(widget)
+    assert words == widget.alt
+    return drawn
 
 
 def test_planar_jacobian_is_the_slope_of_the_hand():

@@ -74,7 +74,7 @@ def read_lesson(path: Path) -> nbformat.NotebookNode:
         if cell.cell_type == "markdown" and RELATIVE_PICTURE.search(cell.source):
             raise LessonError(
                 f"{path.name}: a picture linked from Markdown does not show on Colab. Show it from a code cell "
-                'with the tag "picture": Image(assets.find("data/pictures/NAME.png"), alt="what it shows")'
+                'with the tag "picture": Picture(assets.find("data/pictures/NAME.png").read_bytes(), alt="what it shows")'
             )
     if not lesson.cells or not lesson.cells[0].source.startswith("# "):
         raise LessonError(f"{path.name}: the first cell must be Markdown with the title, `# Day NN · …`")

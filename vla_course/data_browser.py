@@ -13,7 +13,7 @@ from vla_course import plots
 from vla_course.action_tokens import detokenize_actions, tokenize_actions, unnormalize_actions
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.statistics import HAND, normalized_dimensions
-from vla_course.widgets import ARROW_KEYS, PicturedWidget
+from vla_course.widgets import PicturedWidget
 
 Quantiles = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 STEPS = ("Δx", "Δy", "Δz", "Δroll", "Δpitch", "Δyaw", "grip")
@@ -28,28 +28,26 @@ class DataBrowser(PicturedWidget):
     what an action of 1 moves a hand, so that traces read in millimetres and degrees.
     """
 
-    _esm = (
-        ARROW_KEYS
-        + """
-    const W = 300, H = 46, ROW = 56, LEFT = 84, COLUMN = LEFT + W + 66;
+    _esm = """
+    const W = 230, H = 36, ROW = 43, LEFT = 84, COLUMN = LEFT + W + 66;
     function render({ model, el }) {
       const names = model.get("names"), units = model.get("units"), cuts = model.get("cuts"), columns = Math.max(1, names.length / 7 | 0);
       const rows = Math.ceil(names.length / columns);
       el.innerHTML = `
-        <div style="font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:860px">
-          <div style="display:flex;flex-wrap:wrap;gap:18px">
-            <div class="seen" role="img" style="width:252px;height:252px;border-radius:6px;image-rendering:pixelated;background-color:#eee"></div>
+        <div>
+          <div class="row" style="align-items:flex-start">
+            <div class="seen" role="img" style="width:210px;height:210px;border-radius:6px;image-rendering:pixelated;background-color:var(--track)"></div>
             <div style="flex:1;min-width:280px">
               <label>episode <select aria-label="episode">${model.get("episodes").map((name, i) => `<option value="${i}">${name}</option>`).join("")}</select></label>
-              <p style="margin:10px 0">“<span class="told"></span>”</p>
+              <p>“<span class="told"></span>”</p>
               <label>frame <b class="at"></b><input class="frame" type="range" min="0" step="1" style="width:100%" aria-label="frame"></label>
-              <p style="margin:4px 0 12px"><button class="play">play</button></p>
+              <p><button class="play">play</button></p>
               <div class="cutting"><label>cut off on each side <b class="cut"></b> %
                 <input class="clip" type="range" min="0" max="10" step="0.5" style="width:100%" aria-label="share cut off on each side"></label>
-              <p style="margin:4px 0" class="story" aria-live="polite"></p></div>
+              <p class="story" aria-live="polite"></p></div>
             </div>
           </div>
-          <svg viewBox="0 0 ${columns * COLUMN} ${rows * ROW + 22}" style="width:100%;touch-action:none;user-select:none;cursor:ew-resize" font-size="11" fill="#222"
+          <svg viewBox="0 0 ${columns * COLUMN} ${rows * ROW + 22}" style="margin-top:6px;max-width:${columns * COLUMN}px;touch-action:none;user-select:none;cursor:ew-resize" font-size="11"
             role="img" aria-label="Every number of the action over the frames of this episode. Drag to move through the frames."></svg>
         </div>`;
       const find = (name) => el.querySelector(name), frame = find(".frame"), clip = find(".clip"), svg = find("svg");
@@ -75,16 +73,16 @@ class DataBrowser(PicturedWidget):
           const left = Math.floor(d / rows) * COLUMN + LEFT, top = (d % rows) * ROW + 4;
           const x = (i) => left + i / Math.max(1, last) * W, y = (v) => top + H / 2 - v / t.reach * H / 2;
           const edge = (v) => Math.max(top, Math.min(top + H, y(v)));
-          const band = t.band && cuts ? `<rect x="${left}" width="${W}" y="${edge(t.band[1])}" height="${edge(t.band[0]) - edge(t.band[1])}" fill="#56B4E944"/>` : "";
-          const mine = t.yours ? t.yours.map((v) => `<line x1="${left}" x2="${left + W}" y1="${edge(v)}" y2="${edge(v)}" stroke="#009E73" stroke-dasharray="3 3"/>`).join("") : "";
-          return `<rect x="${left}" y="${top}" width="${W}" height="${H}" fill="#f6f7f9"/>${band}${mine}
-            <line x1="${left}" x2="${left + W}" y1="${y(0)}" y2="${y(0)}" stroke="#c5c9d0" stroke-width=".7"/>
-            <path d="${line(t.raw, x, y)}" fill="none" stroke="#0072B2" stroke-width="3" stroke-opacity=".6"/>
-            ${t.said ? `<path d="${line(t.said, x, y)}" fill="none" stroke="#D55E00" stroke-width="1.2"/>` : ""}
-            <line x1="${x(now)}" x2="${x(now)}" y1="${top}" y2="${top + H}" stroke="#222" stroke-width=".8"/>
+          const band = t.band && cuts ? `<rect x="${left}" width="${W}" y="${edge(t.band[1])}" height="${edge(t.band[0]) - edge(t.band[1])}" fill="var(--sky)" fill-opacity=".3"/>` : "";
+          const mine = t.yours ? t.yours.map((v) => `<line x1="${left}" x2="${left + W}" y1="${edge(v)}" y2="${edge(v)}" stroke="var(--green)" stroke-dasharray="3 3"/>`).join("") : "";
+          return `<rect x="${left}" y="${top}" width="${W}" height="${H}" fill="var(--paper)"/>${band}${mine}
+            <line x1="${left}" x2="${left + W}" y1="${y(0)}" y2="${y(0)}" stroke="var(--line)" stroke-width=".7"/>
+            <path d="${line(t.raw, x, y)}" fill="none" stroke="var(--blue)" stroke-width="3" stroke-opacity=".6"/>
+            ${t.said ? `<path d="${line(t.said, x, y)}" fill="none" stroke="var(--orange)" stroke-width="1.2"/>` : ""}
+            <line x1="${x(now)}" x2="${x(now)}" y1="${top}" y2="${top + H}" stroke="var(--ink)" stroke-width=".8"/>
             <text x="${left - 4}" y="${top + H / 2 + 4}" text-anchor="end">${names[d]}</text>
             <text x="${left + W + 6}" y="${top + H / 2 + 4}">${(Number(t.raw[now].toFixed(units[d] ? 1 : 2)) + 0).toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;
-        }).join("") + `<text x="${LEFT}" y="${rows * ROW + 14}" fill="#555">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; band: the range that is left; green: your q01 and q99" : ""}</text>`;
+        }).join("") + `<text x="${LEFT}" y="${rows * ROW + 14}" fill="var(--quiet)">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; band: the range that is left; green: your q01 and q99" : ""}</text>`;
       };
       const go = (value) => { set("frame", Math.max(0, Math.min(model.get("state").length - 1, value))); };
       const drag = (event) => {
@@ -102,14 +100,12 @@ class DataBrowser(PicturedWidget):
       frame.addEventListener("input", () => go(Number(frame.value)));
       clip.addEventListener("input", () => set("clip", Number(clip.value)));
       find("select").addEventListener("change", () => set("episode", Number(find("select").value)));
-      withArrowKeys(frame); withArrowKeys(clip);
       model.on("change:frame", draw); model.on("change:state", draw); model.on("change:png", sheet);
       sheet(); draw();
       return () => { stop(); if (url) URL.revokeObjectURL(url); };
     }
-    export default { render };
+    export default { render: framed(render) };
     """
-    )
     names: traitlets.List[Any] = traitlets.List().tag(sync=True)
     units: traitlets.List[Any] = traitlets.List().tag(sync=True)
     episodes: traitlets.List[Any] = traitlets.List().tag(sync=True)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from vla_course import plots
 from vla_course.comparison import episodes_needed, paired_bootstrap
 from vla_course.evaluate import wilson_interval
-from vla_course.widgets import ARROW_KEYS, PicturedWidget
+from vla_course.widgets import PicturedWidget
 
 EPISODES = (10, 20, 40, 60, 100, 200, 400)
 Interval = tuple[float, float]
@@ -55,23 +55,21 @@ class IntervalPlayground(PicturedWidget):
     `paired` and `needed` do what `paired_bootstrap` and `episodes_needed` do.
     """
 
-    _esm = (
-        ARROW_KEYS
-        + """
-    const W = 760, LEFT = 196, RIGHT = 730, BLUE = "#0072B2", ORANGE = "#D55E00", GREEN = "#009E73";
+    _esm = """
+    const W = 760, LEFT = 196, RIGHT = 730, BLUE = "var(--blue)", ORANGE = "var(--orange)", GREEN = "var(--green)", GREY = "var(--quiet)";
     function render({ model, el }) {
-      const slider = (name, words, max, step) => `<label style="flex:1;min-width:165px">${words} <b class="${name}"></b><br>
+      const slider = (name, words, max, step) => `<label style="flex:1;min-width:140px">${words} <b class="${name}"></b><br>
         <input type="range" min="0" max="${max}" step="${step}" data-name="${name}" aria-label="${words}" style="width:100%"></label>`;
       const last = model.get("choices").length - 1;
       el.innerHTML = `
-        <div style="font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:800px">
-          <div style="display:flex;gap:18px;flex-wrap:wrap">
+        <div>
+          <div class="row" style="align-items:flex-end">
             ${slider("episodes", "episodes of each", last, 1)}${slider("first", "before", 100, 1)}
             ${slider("second", "after", 100, 1)}${slider("alike", "agree on hard starts", 100, 10)}
           </div>
-          <svg viewBox="0 0 ${W} 440" style="width:100%;background:#f6f7f9;border-radius:6px;margin-top:8px" font-size="13" fill="#222"
+          <svg viewBox="0 0 ${W} 440" style="margin-top:6px" font-size="13"
                role="img" aria-label="Two rates with their intervals, and the gain with two intervals. The words are below."></svg>
-          <p style="margin:8px 0 0;min-height:4.4em;line-height:1.5" class="story" aria-live="polite"></p>
+          <p style="min-height:4.2em" class="story" aria-live="polite"></p>
         </div>`;
       const find = (name) => el.querySelector(name), svg = find("svg");
       const sliders = [...el.querySelectorAll("input")], choices = model.get("choices");
@@ -88,23 +86,23 @@ class IntervalPlayground(PicturedWidget):
         const bar = (y, at, [low, high], middle, color) => `<line x1="${at(low)}" x2="${at(high)}" y1="${y}" y2="${y}" stroke="${color}" stroke-width="7" opacity=".35"/>
           <path d="M${at(low)} ${y - 7}v14M${at(high)} ${y - 7}v14" stroke="${color}" stroke-width="2"/><circle cx="${at(middle)}" cy="${y}" r="5.5" fill="${color}"/>`;
         const label = (y, words) => `<text x="${LEFT - 12}" y="${y + 5}" text-anchor="end">${words}</text>`;
-        const axis = (y, top, at, ticks, words) => ticks.map((t) => `<line x1="${at(t)}" x2="${at(t)}" y1="${top}" y2="${y}" stroke="${t === 0 && words ? "#222" : "#dfe3e8"}"/>
-          <text x="${at(t)}" y="${y + 16}" text-anchor="middle" fill="#555" font-size="12">${words ? points(t) : Math.round(100 * t) + " %"}</text>`).join("");
+        const axis = (y, top, at, ticks, words) => ticks.map((t) => `<line x1="${at(t)}" x2="${at(t)}" y1="${top}" y2="${y}" stroke="${t === 0 && words ? "var(--ink)" : "var(--line)"}"/>
+          <text x="${at(t)}" y="${y + 16}" text-anchor="middle" fill="var(--quiet)" font-size="12">${words ? points(t) : Math.round(100 * t) + " %"}</text>`).join("");
         const n = s.episodes, wide = (RIGHT - LEFT) / n, counts = [s.both, s.lost, s.won, s.neither];
-        const fills = ["#9aa1ab", BLUE, ORANGE, "#e3e6ea"];
+        const fills = ["var(--mark)", BLUE, ORANGE, "var(--track)"];
         let begin = 0;
         const curve = (s) => {
           const top = 326, bottom = 412, most = 0.6, at = (m) => LEFT + (Math.log10(m) - 1) / 2.3 * (RIGHT - LEFT);
           const y = (v) => bottom - Math.min(v, most) / most * (bottom - top);
           const gap = Math.abs(s.gain), mark = s.needed !== null && s.needed <= 2000 && s.needed >= 10;
-          return `<text x="${LEFT}" y="${top - 6}" fill="#555" font-size="12">more episodes: half the width of the gain's interval, in points, from other starts</text>`
-            + [0, 0.2, 0.4, 0.6].map((v) => `<line x1="${LEFT}" x2="${RIGHT}" y1="${y(v)}" y2="${y(v)}" stroke="#dfe3e8"/><text x="${LEFT - 8}" y="${y(v) + 4}" text-anchor="end" fill="#555" font-size="12">${100 * v}</text>`).join("")
-            + [10, 20, 50, 100, 200, 500, 1000, 2000].map((m) => `<text x="${at(m)}" y="${bottom + 17}" text-anchor="middle" fill="#555" font-size="12">${m}</text>`).join("")
-            + `<line x1="${LEFT}" x2="${RIGHT}" y1="${y(gap)}" y2="${y(gap)}" stroke="#222" stroke-dasharray="5 4"/><text x="${RIGHT}" y="${y(gap) - 4}" text-anchor="end" font-size="12">the gain: ${points(gap)}</text>
-               <polyline fill="none" stroke="#6b7280" stroke-width="2.5" points="${s.widths.map(([m, v]) => `${at(m)},${y(v)}`).join(" ")}"/>
-               <circle cx="${at(s.episodes)}" cy="${y((s.unpaired[1] - s.unpaired[0]) / 2)}" r="5.5" fill="#6b7280"/>`
+          return `<text x="${LEFT}" y="${top - 6}" fill="var(--quiet)" font-size="12">more episodes: half the width of the gain's interval, in points, from other starts</text>`
+            + [0, 0.2, 0.4, 0.6].map((v) => `<line x1="${LEFT}" x2="${RIGHT}" y1="${y(v)}" y2="${y(v)}" stroke="var(--line)"/><text x="${LEFT - 8}" y="${y(v) + 4}" text-anchor="end" fill="var(--quiet)" font-size="12">${100 * v}</text>`).join("")
+            + [10, 20, 50, 100, 200, 500, 1000, 2000].map((m) => `<text x="${at(m)}" y="${bottom + 17}" text-anchor="middle" fill="var(--quiet)" font-size="12">${m}</text>`).join("")
+            + `<line x1="${LEFT}" x2="${RIGHT}" y1="${y(gap)}" y2="${y(gap)}" stroke="var(--ink)" stroke-dasharray="5 4"/><text x="${RIGHT}" y="${y(gap) - 4}" text-anchor="end" font-size="12">the gain: ${points(gap)}</text>
+               <polyline fill="none" stroke="${GREY}" stroke-width="2.5" points="${s.widths.map(([m, v]) => `${at(m)},${y(v)}`).join(" ")}"/>
+               <circle cx="${at(s.episodes)}" cy="${y((s.unpaired[1] - s.unpaired[0]) / 2)}" r="5.5" fill="${GREY}"/>`
             + (mark ? `<line x1="${at(s.needed)}" x2="${at(s.needed)}" y1="${top}" y2="${bottom}" stroke="${GREEN}" stroke-width="2"/>
-               <text x="${at(s.needed) + 5}" y="${top + 11}" font-size="12" fill="#00664b">needed: ${s.needed}</text>` : "");
+               <text x="${at(s.needed) + 5}" y="${top + 11}" font-size="12">needed: ${s.needed}</text>` : "");
         };
         const starts = counts.map((count, k) => {
           const from = begin; begin += count;
@@ -115,12 +113,12 @@ class IntervalPlayground(PicturedWidget):
         const names = ["both", "only before", "only after", "neither"];
         let place = LEFT;
         const legend = names.map((name, k) => { const at = place; place += 130;
-          return `<rect x="${at}" y="50" width="10" height="10" fill="${fills[k]}"/><text x="${at + 15}" y="59" font-size="12" fill="#555">${name}: ${counts[k]}</text>`; }).join("");
+          return `<rect x="${at}" y="50" width="10" height="10" fill="${fills[k]}"/><text x="${at + 15}" y="59" font-size="12" fill="var(--quiet)">${name}: ${counts[k]}</text>`; }).join("");
         svg.innerHTML = label(31, `the same ${n} starts`) + starts + legend
           + axis(146, 78, x, [0, 0.2, 0.4, 0.6, 0.8, 1], false) + label(96, "before") + bar(96, x, s.rates[0], s.successes[0] / n, BLUE)
           + label(126, "after") + bar(126, x, s.rates[1], s.successes[1] / n, ORANGE)
-          + axis(280, 190, d, [-1, -0.5, 0, 0.5, 1], true) + `<text x="${LEFT}" y="184" fill="#555" font-size="12">the gain, in points</text>`
-          + label(212, "from other starts") + bar(212, d, s.unpaired, s.gain, "#6b7280")
+          + axis(280, 190, d, [-1, -0.5, 0, 0.5, 1], true) + `<text x="${LEFT}" y="184" fill="var(--quiet)" font-size="12">the gain, in points</text>`
+          + label(212, "from other starts") + bar(212, d, s.unpaired, s.gain, GREY)
           + label(250, "from the same starts") + bar(250, d, s.paired, s.gain, GREEN) + curve(s);
         const sure = ([low, high]) => low > 0 || high < 0 ? "<b>beyond chance</b>" : "<b>may be chance</b>";
         const range = ([low, high]) => `${points(low)} to ${points(high)}`;
@@ -134,14 +132,12 @@ class IntervalPlayground(PicturedWidget):
           const value = Number(one.value);
           model.set(one.dataset.name, one.dataset.name === "episodes" ? choices[value] : value); model.save_changes();
         });
-        withArrowKeys(one);
       }
       model.on("change:state", draw);
       draw();
     }
-    export default { render };
+    export default { render: framed(render) };
     """
-    )
     choices: traitlets.List[Any] = traitlets.List(list(EPISODES)).tag(sync=True)
     episodes = traitlets.Int(20).tag(sync=True)
     first = traitlets.Int(75, help="rate of the first policy, percent").tag(sync=True)

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from IPython.display import Image, display
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image as Pillow
+from PIL import Image
+
+from vla_course.picture import Picture
 
 # Okabe and Ito's colours: told apart by everyone, in print too.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -25,17 +27,17 @@ def figure(
     return drawing, list(axes.ravel())
 
 
-def picture(drawing: Figure, alt: str, *, dpi: int = 110) -> Image:
+def picture(drawing: Figure, alt: str, *, dpi: int = 110) -> Picture:
     """The figure as a small PNG with a description, for the end of a notebook cell."""
     width = round(drawing.get_figwidth() * 100)
-    return Image(data=png(drawing, dpi=dpi), alt=alt, width=width)  # type: ignore[no-untyped-call]
+    return Picture(png(drawing, dpi=dpi), alt, width)
 
 
 def png(drawing: Figure, *, dpi: int = 110, colors: int = 128) -> bytes:
     """The figure as PNG bytes. Few colours keep a stored notebook small."""
     raw, small = io.BytesIO(), io.BytesIO()
     drawing.savefig(raw, format="png", dpi=dpi, facecolor="white")
-    Pillow.open(raw).convert("RGB").quantize(colors).save(small, "PNG", optimize=True)
+    Image.open(raw).convert("RGB").quantize(colors).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 
@@ -49,7 +51,7 @@ def lines(
     log: str = "",
     level: tuple[float, str] | None = None,
     nested: bool = False,
-) -> Image:
+) -> Picture:
     """One line per series over the first points of x.
 
     `log` is "", "x", "y" or "xy"; `level` draws a labelled horizontal line; `nested` makes later lines thinner, so that
@@ -82,7 +84,7 @@ def lines(
 
 def bars(
     values: Mapping[str, float], *, xlabel: str, alt: str, level: tuple[float, str] | None = None
-) -> Image:
+) -> Picture:
     """One horizontal bar per entry with its value written behind it; `level` draws a labelled vertical line."""
     drawing, (axes,) = figure(height=0.6 + 0.36 * len(values))
     names = list(values)
@@ -105,7 +107,7 @@ def bars(
     return picture(drawing, alt)
 
 
-def rates(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], *, xlabel: str, alt: str) -> Image:
+def rates(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], *, xlabel: str, alt: str) -> Picture:
     """For each row a dot and its interval for every series in it: (rate, low, high), each from 0 to 1, shown in percent.
 
     Raises: ValueError for more series than there are colours.
@@ -140,7 +142,7 @@ def curves(
     panels: Sequence[Sequence[str]] = LEARNING,
     *,
     alt: str = "How loss and token accuracy change with training steps",
-) -> Image:
+) -> Picture:
     """The metrics of a run over its steps, from the lines of its metrics file (`read_metrics`); what was not measured is left out."""
     drawing, places = figure(1, len(panels), height=2.6)
     for axes, names in zip(places, panels, strict=True):

@@ -15,7 +15,7 @@ from torch import nn
 
 from vla_course import plots
 from vla_course.adapters.lora import LoRAConfig, LoRALinear, lora_parameter_count
-from vla_course.widgets import ARROW_KEYS, PicturedWidget
+from vla_course.widgets import PicturedWidget
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 SHOWN = 64
@@ -32,17 +32,15 @@ class RankMicroscope(PicturedWidget):
     and is put into `layer`, whose `merged()` makes the picture; `count` says how many numbers the pair has.
     """
 
-    _esm = (
-        ARROW_KEYS
-        + """
+    _esm = """
     const W = 784, H = 130, BASE = 106;
     function render({ model, el }) {
       const frame = (name, words) => `<figure style="margin:0;flex:1;min-width:160px">
-        <img class="${name}" alt="${words}" style="width:100%;image-rendering:pixelated;border:1px solid #d9dce1;background:#fff">
-        <figcaption style="font-size:12px;color:#555">${words}</figcaption></figure>`;
+        <img class="${name}" alt="${words}" style="width:100%;aspect-ratio:1;image-rendering:pixelated;border:1px solid var(--line)">
+        <figcaption><small>${words}</small></figcaption></figure>`;
       el.innerHTML = `
-        <div style="font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:800px">
-          <div style="display:flex;gap:18px;align-items:center;flex-wrap:wrap">
+        <div>
+          <div class="row">
             <label>a change of <select aria-label="change"></select></label>
             <label style="flex:1;min-width:240px">rank <b class="rank"></b>
               <input type="range" min="0" step="1" style="width:100%" aria-label="rank"></label>
@@ -50,13 +48,13 @@ class RankMicroscope(PicturedWidget):
           <div style="display:flex;gap:12px;margin-top:8px">
             ${frame("whole", "the change")}${frame("pair", "B A, the best of this rank")}${frame("rest", "what is left over")}
           </div>
-          <p class="where" style="margin:6px 0 0;font-size:12px;color:#555"></p>
-          <svg viewBox="0 0 ${W} ${H}" style="width:100%;background:#f6f7f9;border-radius:6px;margin-top:8px" font-size="12" fill="#555"
+          <p><small class="where"></small></p>
+          <svg viewBox="0 0 ${W} ${H}" style="margin-top:6px" font-size="12"
                role="img" aria-label="Singular values, largest first; those that the rank keeps are orange.">
-            <g class="bars"></g><line x1="0" x2="${W}" y1="${BASE}" y2="${BASE}" stroke="#222"/>
-            <text x="4" y="${H - 6}" class="axis"></text>
+            <g class="bars"></g><line x1="0" x2="${W}" y1="${BASE}" y2="${BASE}" stroke="var(--ink)"/>
+            <text x="4" y="${H - 6}" class="axis" fill="var(--quiet)"></text>
           </svg>
-          <p style="margin:8px 0 0" class="story" aria-live="polite"></p>
+          <p class="story" aria-live="polite"></p>
         </div>`;
       const find = (name) => el.querySelector(name), slider = find("input"), select = find("select");
       const ranks = model.get("ranks");
@@ -70,7 +68,7 @@ class RankMicroscope(PicturedWidget):
         for (const name of ["whole", "pair", "rest"]) find("." + name).src = "data:image/png;base64," + s[name];
         const step = W / s.values.length, top = s.values[0] || 1;
         find(".bars").innerHTML = s.values.map((v, i) => `<rect x="${i * step + 0.5}" width="${step - 1}" y="${BASE - 90 * v / top}"
-          height="${90 * v / top}" fill="${i < r ? "#D55E00" : "#8a8f98"}"/>`).join("");
+          height="${90 * v / top}" fill="${i < r ? "var(--orange)" : "var(--mark)"}"/>`).join("");
         find(".where").textContent = (s.seen[0] < s.shape[0] || s.seen[1] < s.shape[1]
           ? `Shown: ${s.seen[0]} of ${s.shape[0]} outputs (down) and ${s.seen[1]} of ${s.shape[1]} inputs (across); the numbers below count all. ` : "")
           + "Blue adds, red takes away.";
@@ -80,13 +78,11 @@ class RankMicroscope(PicturedWidget):
       };
       slider.addEventListener("input", () => set("rank", ranks[Number(slider.value)]));
       select.addEventListener("change", () => set("change", select.value));
-      withArrowKeys(slider);
       model.on("change:state", draw);
       draw();
     }
-    export default { render };
+    export default { render: framed(render) };
     """
-    )
     change = traitlets.Unicode().tag(sync=True)
     rank = traitlets.Int(4).tag(sync=True)
     ranks: traitlets.List[Any] = traitlets.List(list(RANKS)).tag(sync=True)

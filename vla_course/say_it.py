@@ -19,7 +19,7 @@ from vla_course.envs.tabletop.language import phrasings, say
 from vla_course.envs.tabletop.tasks import Task
 from vla_course.policies.openvla import OpenVLAPolicy
 from vla_course.recording import Recording
-from vla_course.widgets import ARROW_KEYS, PicturedWidget
+from vla_course.widgets import PicturedWidget
 
 _CONFIG = TabletopConfig()
 NUMBERS: tuple[tuple[str, str, float, str], ...] = (
@@ -43,45 +43,44 @@ class SayIt(PicturedWidget):
     seeds. Whatever is typed is said; where it asks for something that the table allows, it is scored.
     """
 
-    _esm = (
-        ARROW_KEYS
-        + """
+    _esm = """
     function render({ model, el }) {
       const numbers = model.get("numbers");
       el.innerHTML = `
-        <div style="font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:900px">
-          <form style="display:flex;flex-wrap:wrap;gap:8px;align-items:center">
+        <div>
+          <form class="row">
             <label>table <select aria-label="table"></select></label>
-            <input class="words" type="text" maxlength="128" aria-label="instruction" placeholder="tell it what to do" data-lm-suppress-shortcuts="true"
-              style="flex:1;min-width:260px;font-size:16px;padding:5px 8px;border:1px solid #8a8f98;border-radius:5px;background:#fff;color:#222">
-            <button type="submit" style="font-size:15px;padding:5px 14px">say it</button>
+            <input class="words" type="text" maxlength="128" aria-label="instruction" placeholder="tell it what to do"
+              style="flex:1;min-width:260px;font-size:15px">
+            <button type="submit" style="font-size:15px">say it</button>
           </form>
           <div class="ideas" style="margin:6px 0;display:flex;flex-wrap:wrap;gap:5px"></div>
-          <div style="display:flex;flex-wrap:wrap;gap:12px">
-            <figure style="margin:0"><canvas class="room" style="width:320px;height:240px;border-radius:6px;background:#eee"></canvas>
+          <div style="display:flex;flex-wrap:wrap;gap:6px 12px">
+            <figure style="margin:0"><canvas class="room" style="width:304px;height:228px;border-radius:6px;background:var(--track)"></canvas>
               <figcaption><small>the room</small></figcaption></figure>
-            <figure style="margin:0"><canvas class="seen" style="width:240px;height:240px;border-radius:6px;background:#eee;image-rendering:pixelated"></canvas>
+            <figure style="margin:0"><canvas class="seen" style="width:228px;height:228px;border-radius:6px;background:var(--track);image-rendering:pixelated"></canvas>
               <figcaption><small class="size"></small></figcaption></figure>
-            <div class="bars" style="flex:1;min-width:240px"></div>
+            <div class="bars" style="flex:1;min-width:240px;display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr));gap:2px 24px"></div>
           </div>
-          <div style="display:flex;gap:10px;align-items:center;margin-top:6px">
+          <div class="row" style="margin-top:6px;flex-wrap:nowrap">
             <button class="play" disabled>play</button>
             <input class="moment" type="range" min="0" max="0" value="0" style="flex:1" aria-label="step" disabled>
             <span class="count" style="min-width:7em"></span>
           </div>
-          <p class="outcome" role="status" style="min-height:1.4em;margin:6px 0 0"></p>
+          <p class="outcome" role="status" style="min-height:1.4em"></p>
         </div>`;
       const find = (name) => el.querySelector(name);
       const words = find(".words"), table = find("select"), moment = find(".moment"), play = find(".play");
       table.innerHTML = model.get("tables").map((name, k) => `<option value="${k}">${name}</option>`).join("");
       find(".bars").innerHTML = numbers.map((n) => `
-        <div style="display:grid;grid-template-columns:54px 1fr 60px;gap:6px;align-items:center;height:29px" title="${n[1]}">
+        <div style="display:grid;grid-template-columns:48px 1fr 52px;column-gap:6px;align-items:center;line-height:1.2">
           <b>${n[0]}</b>
-          <span style="position:relative;height:12px;background:#e6e9ee;border-radius:3px;display:block">
-            <span class="bar" style="position:absolute;top:0;bottom:0;background:#0072B2"></span>
-            <span style="position:absolute;left:50%;top:-2px;bottom:-2px;border-left:1px solid #222"></span></span>
+          <span style="position:relative;height:12px;background:var(--track);border-radius:3px;display:block">
+            <span class="bar" style="position:absolute;top:0;bottom:0;background:var(--blue)"></span>
+            <span style="position:absolute;left:50%;top:-2px;bottom:-2px;border-left:1px solid var(--ink)"></span></span>
           <span class="value" style="text-align:right"></span>
-        </div><small style="display:block;margin:-8px 0 0 60px;color:#666">${n[1]}</small>`).join("");
+          <small style="grid-column:2/4">${n[1]}</small>
+        </div>`).join("");
       let films = {}, actions = [], timer = null, waiting = null;
       const picture = (bytes) => createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
       const paint = (name, k, height) => {
@@ -150,20 +149,17 @@ class SayIt(PicturedWidget):
         });
       };
       find("form").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
-      words.addEventListener("keydown", (event) => event.stopPropagation());
       table.addEventListener("change", () => { words.value = ""; busy("laying the table"); model.set("table", Number(table.value)); model.save_changes(); });
       moment.addEventListener("input", () => { stop(); draw(); });
       play.addEventListener("click", () => timer ? stop() : start());
-      withArrowKeys(moment);
       model.on("change:answered", show);
       model.on("change:ideas", ideas);
       table.value = model.get("table"); words.value = model.get("words");
       ideas(); show();
       return () => { stop(); clearInterval(waiting); };
     }
-    export default { render };
+    export default { render: framed(render) };
     """
-    )
     alt = "An episode: the instruction above, five moments of it in the room and as the model saw them, and its seven numbers."
     tables: traitlets.List[Any] = traitlets.List().tag(sync=True)
     table = traitlets.Int(0).tag(sync=True)

@@ -14,12 +14,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from IPython.display import Image
 from jaxtyping import UInt8
-from PIL import Image as Pillow
+from PIL import Image
 
 from vla_course import assets, plots, progress
 from vla_course.envs.folding.env import FoldingEnv
+from vla_course.picture import Picture
 from vla_course.video import film_strip
 
 # The one start of every row: the middle of the table, straight, the middle size, the same colours.
@@ -91,7 +91,7 @@ def make_env(**options: Any) -> FoldingEnv:
 def keep(row: Row, frames: UInt8[np.ndarray, "T H W 3"], folder: Path) -> None:
     """Write one row: a strip of frames as JPEG, and what came of it as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    joined = Pillow.fromarray(film_strip(frames, len(frames)))
+    joined = Image.fromarray(film_strip(frames, len(frames)))
     joined.save(folder / f"{row.file}.jpg", quality=80, optimize=True)
     (folder / f"{row.file}.json").write_text(json.dumps(asdict(row), indent=1), encoding="utf-8")
 
@@ -110,7 +110,7 @@ def rows() -> list[tuple[Row, bytes, bool]]:
     return sorted(found.values(), key=lambda entry: (entry[0].order, entry[0].policy))
 
 
-def show() -> Image:
+def show() -> Picture:
     """The whole strip as one picture with a line of text over each row."""
     entries = rows()
     if not entries:
@@ -124,7 +124,7 @@ def show() -> Image:
             f"{row.policy} ({when}{', recorded' if not own else ''}): {verdict}, "
             f"error {1000 * row.fold_error_m:.0f} mm after {row.steps / 20:.0f} s"
         )
-        panel.imshow(np.asarray(Pillow.open(io.BytesIO(jpeg))), aspect="auto")
+        panel.imshow(np.asarray(Image.open(io.BytesIO(jpeg))), aspect="auto")
         panel.set_title(title, loc="left", fontsize=9)
         panel.axis("off")
         words.append(title)

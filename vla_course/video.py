@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-import IPython.display
 import numpy as np
-from IPython.display import display
+from IPython.display import HTML, display
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
+
+from vla_course.picture import Picture
 
 Frames = Sequence[NDArray[Any]] | NDArray[Any]
 """RGB pictures of one size, uint8 (H, W, 3) each: as a list, or as one array with time first."""
@@ -114,8 +115,8 @@ def show_video(
     )
     still = _jpeg(film_strip(frames, columns) if strip is None else strip, strip_width)
     # Two outputs: of one output GitHub would take the richer form, and then leave the video out of it.
-    display(IPython.display.Image(data=still, format="jpeg", alt=alt))  # type: ignore[no-untyped-call]
-    display(IPython.display.HTML(tag))  # type: ignore[no-untyped-call]
+    display(Picture(still, alt))  # type: ignore[no-untyped-call]
+    display(HTML(tag))  # type: ignore[no-untyped-call]
 
 
 def _jpeg(picture: UInt8[np.ndarray, "H W 3"], max_width: int) -> bytes:

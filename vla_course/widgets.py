@@ -1,6 +1,5 @@
 """Things to play with in a lesson. Each computes with the learner's own function, and leaves a picture where no kernel runs."""
 
-import base64
 import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,8 @@ from vla_course.envs.rendering import VIDEO, CameraRenderer
 from vla_course.envs.robot import JOINT_NAMES, add_two_arms, home_position
 from vla_course.envs.shadow_hand import CLOSED_HAND
 from vla_course.envs.table import add_table_and_sky
+from vla_course.picture import Picture
+from vla_course.widget_root import SCRIPT, STYLE
 
 # Upper arm, and forearm with the hand hanging on it: the two long bones of a UR10e.
 LINKS_M = (0.6127, 0.5716)
@@ -26,24 +27,20 @@ LONGEST_ERROR_M = 0.04
 ROBOT_STEP_RAD = 0.10
 
 
-# JupyterLab keeps the arrow keys for itself; people who use no mouse need them for sliders.
-ARROW_KEYS = """
-    function withArrowKeys(slider) {
-      slider.addEventListener("keydown", (event) => {
-        const up = event.key === "ArrowRight" || event.key === "ArrowUp";
-        if (!up && event.key !== "ArrowLeft" && event.key !== "ArrowDown") return;
-        event.preventDefault(); event.stopPropagation();
-        up ? slider.stepUp() : slider.stepDown();
-        slider.dispatchEvent(new Event("input"));
-      });
-    }
-"""
-
-
 class PicturedWidget(anywidget.AnyWidget):
-    """A widget that carries a picture of itself for GitHub and for anyone without a running kernel."""
+    """A widget with keys and colours as in `widget_root`, and a picture of itself where no kernel runs (GitHub).
+
+    The JavaScript in `_esm` stands behind `widget_root.SCRIPT` and exports `{ render: framed(render) }`.
+    """
 
     alt = ""
+    _css = STYLE
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        own = vars(cls).get("_esm")
+        if isinstance(own, str):  # a trait in the class that traitlets makes of each widget's own
+            cls._esm = SCRIPT + own
+        super().__init_subclass__(**options)
 
     def picture(self) -> bytes:
         """What a reader sees in place of the widget, as PNG."""
@@ -54,9 +51,7 @@ class PicturedWidget(anywidget.AnyWidget):
         if bundle is None:
             return None
         data, metadata = bundle
-        data["text/plain"] = self.alt
-        data["image/png"] = base64.b64encode(self.picture()).decode()
-        return data, metadata | {"image/png": {"alt": self.alt}}
+        return data | Picture(self.picture(), self.alt).mime_bundle, metadata
 
 
 def elbow_position(angles: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3 2"]:
@@ -78,30 +73,29 @@ class IKPlayground(PicturedWidget):
     Every tick is one call of `step(jacobian, error, damping)`, so the function that is put in is what moves the arm.
     """
 
-    _esm = (
-        ARROW_KEYS
-        + """
+    _esm = """
     const BAR = 4;  // decades shown: 0.001 to 10 rad
     function render({ model, el }) {
       el.innerHTML = `
-        <div style="display:flex;flex-wrap:wrap;gap:18px;font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:820px">
-          <svg viewBox="-1.4 -1.25 2.8 2.1" width="480" height="360" style="touch-action:none;background:#f6f7f9;border-radius:6px;cursor:crosshair"
-               role="img" aria-label="Arm from the side. Drag the orange target.">
-            <circle r="1.1843" fill="none" stroke="#c5c9d0" stroke-width=".006" stroke-dasharray=".03 .02"/>
-            <line x1="-1.4" x2="1.4" y1=".1" y2=".1" stroke="#c5c9d0" stroke-width=".01"/>
-            <polyline class="trail" fill="none" stroke="#9ec5e0" stroke-width=".008"/>
-            <ellipse class="ease" fill="#0072B222" stroke="#0072B2" stroke-width=".006"/>
-            <polyline class="arm" fill="none" stroke="#3c4654" stroke-width=".07" stroke-linejoin="round" stroke-linecap="round"/>
-            <g class="joints" fill="#dfe3e8" stroke="#3c4654" stroke-width=".012"></g>
-            <circle class="target" r=".045" fill="#D55E0055" stroke="#D55E00" stroke-width=".014" style="cursor:grab"/>
+        <div class="row" style="align-items:flex-start">
+          <svg viewBox="-1.4 -1.25 2.8 2.1" style="flex:3 1 330px;touch-action:none;cursor:crosshair"
+               role="group" aria-label="Arm from the side. Drag the orange target, or move it with the arrow keys.">
+            <circle r="1.1843" fill="none" stroke="var(--line)" stroke-width=".006" stroke-dasharray=".03 .02"/>
+            <line x1="-1.4" x2="1.4" y1=".1" y2=".1" stroke="var(--line)" stroke-width=".01"/>
+            <polyline class="trail" fill="none" stroke="var(--sky)" stroke-width=".008"/>
+            <ellipse class="ease" fill="var(--blue)" fill-opacity=".15" stroke="var(--blue)" stroke-width=".006"/>
+            <polyline class="arm" fill="none" stroke="var(--quiet)" stroke-width=".07" stroke-linejoin="round" stroke-linecap="round"/>
+            <g class="joints" fill="var(--track)" stroke="var(--quiet)" stroke-width=".012"></g>
+            <circle class="target" r=".045" fill="var(--orange)" fill-opacity=".35" stroke="var(--orange)" stroke-width=".014" style="cursor:grab"
+                    tabindex="0" role="slider" aria-label="target" aria-valuemin="-1.4" aria-valuemax="1.4"/>
           </svg>
-          <div style="min-width:260px;flex:1">
+          <div style="flex:2 1 240px">
             <label>damping λ <b class="lambda"></b> m<br>
               <input type="range" min="0" max="40" step="1" style="width:100%" aria-label="damping"></label>
             <p>largest joint step <b class="step"></b> rad
-              <span style="display:block;position:relative;height:14px;background:#e6e9ee;border-radius:3px;overflow:hidden">
+              <span style="display:block;position:relative;height:14px;background:var(--track);border-radius:3px;overflow:hidden">
                 <span class="bar" style="display:block;height:100%"></span>
-                <span style="position:absolute;left:50%;top:0;bottom:0;border-left:2px solid #222" title="0.1 rad"></span></span>
+                <span style="position:absolute;left:50%;top:0;bottom:0;border-left:2px solid var(--ink)" title="0.1 rad"></span></span>
               <small>0.001 … <b>|</b> 0.1 rad is all the robot can do in one control step … 10</small></p>
             <p>condition number of J <b class="condition"></b><br><small>how much harder the hardest direction is than the easiest</small></p>
             <p>distance to the target <b class="distance"></b> mm</p>
@@ -111,7 +105,7 @@ class IKPlayground(PicturedWidget):
       const find = (name) => el.querySelector(name), svg = find("svg"), slider = find("input");
       const damping = () => slider.value == 0 ? 0 : 0.001 * Math.pow(10, slider.value / 16);
       slider.value = model.get("damping") > 0 ? Math.round(16 * Math.log10(model.get("damping") / 0.001)) : 0;
-      let patience = 0, busy = false;
+      let patience = 0, busy = false, aim = model.get("target"), sent = aim;  // an echo of what was sent may not undo a later aim
       const draw = () => {
         const s = model.get("state"), flip = (p) => `${p[0]},${-p[1]}`;
         find(".arm").setAttribute("points", s.points.map(flip).join(" "));
@@ -120,11 +114,11 @@ class IKPlayground(PicturedWidget):
         const e = find(".ease"), hand = s.points[2];
         e.setAttribute("rx", 0.15 * s.ellipse[0]); e.setAttribute("ry", Math.max(0.004, 0.15 * s.ellipse[1]));
         e.setAttribute("transform", `translate(${hand[0]} ${-hand[1]}) rotate(${-s.ellipse[2]})`);
-        const t = model.get("target");
-        find(".target").setAttribute("cx", t[0]); find(".target").setAttribute("cy", -t[1]);
+        const [out, up] = aim, place = { cx: out, cy: -up, "aria-valuenow": out.toFixed(2), "aria-valuetext": `${out.toFixed(2)} m out, ${up.toFixed(2)} m up` };
+        Object.entries(place).forEach(([name, value]) => find(".target").setAttribute(name, value));
         const share = Math.min(1, Math.max(0.01, (Math.log10(s.step + 1e-9) + 3) / BAR));
         find(".bar").style.width = `${100 * share}%`;
-        find(".bar").style.background = s.step > 0.1 ? "#D55E00" : "#009E73";
+        find(".bar").style.background = s.step > 0.1 ? "var(--orange)" : "var(--green)";
         find(".step").textContent = s.step < 100 ? s.step.toPrecision(2) : Math.round(s.step);
         find(".condition").textContent = s.condition > 1e6 ? "> 1 000 000" : s.condition.toPrecision(3);
         find(".distance").textContent = (1000 * s.distance).toFixed(s.distance < 0.01 ? 1 : 0);
@@ -132,24 +126,25 @@ class IKPlayground(PicturedWidget):
       };
       const tick = () => {
         if (busy || patience <= 0) return;
-        patience -= 1; busy = true;
-        model.set("tick", model.get("tick") + 1); model.save_changes();
+        patience -= 1; busy = true; sent = aim;
+        model.set("target", aim); model.set("tick", model.get("tick") + 1); model.save_changes();
       };
       const wake = () => { patience = 80; tick(); };
-      model.on("change:state", () => { draw(); busy = false; if (model.get("state").distance > 5e-4) setTimeout(tick, 50); });
+      model.on("change:state", () => { draw(); busy = false; if (aim !== sent || model.get("state").distance > 5e-4) setTimeout(tick, 50); });
+      const within = (value, low, high) => Math.max(low, Math.min(high, value));
+      const aimAt = (x, y) => { aim = [within(x, -1.4, 1.4), within(y, -0.85, 1.25)]; draw(); wake(); };
       const place = (event) => {
         const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-        model.set("target", [p.x, -p.y]); draw(); wake();
+        aimAt(p.x, -p.y);
       };
+      movedByArrows(find(".target"), (right, up) => aimAt(aim[0] + 0.01 * right, aim[1] + 0.01 * up));
       svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); place(event); });
       svg.addEventListener("pointermove", (event) => { if (event.buttons) place(event); });
       slider.addEventListener("input", () => { model.set("damping", damping()); draw(); wake(); });
-      withArrowKeys(slider);
       draw();
     }
-    export default { render };
+    export default { render: framed(render) };
     """
-    )
     alt = (
         "Nine small arms: targets that are easy, near full stretch and out of reach, each with damping 0, 0.05 and 0.2. "
         "Without damping the step near full stretch is far beyond what the robot can do; with much damping it is slow."
@@ -251,16 +246,14 @@ class JointSliders(PicturedWidget):
     `draw(joint_position, part)` returns an RGB picture of the robot with these 60 angles (rad), with a view of that part.
     """
 
-    _esm = (
-        ARROW_KEYS
-        + """
+    _esm = """
     function render({ model, el }) {
       el.innerHTML = `
-        <div style="display:flex;flex-wrap:wrap;gap:18px;font-family:system-ui,sans-serif;font-size:14px;color:#222;background:#fff;padding:8px;max-width:900px">
-          <img alt="the robot in the chosen pose" style="width:480px;max-width:100%;align-self:flex-start;border-radius:6px">
-          <div style="flex:1;min-width:300px">
+        <div class="row" style="align-items:flex-start">
+          <img alt="the robot in the chosen pose" style="flex:3 1 330px;min-width:0;max-width:480px;border-radius:6px">
+          <div style="flex:2 1 290px">
             <select aria-label="part of the robot"></select> <button>home</button>
-            <div class="sliders" style="max-height:320px;overflow:auto;margin-top:8px"></div>
+            <div class="sliders" style="margin-top:8px"></div>
           </div>
         </div>`;
       const joints = model.get("joints"), parts = [...new Set(joints.map((j) => j.part))];
@@ -284,7 +277,7 @@ class JointSliders(PicturedWidget):
           if (joint.part !== select.value) return;
           const row = document.createElement("label"), angle = (queued ?? model.get("angles"))[i];
           row.style.cssText = "display:grid;grid-template-columns:7.5em 1fr 3.5em;gap:6px;align-items:center";
-          row.innerHTML = `<code>${joint.name}</code><input type="range" min="${joint.low}" max="${joint.high}" step="0.01" value="${angle}">
+          row.innerHTML = `<code>${joint.name}</code><input type="range" aria-label="${joint.name}" min="${joint.low}" max="${joint.high}" step="0.01" value="${angle}">
             <output>${angle.toFixed(2)}</output>`;
           row.querySelector("input").addEventListener("input", (event) => {
             const angles = [...(queued ?? model.get("angles"))];
@@ -292,7 +285,6 @@ class JointSliders(PicturedWidget):
             row.querySelector("output").textContent = angles[i].toFixed(2);
             send(angles);
           });
-          withArrowKeys(row.querySelector("input"));
           box.append(row);
         });
       };
@@ -302,9 +294,8 @@ class JointSliders(PicturedWidget):
       model.on("change:drawn", show);
       fill(); show();
     }
-    export default { render };
+    export default { render: framed(render) };
     """
-    )
     alt = "Nine poses of the two-armed robot: at home, then with one joint moved at a time, from shoulder to thumb."
     joints: traitlets.List[Any] = traitlets.List().tag(sync=True)
     home: traitlets.List[Any] = traitlets.List().tag(sync=True)

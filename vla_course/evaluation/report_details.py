@@ -6,10 +6,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from IPython.display import Image
 
 from vla_course import plots
 from vla_course.evaluation.report_html import picture, section, table
+from vla_course.picture import Picture
 from vla_course.robustness import PLAIN
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def about(found: "Findings") -> str:
     return section("How this was measured", f'<p class="quiet">{note}</p>{table("", heads, rows)}')
 
 
-def _token_accuracy(one: dict[str, Any]) -> Image:
+def _token_accuracy(one: dict[str, Any]) -> Picture:
     """A row of dots for each dimension: all frames, moving frames, and what needs no policy at all."""
     names = dimension_names(len(one["l1"]))
     keys = {

@@ -1,19 +1,14 @@
 """Pieces of the report's page: pictures, sections, tables."""
 
-import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from IPython.display import Image
+from vla_course.picture import Picture
 
 
-def picture(image: Image) -> str:
-    """A figure of `plots` as HTML."""
-    source = base64.b64encode(image.data).decode("ascii")
-    width = f' width="{image.width}"' if image.width else ""
-    return (
-        f'<p><img{width} alt="{escape(str(image.alt), quote=True)}" src="data:image/png;base64,{source}"></p>'
-    )
+def picture(shown: Picture) -> str:
+    """A figure of `plots` as a paragraph of HTML."""
+    return f"<p>{shown.html}</p>"
 
 
 def points(share: float) -> str:
