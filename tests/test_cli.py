@@ -59,8 +59,12 @@ def test_every_way_to_stand_is_told_apart_and_hides_nothing(capsys, monkeypatch)
             "end_effector_delta": "def end_effector_delta(*pose):\n    return pozition",
         }
     )
-    code, rows = check(capsys)
-    assert code == 1
+    assert cli.main(["check", "day03", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["notes"] == [
+        "a cell ran too long and was interrupted: checks.check_encode_residual(encode_residual)"
+    ]
+    rows = {row["name"]: row for row in found["exercises"]}
     assert {name: row["status"] for name, row in rows.items()} == {
         "control_rate_hz": "error",
         "encode_residual": "error",
@@ -331,6 +335,14 @@ def test_a_notebook_that_takes_too_much_memory_is_ended(capsys, monkeypatch):
     code, rows = check(capsys)
     assert code == 1
     assert rows["rotation_error"]["message"] == "the notebook took more than 0.5 GB of memory and was ended"
+
+
+def test_cells_before_the_first_exercise_may_load_for_long(monkeypatch, tmp_path):
+    monkeypatch.setattr(kernel, "CELL_LIMIT_S", 1.0)
+    waits = "import time; time.sleep(1.5)"
+    execution = kernel.Execution([waits, waits], unlimited=1)
+    execution.run(Path(), tmp_path, 60, after=lambda place: None)
+    assert execution.interrupted == {1}
 
 
 @pytest.mark.parametrize("day", ["3", "03", "day3", "day03", "Day 03"])

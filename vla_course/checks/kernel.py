@@ -40,10 +40,13 @@ SILENT = (
 
 
 class Execution:
-    """What came of running the cells: the error of each that failed, which were interrupted, and why it ended early."""
+    """What came of running the cells: the error of each that failed, which were interrupted, and why it ended early.
 
-    def __init__(self, sources: Sequence[str]) -> None:
-        self.sources = sources
+    The first `unlimited` cells, which import and load, may take as long as all of it may.
+    """
+
+    def __init__(self, sources: Sequence[str], unlimited: int = 0) -> None:
+        self.sources, self.unlimited = sources, unlimited
         self.errors: dict[int, tuple[str, str]] = {}
         self.interrupted: set[int] = set()
         self.ended = ""
@@ -81,7 +84,7 @@ class Execution:
             if left <= 0:
                 self.ended = f"the time limit of {timeout_s:g} s was over before its check ran"
                 return
-            client.timeout = math.ceil(min(left, CELL_LIMIT_S))
+            client.timeout = math.ceil(left if index < self.unlimited else min(left, CELL_LIMIT_S))
             began = time.monotonic()
             try:
                 client.execute_cell(cell, index)

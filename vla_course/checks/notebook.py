@@ -120,7 +120,9 @@ class _Run:
 
     def __init__(self, lesson: Lesson, cells: list[Cell]) -> None:
         self.lesson, self.cells = lesson, cells
-        self.execution = kernel.Execution([cell.source for cell in cells])
+        of_exercises = [place for task in lesson.exercises.values() for place in self._cells_of(task)]
+        first = min((place for place in of_exercises if place is not None), default=0)
+        self.execution = kernel.Execution([cell.source for cell in cells], unlimited=first)
         self.recorded: dict[str, dict[str, str]] = {}
 
     def execute(self, folder: Path, home: Path, timeout_s: float) -> None:
@@ -138,6 +140,10 @@ class _Run:
         if notebook.kernel not in ("", "python3", "python"):
             found.append(
                 f"the notebook names the kernel {notebook.kernel!r}; the check ran with {sys.executable}"
+            )
+        for place in sorted(self.execution.interrupted):
+            found.append(
+                f"a cell ran too long and was interrupted: {self.cells[place].source.strip().partition(chr(10))[0]}"
             )
         if failed := self._failed_import():
             found.append(
