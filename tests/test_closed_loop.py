@@ -1,5 +1,7 @@
 """Many episodes by several processes, told apart by their hashes, kept, filmed, and played again."""
 
+import copy
+import errno
 import json
 import os
 from dataclasses import replace
@@ -11,13 +13,13 @@ import pytest
 from gymnasium import spaces
 
 from vla_course.evaluate import Episode, Evaluation, bootstrap_interval
-from vla_course.evaluation import kept_workers
+from vla_course.evaluation import kept_workers, run
 from vla_course.evaluation.assembly import make_env, make_policy, trials
 from vla_course.evaluation.closed_loop import crew, film, play_all
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import Trial, action_change, best_and_worst, play
-from vla_course.evaluation.record import EvaluationRecord, gain, read, write
-from vla_course.evaluation.run import evaluate_policy, verify
+from vla_course.evaluation.record import EvaluationRecord, gain, read, to_json, write
+from vla_course.evaluation.run import RecordNotWritten, evaluate_policy, verify
 from vla_course.policies.expert import ExpertPolicy
 
 EXPERT = EvaluationConfig(policy="expert", episodes=3, workers=0)
@@ -119,8 +121,12 @@ def test_workers_stay_alive_and_keep_nothing_of_the_policy_before(tmp_path, monk
     assert pid.endswith(", number 1"), "one process, and what a module holds is gone with its policy"
     monkeypatch.chdir(tmp_path)
     elsewhere = played(Hoarder)
-    assert {episode.touched for episode in elsewhere.episodes} != {pid}, "another working folder, other processes"
-    assert [row.sha256 for row in elsewhere.episodes] == [row.sha256 for row in first.episodes], "as new ones play"
+    assert {episode.touched for episode in elsewhere.episodes} != {pid}, (
+        "another working folder, other processes"
+    )
+    assert [row.sha256 for row in elsewhere.episodes] == [row.sha256 for row in first.episodes], (
+        "as new ones play"
+    )
     with pytest.raises(ZeroDivisionError), crew(Signed, lambda env: 1 / 0, 1) as ask:
         play_all(ask, STARTS[:1])
     assert not kept_workers._kept, "after an error they end"
@@ -193,16 +199,155 @@ def test_a_record_is_kept_filmed_and_verified(tmp_path):
     assert content["success"]["wilson_95"] == list(record.evaluation.interval)
     assert content["revision"] and content["versions"]["numpy"] == np.__version__ and content["seconds"] >= 0
 
-    again = verify(path, 0.5, **makers)
-    assert again.passed and again.seeds == (0, 3) and not again.changed
-    assert str(again) == "2 of 2 episodes are the same, step by step"
+    again = verify(path, 0.5, seed=3, **makers)
+    assert again.passed and len(again.seeds) == 2 and not again.changed
+    assert str(again) == "2 of 2 episodes are the same in every recorded value (chosen with seed 3)"
+    assert verify(path, 0.5, seed=3, **makers).seeds == again.seeds
+    assert len({verify(path, 0.25, seed=seed, **makers).seeds for seed in range(12)}) > 1, "any of them"
+    assert len({verify(path, 0.25, **makers).seed for _ in range(3)}) > 1, "nobody knows beforehand which"
     other = verify(path, 1.0, make_env=Walk, make_policy=partial(Walker, speed=0.4))
-    assert not other.passed and other.differing == (0, 1, 2, 3) and "0, 1, 2, 3 are not" in str(other)
+    assert (
+        not other.passed and other.differing == (0, 1, 2, 3) and "0, 1, 2, 3 are not: seed 0: " in str(other)
+    )
     content["versions"]["numpy"] = "1.0"
     path.write_text(json.dumps(content))
     assert verify(path, 0.1, **makers).changed == ("numpy",)
     with pytest.raises(ValueError, match="share"):
         verify(path, 0.0, **makers)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The content of a record of four walks, one of which succeeds."""
+    path = tmp_path_factory.mktemp("kept") / "walk.json"
+    config = EvaluationConfig(policy="walker", episodes=4, workers=0, max_steps=6, label="walks")
+    evaluate_policy(config, path, films=False, make_env=Walk, make_policy=Walker)
+    return json.loads(path.read_text())
+
+
+def forged(content: dict, place: str, value) -> dict:
+    """The record with one value replaced: "success/rate", "episodes/2/steps"."""
+    fake = copy.deepcopy(content)
+    *way, last = place.split("/")
+    part = fake
+    for name in way:
+        part = part[int(name) if isinstance(part, list) else name]
+    part[int(last) if isinstance(part, list) else last] = value
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("success/successes", 4, "successes is 4, and its episodes give 1"),
+        ("success/rate", 0.99, "rate is 0.99, and its episodes give 0.25"),
+        ("success/wilson_95", [0.9, 1.0], r"wilson_95 is \[0.9, 1.0\], and its episodes give \(0.0"),
+        ("success/bootstrap_95", [1.0, 1.0], "bootstrap_95 is"),
+        ("success/episodes", 400, "episodes is 400, and its episodes give 4"),
+        ("mean_fold_error_m", 0.0, "mean_fold_error_m is 0.0"),
+        ("label", "gpt", "label is gpt, and its episodes give walks"),
+        ("config/episodes", 3, "one episode of each seed from 0 to 2, and holds 4 episodes"),
+        ("config/first_seed", 7, "one episode of each seed from 7 to 10"),
+        ("config/max_steps", 2, "seed 0: [3-6] steps, where max_steps is 2"),
+        ("episodes/1/seed", 3, "holds 4 episodes, seed 3 2 times"),
+        ("episodes/1/steps", 0, "seed 1: 0 steps"),
+        ("films", {"best": {"seed": 0, "file": "../secret.mp4"}}, "the film ../secret.mp4 .* is none"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused_and_says_where(kept, tmp_path, place, value, message):
+    path = tmp_path / "walk.json"
+    path.write_text(json.dumps(forged(kept, place, value)))
+    with pytest.raises(ValueError, match=f"walk.json contradicts itself: .*{message}"):
+        verify(path, make_env=Walk, make_policy=Walker)
+
+
+def test_two_successes_in_one_episode_are_refused(kept, tmp_path):
+    path = tmp_path / "walk.json"
+    path.write_text(json.dumps(forged(kept, "episodes/1/success", 2)))
+    with pytest.raises(
+        ValueError, match="success is true or false, not 2|does not fit"
+    ):  # here types are checked, too
+        read(path)
+
+
+def test_episodes_in_triple_are_refused(kept, tmp_path):
+    path = tmp_path / "walk.json"
+    path.write_text(json.dumps({**kept, "episodes": kept["episodes"] * 3}))
+    with pytest.raises(ValueError, match="holds 12 episodes, seed 0 3 times"):
+        verify(path, make_env=Walk, make_policy=Walker)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 1),
+        ("instruction", "walk left"),
+        ("told_success", True),
+        ("touched", "the wall"),
+        ("failure", "tired"),
+        ("action_change", 0.5),
+        ("sha256", "0" * 64),
+        ("sha256", ""),
+    ],
+)
+def test_any_recorded_value_that_was_changed_is_found_and_named(kept, tmp_path, name, value):
+    path = tmp_path / "walk.json"
+    path.write_text(json.dumps(forged(kept, f"episodes/2/{name}", value)))
+    found = verify(path, 1.0, make_env=Walk, make_policy=Walker)
+    assert not found.passed and found.differing == (2,)
+    true = kept["episodes"][2][name]
+    assert found.first == f"seed 2: {name} is {value}, and played again it is {true}" and found.first in str(
+        found
+    )
+
+
+def test_success_that_was_flipped_with_its_summary_is_found(kept, tmp_path):
+    """A forger who works out the summary again is still caught where the episode is played."""
+    path = tmp_path / "walk.json"
+    path.write_text(json.dumps(kept))
+    record = read(path)
+    rows = record.evaluation.episodes
+    lost = next(row for row in rows if not row.success)
+    lies = tuple(replace(row, success=True, told_success=True) if row is lost else row for row in rows)
+    write(replace(record, evaluation=Evaluation(lies)), path)
+    found = verify(path, 1.0, make_env=Walk, make_policy=Walker)
+    assert found.first == f"seed {lost.seed}: success is True, and played again it is False"
+
+
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_played(tmp_path, monkeypatch):
+    def nobody(env):
+        raise AssertionError("played")
+
+    config = EvaluationConfig(policy="walker", episodes=2, workers=0, max_steps=6)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.json").mkdir()
+    for place in ("file/out.json", "folder.json"):
+        with pytest.raises(OSError, match=rf"{place} cannot be written \(.*so nothing was played"):
+            evaluate_policy(config, tmp_path / place, make_env=Walk, make_policy=nobody)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device\), so nothing was played"):
+        evaluate_policy(config, tmp_path / "out.json", make_env=Walk, make_policy=nobody)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_record_that_cannot_be_written_in_the_end_is_not_lost(tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = EvaluationConfig(policy="walker", episodes=2, workers=0, max_steps=6)
+    makers = {"make_env": Walk, "make_policy": Walker}
+    monkeypatch.setattr(run, "write_video", fails)
+    with pytest.raises(RecordNotWritten, match=r"out.json or its films .*: No space left") as found:
+        evaluate_policy(config, tmp_path / "out.json", **makers)
+    assert read(tmp_path / "out.json") == found.value.record, "only films are missing"
+    monkeypatch.setattr(run, "write", fails)
+    with pytest.raises(RecordNotWritten) as found:
+        evaluate_policy(config, tmp_path / "other.json", **makers)
+    assert len(json.loads(to_json(found.value.record))["episodes"]) == 2
 
 
 def test_damaged_records_say_what_is_wrong(tmp_path):

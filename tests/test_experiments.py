@@ -1,5 +1,6 @@
 """`vla-course collect`, `train` and `eval`: one command after the other, and what is said when something does not fit."""
 
+import json
 import subprocess
 import sys
 
@@ -75,9 +76,15 @@ def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypat
     ((config, path),) = asked
     assert (config.policy, config.camera, config.episodes, config.first_seed) == ("run", "wrist", 4, 7)
     assert str(path) == "out.json"
-    assert "run on FoldTowel-v0: 3/4 (30–95 %) strict success" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "run on FoldTowel-v0: 3/4 (30–95 %) strict success" in said
+    assert "record: out.json; films: none" in said
+    assert "next: vla-course report out.json, or vla-course eval --verify out.json" in said
     cli.main(["eval", "run", "camera=close"])
     assert asked[-1][0].camera == "close"
+    assert "nothing was kept: with --json out.json" in capsys.readouterr().out
+    (tmp_path / "mine.yaml").write_text("policy: expert\nepisodes: 2\n")
+    assert cli.main(["eval", "--config", "mine.yaml"]) == 0 and asked[-1][0].policy == "expert"
 
 
 def test_collect_asks_for_demonstrations(capsys, monkeypatch):
@@ -121,7 +128,17 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path):
         ("train --config nowhere.yaml", "nowhere.yaml cannot be read: No such file"),
         ("collect --out a episode=4", "episode=4: episode is no setting: did you mean episodes?"),
         ("collect --out a --env Fold", "unknown environment 'Fold'"),
-        ("eval nowhere", "policy: nowhere is no folder; give one, or nano or expert"),
+        (
+            "eval",
+            "name a policy: a run's folder, a model's folder, nano or expert; for example vla-course eval nano",
+        ),
+        ("eval --episodes 3", "name a policy"),
+        (
+            "eval nowhere",
+            "policy: nowhere is no folder; give a run's folder, a model's folder, nano or expert",
+        ),
+        ("eval nano --verify out.json", "--verify takes its policy and settings from out.json"),
+        ("eval --verify out.json episodes=3", "--verify takes its policy and settings from out.json"),
         ("eval nano episodes=none", "episodes=none: episodes: Value 'none'"),
         ("eval nano --json out.txt", "written to a .json file"),
         ("eval --verify nowhere.json", "nowhere.json"),
@@ -145,7 +162,30 @@ def test_help_names_the_presets_and_needs_no_torch():
 
 
 def test_the_record_can_be_played_again(capsys, monkeypatch):
-    found = evaluation.Verification((0, 5), (5,), ())
-    monkeypatch.setattr(evaluation, "verify", lambda path, progress: found)
-    assert cli.main(["eval", "--verify", "out.json"]) == 1
-    assert "1 of 2 episodes are the same" in capsys.readouterr().out
+    asked = {}
+    found = evaluation.Verification((0, 5), (5,), (), "seed 5: steps is 1, and played again it is 31", 8)
+    monkeypatch.setattr(evaluation, "verify", lambda *where, **how: asked.update(how, where=where) or found)
+    assert cli.main(["eval", "--verify", "out.json", "--share", "0.5", "--seed", "8"]) == 1
+    said = capsys.readouterr().out
+    assert "1 of 2 episodes are the same in every recorded value (chosen with seed 8)" in said
+    assert "seed 5: steps is 1, and played again it is 31" in said
+    assert asked["where"][1] == 0.5 and asked["seed"] == 8
+
+
+def test_a_record_that_cannot_be_written_is_printed(capsys, tmp_path, monkeypatch):
+    """The disk was full in the end only."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluation, "write", full)
+    words = ["eval", "expert", "--episodes", "1", "--json", "out.json", "max_steps=2", "workers=0"]
+    assert cli.main(words) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["episodes"][0]["steps"] == 2
+    assert shown.err.strip().endswith(
+        "vla-course: out.json or its films could not be written: No space left on device"
+    )
+    (tmp_path / "file").write_text("")
+    assert cli.main([*words, "--json", "file/out.json"]) == 2
+    assert "so nothing was played" in capsys.readouterr().err

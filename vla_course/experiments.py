@@ -11,8 +11,9 @@ Settings are fields of a dataclass; a preset, a file and `key=value` words chang
 
 import argparse
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,9 +25,13 @@ from vla_course.settings import SettingsError
 from vla_course.workers import sigterm_exits
 
 if TYPE_CHECKING:
+    from vla_course.evaluation.closed_loop import Progress
+    from vla_course.evaluation.config import EvaluationConfig
+    from vla_course.evaluation.record import EvaluationRecord
     from vla_course.training.config import TrainConfig
 
 Settings = TypeVar("Settings")
+POLICIES = "a run's folder, a model's folder, nano or expert"
 # What has a flag of its own, besides being a setting.
 FLAGS = {"collect": ("env",), "train": ("data", "out", "init_from"), "eval": ("policy", "env", "episodes")}
 
@@ -64,15 +69,17 @@ def add_commands(commands: Any) -> None:
         _eval,
         "vla_course.evaluation.config.EvaluationConfig",
     )
-    command.add_argument("policy", nargs="?", help="a run's folder, a model's folder, nano or expert")
+    command.add_argument("policy", nargs="?", help=POLICIES)
     command.add_argument("--env", help="the environment, FoldTowel-v0 for example")
     command.add_argument("--episodes", type=int, help="how many; both policies of a comparison need the same")
     command.add_argument(
         "--json", type=Path, help="where to write the record; films of best and worst lie beside it"
     )
     command.add_argument(
-        "--verify", type=Path, metavar="JSON", help="play a tenth of a record's episodes again"
+        "--verify", type=Path, metavar="JSON", help="play episodes of a record again, and compare all of it"
     )
+    command.add_argument("--share", type=float, default=0.1, help="with --verify: how many of them (0.1)")
+    command.add_argument("--seed", type=int, help="with --verify: which of them; drawn and printed otherwise")
 
     report: argparse.ArgumentParser = commands.add_parser(
         "report", help="one page out of what evaluations and runs have written", allow_abbrev=False
@@ -206,34 +213,83 @@ def _where_it_stands(out: Path) -> str:
 
 
 def _eval(options: argparse.Namespace) -> int:
+    from vla_course.evaluation.config import EvaluationConfig
+
+    if options.verify is not None:
+        return _verify(options)
+    config = _read(EvaluationConfig, options, "eval")
+    _check_policy(config.policy, options)
+    record = _played(config, options.json)
+    print(f"{config.name} on {config.env}: {record.evaluation} strict success")
+    if options.json is None:
+        print(
+            "nothing was kept: with --json out.json a record and films of the best and the worst episode are"
+        )
+        return 0
+    films = [
+        f"{options.json.parent / film.file} ({name}, seed {film.seed})" for name, film in record.films.items()
+    ]
+    print(f"record: {options.json}; films: {', '.join(films) or 'none'}")
+    print(f"next: vla-course report {options.json}, or vla-course eval --verify {options.json}")
+    return 0
+
+
+def _check_policy(policy: str, options: argparse.Namespace) -> None:
+    """Before processes start: one was named, and is there."""
+    from omegaconf import OmegaConf
+
+    from vla_course.evaluation.config import EXPERT, NANO
+
+    in_file = options.config is not None and "policy" in OmegaConf.load(options.config)
+    in_words = any(word.startswith("policy=") for word in options.settings)
+    if options.policy is None and not in_file and not in_words:
+        raise SettingsError(f"name a policy: {POLICIES}; for example vla-course eval {NANO}")
+    if policy not in (EXPERT, NANO) and not Path(policy).is_dir():
+        raise SettingsError(f"policy: {policy} is no folder; give {POLICIES}")
+
+
+def _played(config: "EvaluationConfig", path: Path | None) -> "EvaluationRecord":
+    """The record, with a bar meanwhile; printed if it cannot be written."""
+    from vla_course.evaluation.assembly import settled
+    from vla_course.evaluation.record import to_json
+    from vla_course.evaluation.run import RecordNotWritten, evaluate_policy
+
+    with _episodes_bar(config.episodes) as count:
+        try:
+            return evaluate_policy(settled(config), path, progress=count)
+        except RecordNotWritten as error:
+            print(to_json(error.record))
+            raise
+        except (ValueError, RuntimeError) as error:  # what does not fit together, a worker that died
+            raise SettingsError(str(error)) from error
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from vla_course.evaluation.run import verify
+
+    if options.policy or options.settings:
+        raise SettingsError(f"--verify takes its policy and settings from {options.verify}: leave out others")
+    with _episodes_bar(None) as count:
+        try:
+            found = verify(options.verify, options.share, seed=options.seed, progress=count)
+        except (ValueError, RuntimeError) as error:
+            raise SettingsError(str(error)) from error
+    print(f"{options.verify}: {found}")
+    return int(not found.passed)
+
+
+@contextmanager
+def _episodes_bar(total: int | None) -> Iterator["Progress"]:
+    """A bar with the time that is left, and what moves it. SIGTERM meanwhile ends the workers, too."""
     from tqdm.auto import tqdm
 
-    from vla_course.evaluation.assembly import settled
-    from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
-    from vla_course.evaluation.run import evaluate_policy, verify
-
-    with tqdm(unit="episode", disable=None) as bar:
+    with sigterm_exits(), tqdm(total=total, unit="episode", disable=None) as bar:
 
         def count(done: int, of: int, _: Any) -> None:
             bar.total = of
             bar.update(done - bar.n)
 
-        try:
-            if options.verify is not None:
-                verification = verify(options.verify, progress=count)
-                bar.close()
-                print(f"{options.verify}: {verification}")
-                return int(not verification.passed)
-            config = _read(EvaluationConfig, options, "eval")
-            if (
-                config.policy not in (EXPERT, NANO) and not Path(config.policy).is_dir()
-            ):  # before processes start
-                raise SettingsError(f"policy: {config.policy} is no folder; give one, or {NANO} or {EXPERT}")
-            record = evaluate_policy(settled(config), options.json, progress=count)
-        except ValueError as error:  # policy, environment and settings that do not fit together
-            raise SettingsError(str(error)) from error
-    print(f"{config.name} on {config.env}: {record.evaluation} strict success")
-    return 0
+        yield count
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -26,7 +26,6 @@ Ask = Callable[..., Future[Any]]
 """Has a task of this module done by somebody with an environment and a policy: `ask(task, *arguments)`."""
 
 
-
 def play_all(
     ask: Ask, trials: Sequence[Trial], *, max_steps: int | None = None, progress: Progress | None = None
 ) -> Evaluation:

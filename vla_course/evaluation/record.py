@@ -1,11 +1,13 @@
 """An evaluation on disk: one JSON file that says what was done, what came of it, and all that it takes to do it again."""
 
+import errno
 import json
+import math
 import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +19,10 @@ from vla_course import results
 from vla_course.comparison import paired_bootstrap
 from vla_course.evaluate import Episode, Evaluation
 from vla_course.evaluation.config import EvaluationConfig
+from vla_course.files import write_text
 
 KIND = "evaluation"
+EPISODE_BYTES, FILM_BYTES = 1_000, 1_000_000  # a little more than they take
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,73 @@ def write(record: EvaluationRecord, path: str | Path) -> Path:
 
     Raises:
         ValueError: the name does not end in .json.
+        OSError: the folder cannot be written to, or the disk is full; an old record is as it was.
+    """
+    target = json_path(path)
+    write_text(target, to_json(record))
+    return target
+
+
+def json_path(path: str | Path) -> Path:
+    """The path of a record.
+
+    Raises:
+        ValueError: the name does not end in .json.
     """
     target = Path(path)
     if target.suffix != ".json":
         raise ValueError(f"an evaluation is written to a .json file, not {target.name!r}")
-    evaluation = record.evaluation
+    return target
+
+
+def check_room(path: str | Path, episodes: int) -> None:
+    """Make sure that a record of so many episodes, and its films, can be written, before hours are spent on them.
+
+    Raises:
+        ValueError: the name does not end in .json.
+        OSError: nothing can be written there, or too little.
+    """
+    target = json_path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent) as file:
+            file.write(bytes(FILM_BYTES + EPISODE_BYTES * episodes))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            f"{target} cannot be written ({error.strerror or error}), so nothing was played: name another place"
+        ) from error
+
+
+def to_json(record: EvaluationRecord) -> str:
+    """A record as the text of its file."""
     content = {
         "kind": KIND,
+        **_summary(record),
+        "config": asdict(record.config),
+        "films": {name: asdict(film) for name, film in record.films.items()},
+        **{name: getattr(record, name) for name in _ABOUT},
+        "episodes": [asdict(episode) for episode in record.evaluation.episodes],
+    }
+    return _text(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a JSON file in one step."""
+    write_text(path, _text(content))
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _summary(record: EvaluationRecord) -> dict[str, Any]:
+    """What a record says of its episodes together."""
+    evaluation = record.evaluation
+    return {
         "label": record.config.name,
         "success": {
             "successes": evaluation.successes,
@@ -73,27 +137,11 @@ def write(record: EvaluationRecord, path: str | Path) -> Path:
             "bootstrap_95": evaluation.bootstrap,
         },
         "mean_fold_error_m": record.mean_fold_error_m,
-        "config": asdict(record.config),
-        "films": {name: asdict(film) for name, film in record.films.items()},
-        **{name: getattr(record, name) for name in _ABOUT},
-        "episodes": [asdict(episode) for episode in evaluation.episodes],
     }
-    write_json(target, content)
-    return target
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON beside the file and put it in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
 
 
 def read(path: str | Path) -> EvaluationRecord:
-    """A record from its file.
+    """A record from its file. Its summary is worked out again from its episodes, and must be the same.
 
     Raises:
         FileNotFoundError: there is none.
@@ -114,11 +162,56 @@ def read(path: str | Path) -> EvaluationRecord:
             films={name: Film(**film) for name, film in content["films"].items()},
             **{name: content[name] for name in _ABOUT},
         )
-    except (KeyError, TypeError) as error:
+        wrong = _contradiction(record, content)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name} does not fit this version of the course: {error}") from error
-    if record.evaluation.successes != content["success"]["successes"]:
-        raise ValueError(f"{path.name} contradicts itself: its episodes do not add up to its successes")
+    if wrong:
+        raise ValueError(f"{path.name} contradicts itself: {wrong}")
     return record
+
+
+def _contradiction(record: EvaluationRecord, content: Mapping[str, Any]) -> str:
+    """Where a record's settings, episodes and summary do not fit together; "" where they do."""
+    config, episodes = record.config, record.evaluation.episodes
+    seeds = [episode.seed for episode in episodes]
+    if len(seeds) != len(config.seeds) or seeds != list(config.seeds):
+        twice = [seed for seed in dict.fromkeys(seeds) if seeds.count(seed) > 1]
+        found = f"{len(seeds)} episodes" + (
+            f", seed {twice[0]} {seeds.count(twice[0])} times" if twice else ""
+        )
+        first, last = config.first_seed, config.first_seed + config.episodes - 1
+        return f"it asks for one episode of each seed from {first} to {last}, and holds {found or 'others'}"
+    for episode in episodes:
+        if not isinstance(episode.success, bool) or not isinstance(episode.told_success, bool):
+            return f"seed {episode.seed}: success is true or false, not {episode.success}"
+        if not 0 < episode.steps <= (config.max_steps or episode.steps):
+            return f"seed {episode.seed}: {episode.steps} steps, where max_steps is {config.max_steps}"
+    for film in record.films.values():
+        if film.seed not in seeds or Path(film.file).name != film.file:
+            return f"the film {film.file} of seed {film.seed} is none of its episodes"
+    summary = _summary(record)
+    return difference({name: content[name] for name in summary}, summary, "its episodes give")
+
+
+def difference(stated: Mapping[str, Any], found: Mapping[str, Any], who: str) -> str:
+    """The first value of `stated` that `found` has otherwise, in words; "" where there is none."""
+    for name, value in stated.items():
+        other = found[name]
+        if isinstance(other, Mapping):
+            if inner := difference({key: value[key] for key in other}, other, who):
+                return inner
+        elif not _same(value, other):
+            return f"{name} is {value}, and {who} {other}"
+    return ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, but for the last digits of a number."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
 
 
 @dataclass(frozen=True)

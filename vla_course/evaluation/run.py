@@ -1,8 +1,9 @@
 """Do an evaluation, keep it, and check later that it can be done again."""
 
 import math
+import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from vla_course.evaluation.assembly import make_env, make_policy, settled, trial
 from vla_course.evaluation.closed_loop import Ask, MakeEnv, MakePolicy, Progress, crew, film, play_all
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import best_and_worst
-from vla_course.evaluation.record import EvaluationRecord, Film, read, write
+from vla_course.evaluation.record import EvaluationRecord, Film, check_room, difference, read, write
 from vla_course.video import write_video
 
 
@@ -33,19 +34,39 @@ def evaluate_policy(
 
     Raises:
         ValueError: the policy does not fit the environment, or `path` is no .json file.
+        OSError: nothing can be written to `path`; nothing was played.
+        RecordNotWritten: it could be written to before the episodes, and cannot now.
     """
-    if path is not None and Path(path).suffix != ".json":
-        raise ValueError(f"an evaluation is written to a .json file, not {Path(path).name!r}")
+    if path is not None:
+        check_room(path, config.episodes)
     if make_env is None:  # so that the record says what was seen
         config = settled(config)
     starts, began = trials(config), time.monotonic()
     with crew(*_makers(config, make_env, make_policy), config.workers) as ask:
         evaluation = play_all(ask, starts, max_steps=config.max_steps, progress=progress)
         record = EvaluationRecord(config, evaluation, seconds=round(time.monotonic() - began, 1))
-        if path is not None and films:
-            record = replace(record, films=_make_films(record, ask, Path(path)))
-    if path is not None:
+        if path is not None:
+            record = _written(record, ask, Path(path), films)
+    return record
+
+
+class RecordNotWritten(OSError):
+    """The episodes were played, and their record or its films could not be written."""
+
+    def __init__(self, path: Path, record: EvaluationRecord, reason: OSError) -> None:
+        super().__init__(f"{path} or its films could not be written: {reason.strerror or reason}")
+        self.record = record
+
+
+def _written(record: EvaluationRecord, ask: Ask, path: Path, films: bool) -> EvaluationRecord:
+    """The record is written before the films are made, so that an error there loses no episode."""
+    try:
         write(record, path)
+        if films:
+            record = replace(record, films=_make_films(record, ask, path))
+            write(record, path)
+    except OSError as error:
+        raise RecordNotWritten(path, record, error) from error
     return record
 
 
@@ -59,6 +80,10 @@ class Verification:
     """Those of them that went otherwise."""
     changed: tuple[str, ...]
     """What is not as it was: the revision, versions of packages, the hardware. Where it is, every episode should be the same."""
+    first: str = ""
+    """The first value that is otherwise, in words."""
+    seed: int = 0
+    """The seed that chose them."""
 
     @property
     def passed(self) -> bool:
@@ -68,9 +93,9 @@ class Verification:
     def __str__(self) -> str:
         """One line to print."""
         same = len(self.seeds) - len(self.differing)
-        text = f"{same} of {len(self.seeds)} episodes are the same, step by step"
+        text = f"{same} of {len(self.seeds)} episodes are the same in every recorded value (chosen with seed {self.seed})"
         if self.differing:
-            text += f"; those of seeds {', '.join(map(str, self.differing))} are not"
+            text += f"; those of seeds {', '.join(map(str, self.differing))} are not: {self.first}"
         if self.changed:
             text += f" (changed since: {', '.join(self.changed)})"
         return text
@@ -80,22 +105,27 @@ def verify(
     path: str | Path,
     share: float = 0.1,
     *,
+    seed: int | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
     make_env: MakeEnv | None = None,
     make_policy: MakePolicy | None = None,
 ) -> Verification:
-    """Play a share of a record's episodes again, at least one, spread evenly over them, and compare their hashes.
+    """Work out a record's summary again, and play a share of its episodes again, at least one, to compare all that is recorded.
+
+    The episodes are drawn with `seed`, a random one where none is given: whoever made the record could not know which.
 
     Raises:
-        ValueError: the share is not above 0 and at most 1, or the file is no evaluation.
+        ValueError: the share is not above 0 and at most 1, the file is no evaluation, or it contradicts itself.
         FileNotFoundError: the file, or the policy it names, is not there.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is above 0 and at most 1, not {share}")
     record = read(path)
     episodes = record.evaluation.episodes
-    chosen = np.linspace(0, len(episodes) - 1, math.ceil(share * len(episodes))).round().astype(int)
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    drawn = np.random.default_rng(seed).permutation(len(episodes))[: math.ceil(share * len(episodes))]
+    chosen = np.sort(drawn).tolist()
     starts = trials(record.config)
     makers = _makers(record.config, make_env, make_policy)
     with crew(*makers, record.config.workers if workers is None else workers) as ask:
@@ -103,8 +133,10 @@ def verify(
             ask, [starts[place] for place in chosen], max_steps=record.config.max_steps, progress=progress
         )
     pairs = zip([episodes[place] for place in chosen], again.episodes, strict=True)
-    differing = tuple(old.seed for old, new in pairs if old.sha256 != new.sha256)
-    return Verification(tuple(episode.seed for episode in again.episodes), differing, _changed(record))
+    found = {old.seed: difference(asdict(old), asdict(new), "played again it is") for old, new in pairs}
+    differing = {number: what for number, what in found.items() if what}
+    first = next((f"seed {number}: {what}" for number, what in differing.items()), "")
+    return Verification(tuple(found), tuple(differing), _changed(record), first, seed)
 
 
 def _makers(
