@@ -1,8 +1,12 @@
 """`vla-course collect`, `train` and `eval`: one command after the other, and what is said when something does not fit."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,9 @@ from vla_course import cli
 from vla_course.evaluate import Episode, Evaluation
 from vla_course.evaluation import run as evaluation
 from vla_course.evaluation.record import EvaluationRecord
+from vla_course.files import writing_alone
+from vla_course.training.fine_tuning import Run
+from vla_course.training.metric_files import read_metrics
 from vla_course.training.run_folder import load_run, read_config
 
 
@@ -47,9 +54,65 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
         in capsys.readouterr().err
     )
     assert (tmp_path / "runs/towel/config.yaml").read_text() == before
+    (tmp_path / "runs/towel/.writing-killed").mkdir()
+    (tmp_path / "runs/towel/.writing-killed/half.safetensors").write_text("half")
+    again = ["init_from=./model/", "lora.rank=2", "--data", str(tmp_path / "demos/towel"), "save_every=1"]
+    assert cli.main([*words, *again, "--out", str(tmp_path / "runs/towel/")]) == 0
+    assert not list((tmp_path / "runs/towel").glob(".writing-*"))
+    assert cli.main([*words, *again, "--out", "runs/towel", "steps=3"]) == 2
+    assert "holds a run of steps=2" in (err := capsys.readouterr().err) and "--init-from runs/towel with" in err
+    with writing_alone("runs/towel"):
+        assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=2"]) == 2
+    assert "vla-course: runs/towel is in use: another process is writing there" in capsys.readouterr().err
     model = load_run("runs/towel").model
     picture = np.zeros((32, 32, 3), np.uint8)
     assert model.predict_action(picture, "fold it", state=np.zeros(7)).shape == (3,)
+
+
+def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys, tmp_path, monkeypatch):
+    write_set(tmp_path / "demos/towel")
+    write_model(tmp_path / "model")
+    words = ["train", "--data", "demos/towel", "--out", "run", "--init-from", "model", "lora.rank=2", "augment=false"]
+    words += ["steps=3", "batch_size=2", "warmup_steps=1", "save_every=1"]
+    whole, stopped_at = Run.after, iter((0, 1))
+
+    def stopped(run, step, *rest):
+        if step == next(stopped_at):
+            raise KeyboardInterrupt
+        whole(run, step, *rest)
+
+    monkeypatch.setattr(Run, "after", stopped)
+    assert cli.main(words) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "vla-course: stopped: there is no checkpoint in run yet, and the same command begins again"
+    )
+    stopped_at = iter((-1, 1))
+    assert cli.main(words) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "vla-course: stopped: the last checkpoint is run/checkpoint.pt, and the same command goes on from there"
+    )
+    monkeypatch.setattr(Run, "after", whole)
+    assert cli.main(words) == 0
+    assert "run: done; `vla-course eval run --json run.json` says how well it acts" in capsys.readouterr().out
+    assert [line["step"] for line in read_metrics("run")] == [3]
+
+
+def test_a_run_of_your_own_as_the_readme_tells_it(capsys, tmp_path):
+    text = (Path(cli.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"## Your own run\n.*?```\n(.*?)```", text, re.S)
+    smaller = {
+        "collect": ["episodes=1", "workers=1", "image_size=28", "fumbles=0", "pushes=0"],
+        "train": ["steps=1", "warmup_steps=0", "batch_size=1", "precision=fp32"],  # a process keeps its first precision
+        "eval": ["episodes=1", "max_steps=1", "workers=0"],
+    }
+    commands = [shlex.split(line) for line in lines.splitlines()]
+    assert [command[1] for command in commands] == ["collect", "train", "eval", "eval", "report"]
+    for _, name, *words in commands:
+        assert cli.main([name, *words, *smaller.get(name, [])]) == 0
+    out = capsys.readouterr().out
+    assert "`vla-course eval runs/towel --env FoldTowel-v0 --json runs/towel.json` says how well it acts" in out
+    page = (tmp_path / out.split()[-1]).read_text()
+    assert "zero-shot succeeds in 0/1 (0–79 %); towel in 0/1" in page and page.count("<video") == 4
 
 
 def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypatch):
@@ -111,6 +174,12 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path):
     assert cli.main(["report", "out.json", "--out", "page.html", "--title", "Three of four"]) == 0
     assert "Three of four" in (tmp_path / "page.html").read_text()
     assert "page.html" in capsys.readouterr().out
+    (tmp_path / "run").mkdir()
+    lines = ['{"step": 1, "loss/bc": 2.0}', "3", '{"step": -1}', '{"loss/bc": 1}', '{"step": 2, "loss/bc": "nan"}', "\xff"]
+    (tmp_path / "run/metrics.jsonl").write_text("\n".join([*lines, '{"step": 3, "loss/bc": 1.0}', '{"step": 4, "lo']))
+    assert cli.main(["report", "out.json", "run", "--out", "page.html"]) == 0
+    said = capsys.readouterr().err
+    assert said == "vla-course: note: run/metrics.jsonl is damaged in line 2, 3, 4, 6, which is left out\n"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +190,8 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path):
         ("train --preset finetune-lora --out b", "data is not set, and has no default: give data=…"),
         ("train --data nowhere --out b", "there is no data set in nowhere: meta/info.json is missing"),
         ("train --data a --out b learnin_rate=3", "learnin_rate is no setting: did you mean learning_rate?"),
+        ("train --data ${oc.env:HOME} --out b", "--data: '${oc.env:HOME}' holds ${: values are taken as they stand"),
+        ("train --data a --out b validate=3", "no setting: did you mean validate_every or validation_share? (--help"),
         ("train --data a --out b steps=many", "steps=many: steps: Value 'many' of type 'str'"),
         ("train --data a --out b lora.rank=0", "want rank ≥ 1"),
         ("train --data a --out b training_mode=tiny", "expected one of ['lora', 'qlora', 'full', 'head']"),
@@ -159,6 +230,23 @@ def test_help_names_the_presets_and_needs_no_torch():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "finetune-memory-" in out and out.endswith("False\n")
+    for line in ("\n  save_every=100\n", "\n  lora.targets=all-linear\n", "\n  data=…  (must be given)\n"):
+        assert line in out
+
+
+@pytest.mark.parametrize(("command", "key"), [("collect", "push_m=0.03"), ("eval", "max_steps=null")])
+def test_help_lists_every_setting(capsys, command, key):
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0 and f"\n  {key}\n      " in capsys.readouterr().out
+
+
+def test_the_version_names_what_numbers_depend_on(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert f"vla-course {metadata.version('vla-course')}, " in said and f"torch {metadata.version('torch')}" in said
 
 
 def test_the_record_can_be_played_again(capsys, monkeypatch):

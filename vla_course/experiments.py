@@ -10,9 +10,9 @@ Settings are fields of a dataclass; a preset, a file and `key=value` words chang
 """
 
 import argparse
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -161,10 +161,6 @@ def _collect(options: argparse.Namespace) -> int:
             counts = make_demonstrations(config, options.out)
     except ValueError as error:
         raise SettingsError(str(error)) from error
-    except BrokenProcessPool as error:
-        raise CannotRunError(
-            "a process that recorded episodes died, most likely for want of memory: use fewer workers; the same command goes on"
-        ) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"the finished episodes are in {options.out}, and the same command goes on"
@@ -181,7 +177,7 @@ def _train(options: argparse.Namespace) -> int:
         _fine_tune(config)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_where_it_stands(Path(config.out))) from None
-    print(f"{config.out}: done; `vla-course eval {config.out}` says how well it acts")
+    print(f"{config.out}: done; `{_how_it_is_evaluated(config)}` says how well it acts")
     return 0
 
 
@@ -202,6 +198,16 @@ def _fine_tune(config: "TrainConfig") -> None:
             f"the GPU's memory is full: a smaller batch_size (now {config.batch_size}) with more gradient_accumulation, or "
             "gradient_checkpointing=true, needs less"
         ) from error
+
+
+def _how_it_is_evaluated(config: "TrainConfig") -> str:
+    """The command that plays episodes in the environment that the demonstrations come from, where that is noted beside them."""
+    from vla_course.data.schema import COLLECT
+    from vla_course.data.tables import read_json
+
+    noted = Path(config.data) / COLLECT
+    env = ["--env", str(read_json(noted).get("env"))] if noted.exists() else []
+    return shlex.join(["vla-course", "eval", config.out, *env, "--json", f"{config.out.rstrip('/')}.json"])
 
 
 def _where_it_stands(out: Path) -> str:

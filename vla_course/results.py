@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from vla_course import assets
+from vla_course.errors import CannotRunError
 from vla_course.files import write_text
 
 PACKAGES = ("vla-course", "gymnasium", "mujoco", "numpy", "torch", "transformers")
@@ -59,7 +60,7 @@ def write(
         RuntimeError: the package does not run from a checkout and no root is given.
     """
     if root is None and not assets.is_checkout():
-        raise RuntimeError("results are recorded in a clone of the repository; give root= to write elsewhere")
+        raise CannotRunError("results are recorded in a clone of the repository; give root= to write elsewhere")
     result = Result(
         name=name,
         values=dict(values),

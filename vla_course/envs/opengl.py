@@ -16,6 +16,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import mujoco
 
+from vla_course.errors import CannotRunError
+
 _OFF = ("disable", "disabled", "off", "false", "0")
 _ADVICE = {
     "Linux": "On Debian or Ubuntu install one of the two software renderers:\n"
@@ -96,7 +98,7 @@ def _make_gl_context() -> Any:
     """An OpenGL context, current in this thread, from the first backend that works here."""
     chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
     if chosen in _OFF:
-        raise RuntimeError(
+        raise CannotRunError(
             f"Rendering is switched off by the environment variable MUJOCO_GL={chosen}: unset it to get images."
         )
     _load_triton_before_mesa()
@@ -112,7 +114,7 @@ def _make_gl_context() -> Any:
             _forget(backend)
     system = platform.system()
     asked = f" (the environment variable MUJOCO_GL={chosen} asks for this one alone)" if chosen else ""
-    raise RuntimeError(
+    raise CannotRunError(
         f"No OpenGL works on this machine, so there can be no images{asked}. Tried:\n"
         + "\n".join(failures)
         + f"\n{_ADVICE.get(system, _ADVICE['Linux'])}\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vla_course import results
+from vla_course.errors import CannotRunError
 from vla_course.evaluation.assembly import make_env, make_policy, settled, trials
 from vla_course.evaluation.closed_loop import Ask, MakeEnv, MakePolicy, Progress, crew, film, play_all
 from vla_course.evaluation.config import EvaluationConfig
@@ -154,7 +155,7 @@ def _make_films(record: EvaluationRecord, ask: Ask, path: Path) -> dict[str, Fil
     made = {}
     for (name, episode), (again, frames, fps) in zip(chosen.items(), filmed, strict=True):
         if again.sha256 != episode.sha256:
-            raise RuntimeError(
+            raise CannotRunError(
                 f"the episode of seed {episode.seed} went otherwise when it was filmed: the policy or the environment "
                 "decides by chance, or by what came before; let `reset` start both anew"
             )

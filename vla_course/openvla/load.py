@@ -11,6 +11,7 @@ from transformers import BitsAndBytesConfig
 from transformers.utils import logging
 
 from vla_course import assets
+from vla_course.errors import CannotRunError
 from vla_course.openvla import checkpoint
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
@@ -95,7 +96,7 @@ def find_7b(name: str | Path, *, bits: int | None = None) -> Path:
         needed.append(f"its weights, 15 GB: hf download {name}, or path= to a folder that holds them")
     if needed or folder is None:
         lines = "\n  - ".join(needed)
-        raise RuntimeError(
+        raise CannotRunError(
             f"the 7B model needs what is not here:\n  - {lines}\nload_vla('nano') does the same on any laptop."
         )
     return folder
