@@ -47,10 +47,13 @@ def test_grips_and_the_stage_signal_are_places_and_stay_as_they_are():
 
 def episode(frames: int, actions: int = 14, seed: int = 0) -> Episode:
     random = np.random.default_rng(seed)
+    states, moves = random.standard_normal((frames, 14)), random.standard_normal((frames, actions))
+    for numbers in (states, moves):
+        numbers[:, 6::7] = np.tanh(numbers[:, 6::7])  # grips
     return Episode(
         np.zeros((frames, 2, 2, 3), np.uint8),
-        random.standard_normal((frames, 14)).astype(np.float32),
-        random.standard_normal((frames, actions)).astype(np.float32),
+        states.astype(np.float32),
+        moves.astype(np.float32),
         "fold the towel",
         True,
         seed,

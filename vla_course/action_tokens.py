@@ -120,6 +120,13 @@ class ActionStatistics:
     q99: Float[np.ndarray, " A"]
     mask: Bool[np.ndarray, " A"]
 
+    def cut_share(self, frames: Float[np.ndarray, "T A"]) -> Float[np.ndarray, " A"]:
+        """In which share of the frames each number lies a bin or more outside the range that tokens can say, and would be cut."""
+        low, high = np.where(self.mask, self.q01, -1.0), np.where(self.mask, self.q99, 1.0)
+        bin_width = np.maximum((high - low) / (BINS - 1), 1e-6)
+        share: np.ndarray = ((frames < low - bin_width) | (frames > high + bin_width)).mean(0)
+        return share
+
 
 def action_statistics(
     norm_stats: Mapping[str, Mapping[str, Any]],

@@ -12,7 +12,7 @@ from PIL import Image
 from vla_course import plots
 from vla_course.action_tokens import detokenize_actions, tokenize_actions, unnormalize_actions
 from vla_course.data.lerobot import LeRobotDataset
-from vla_course.data.statistics import HAND, normalized_dimensions
+from vla_course.data.statistics import HAND, fitting_dimensions
 from vla_course.widgets import PicturedWidget
 
 Quantiles = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
@@ -132,7 +132,7 @@ class DataBrowser(PicturedWidget):
         self._actions = [track.actions.astype(float) for track in dataset.tracks()]
         self._frames = np.concatenate(self._actions)
         count = self._frames.shape[1]
-        self._mask = normalized_dimensions(count)
+        self._mask = fitting_dimensions(self._frames)
         self._yours = None if quantiles is None else quantiles(self._actions)
         hand = np.array([1000 * translation_m] * 3 + [np.degrees(rotation_rad)] * 3 + [1.0])
         self._scale = np.where(np.arange(count) < count - count % HAND, np.resize(hand, count), 1.0)
@@ -188,7 +188,7 @@ class DataBrowser(PicturedWidget):
             "episode": episode,
             "length": len(actions),
             "fps": self._dataset.fps,
-            "instruction": self._dataset.track(episode).instruction,
+            "instruction": " → ".join(dict.fromkeys(self._dataset.track(episode).said)),
             "traces": traces,
             "story": self.story(clip) if self.cuts else "",
         }

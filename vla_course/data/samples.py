@@ -3,8 +3,13 @@
 Prompt, state and pictures are made by the functions that make them when the robot acts: what is trained is what is asked.
 """
 
+import errno
+import math
+import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -144,7 +149,7 @@ def _texts(
     """The set's instruction and the other words for it, as token ids; nothing where there are none."""
     if augmentation is None or not augmentation.phrasings:
         return []
-    own = {dataset.track(episode).instruction for episode in np.unique(dataset.episode_index[chosen]).tolist()}
+    own = {words for episode in np.unique(dataset.episode_index[chosen]).tolist() for words in dataset.track(episode).said}
     if len(own) > 1:
         raise ValueError(
             f"other words are for one instruction, and this set has {len(own)} ({'; '.join(sorted(own))}): leave phrasings out"
@@ -158,8 +163,7 @@ def _pictures(
     """The chosen frames at the model's size, in a file that goes with the process. Resized as the processor does it."""
     cameras = dataset.cameras
     places = {int(frame): place for place, frame in enumerate(chosen)}
-    with tempfile.TemporaryFile(prefix="vla_course_") as file:  # the map outlives it
-        pictures = np.memmap(file, np.uint8, "w+", shape=(len(chosen), len(cameras), size, size, 3))
+    pictures = _map((len(chosen), len(cameras), size, size, 3))
     begins = np.cumsum([0, *dataset.lengths])
     for episode in np.unique(dataset.episode_index[chosen]).tolist():
         for view, camera in enumerate(cameras):
@@ -168,3 +172,25 @@ def _pictures(
                     square = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
                     pictures[places[frame], view] = np.asarray(square)
     return pictures
+
+
+def _map(shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """An empty array in a temporary file, whose space is taken at once: where it ran out later, the process would be killed.
+
+    Raises:
+        OSError: there is not enough space.
+    """
+    needed, folder = math.prod(shape), tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryFile(prefix="vla_course_", dir=folder) as file:  # the map outlives it
+            if shutil.disk_usage(folder).free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+                os.posix_fallocate(file.fileno(), 0, needed)
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        free = shutil.disk_usage(folder).free
+        raise OSError(
+            f"the pictures need {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free ({error.strerror}): set TMPDIR to a "
+            "folder on a larger disk"
+        ) from error

@@ -7,6 +7,7 @@ are there for models that say waypoints.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from vla_course.data.waypoints import states_ahead
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import build_prompt, with_empty_token
 
+MOST_CUT = 0.5
+"""Share of the frames in which a number may lie outside the range of its statistics: more is no tail, but another robot."""
 UNLEARNED = -100
 """The label of what is not learned, for every loss of torch and transformers."""
 Labels = Callable[[torch.Tensor, int, int], torch.Tensor]
@@ -132,15 +135,20 @@ def sentences(
     """The rows of these frames of a data set. `changed` makes other episodes of its episodes, a mirror for example.
 
     Raises:
-        ValueError: the model does not know `key`, or is told a state of another length than the set's.
+        ValueError: the model does not know `key`, or is told a state of another length than the set's; or its statistics are of
+            other data, so that some number would be cut off in more than half of the frames.
     """
     episodes, begins = dataset.episode_index[frames], np.cumsum([0, *dataset.lengths])
+    tracks = {episode: dataset.track(episode) for episode in np.unique(episodes).tolist()}
+    _refuse_other_statistics(list(tracks.values()), model, key)
     said = {
-        episode: _said_in(track, model, key, normalize)
-        for episode in np.unique(episodes).tolist()
-        for track in changed([dataset.track(episode)])
+        (episode, words): _said_in(track, words, model, key, normalize)
+        for episode, told in tracks.items()
+        for track in changed([told])
+        for words in dict.fromkeys(told.said)
     }
-    places = [(said[one], at) for one, at in zip(episodes.tolist(), (frames - begins[episodes]).tolist(), strict=True)]
+    numbers = zip(episodes.tolist(), (frames - begins[episodes]).tolist(), strict=True)
+    places = [(said[one, tracks[one].said[at]], at) for one, at in numbers]
     longest, pad = max(one.rows.shape[1] for one, _ in places), model.config.pad_token_id
     ids = torch.full((len(places), longest), pad)
     mask, learned, told = torch.zeros_like(ids), torch.empty_like(ids), len(model.config.waypoint_dims)
@@ -165,11 +173,31 @@ class _Said:
     ahead: Float[np.ndarray, "T S"]
 
 
-def _said_in(track: Track, model: OpenVLAForActionPrediction, key: str, normalize: Normalize) -> _Said:
+def _refuse_other_statistics(
+    tracks: Sequence[Track], model: OpenVLAForActionPrediction, key: str
+) -> None:
+    """Quantiles of the same frames cut off 1 % at either end; those of another robot would cut off nearly everything in silence."""
+    kinds: tuple[tuple[Literal["action", "proprio"], str], ...] = (("action", "actions"),)
+    if model.config.state_dim:
+        kinds += (("proprio", "states"),)
+    for of, name in kinds:
+        known = action_statistics(model.config.norm_stats, key, of=of)
+        frames = np.concatenate([getattr(track, name) for track in tracks]).astype(float)
+        if frames.shape[1] != len(known.q01):
+            continue  # said by whoever makes tokens of them
+        cut = known.cut_share(frames)
+        if cut.max() > MOST_CUT:
+            raise ValueError(
+                f"the statistics of {key!r} are of other data: number {int(cut.argmax())} of the {name} lies outside their range in "
+                f"{cut.max():.0%} of the frames and would be cut off; work them out of this set (`dataset_statistics`)"
+            )
+
+
+def _said_in(track: Track, words: str, model: OpenVLAForActionPrediction, key: str, normalize: Normalize) -> _Said:
     config, processor = model.config, model.processor
     assert processor is not None
     statistics, count = action_statistics(config.norm_stats, key), len(track.actions)
-    text = processor.token_ids(build_prompt(track.instruction))
+    text = processor.token_ids(build_prompt(words))
     prompt = text.expand(count, -1)
     if config.state_dim:
         prompt = torch.cat([prompt, torch.from_numpy(model.state_tokens(track.states, key))], dim=1)

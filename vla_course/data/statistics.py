@@ -15,6 +15,10 @@ HAND = 7
 """Numbers that move one hand: three of the place, three of the turn, and the grip."""
 HANDS = "end_effector"
 """The observation of where the hands are, in such numbers."""
+HAND_LAYOUTS = (HAND, 2 * HAND, 2 * HAND + 1, 2 * HAND + 2)
+"""Numbers of one hand, of two, of two with a stage signal, and of two with what both feel."""
+BIN = 2 / 255
+"""Width of one of the bins that [-1, 1] is cut into: less is lost in any number that is said in a token."""
 
 
 @runtime_checkable
@@ -62,9 +66,48 @@ def normalized_dimensions(numbers: int) -> Bool[np.ndarray, " A"]:
     return mask
 
 
-def state_dimensions(key: str | None, numbers: int) -> Bool[np.ndarray, " S"]:
-    """The mask of a state that is this observation: grips of hands (and what nobody knows better of) stay, joints are stretched."""
-    return normalized_dimensions(numbers) if key in (None, HANDS) else np.ones(numbers, bool)
+def fitting_dimensions(frames: Float[np.ndarray, "T D"]) -> Bool[np.ndarray, " D"]:
+    """OpenVLA's mask for actions or states of any robot, by what they are: True is stretched by its quantiles, False stays.
+
+    In the layouts of hands (7, 14, 15 or 16 numbers) grips stay, and what is behind the last hand. In others a switch stays: a number
+    that is never but -1, 0 or 1. But whatever reaches beyond [-1, 1] is stretched, or it would be cut there.
+    """
+    if frames.shape[1] in HAND_LAYOUTS:
+        stays = ~normalized_dimensions(frames.shape[1])
+    else:
+        stays = np.isin(frames, (-1, 0, 1)).all(0) & (np.ptp(frames, axis=0) > 0)
+    stretched: np.ndarray = ~(stays & within_one(frames))
+    return stretched
+
+
+def told_dimensions(
+    frames: Float[np.ndarray, "T D"], stay: Sequence[int]
+) -> Bool[np.ndarray, " D"]:
+    """The mask in which the numbers `stay`, and no others, stay as they are.
+
+    Raises:
+        ValueError: there is no such number, or it reaches beyond [-1, 1] and would be cut there.
+    """
+    count, fits = frames.shape[1], within_one(frames)
+    for number in stay:
+        if not 0 <= number < count:
+            raise ValueError(f"there is no number {number}: they are 0 to {count - 1}")
+        if not fits[number]:
+            low, high = frames[:, number].min(), frames[:, number].max()
+            raise ValueError(f"number {number} goes from {low:.4g} to {high:.4g}, and what stays as it is must lie in [-1, 1]")
+    return ~np.isin(np.arange(count), stay)
+
+
+def within_one(frames: Float[np.ndarray, "T D"]) -> Bool[np.ndarray, " D"]:
+    """Which numbers lie in [-1, 1], but for 1 % at either end and for less than a bin."""
+    low, high = np.quantile(frames, [QUANTILES["q01"], QUANTILES["q99"]], axis=0)
+    within: np.ndarray = (low >= -1 - BIN) & (high <= 1 + BIN)
+    return within
+
+
+def state_dimensions(key: str | None, numbers: int) -> Bool[np.ndarray, " S"] | None:
+    """The mask of states that are this observation: joints are stretched, all of them; None leaves hands to `fitting_dimensions`."""
+    return None if key in (None, HANDS) else np.ones(numbers, bool)
 
 
 def dataset_statistics(
@@ -76,9 +119,8 @@ def dataset_statistics(
 ) -> dict[str, dict[str, Any]]:
     """The statistics of a set of demonstrations as OpenVLA keeps them in a checkpoint, in plain lists, under this key.
 
-    Actions and states ("proprio") each get mean, std, min, max, q01, q99 and a mask. The masks are those of hand steps
-    (`normalized_dimensions`), of states too, where they fit; sixty joints and a stage signal are told by `action_mask` and
-    `state_mask` (see `state_dimensions`).
+    Actions and states ("proprio") each get mean, std, min, max, q01, q99 and a mask: `action_mask` and `state_mask`, or what
+    `fitting_dimensions` finds.
 
     Raises:
         ValueError: there are no episodes, or they have actions or states of different lengths.
@@ -180,7 +222,7 @@ def _of_bytes(rows: np.ndarray) -> dict[str, np.ndarray]:
 def _summary(rows: Sequence[np.ndarray], mask: np.ndarray | None) -> dict[str, list[Any]]:
     frames = np.concatenate(rows).astype(np.float64)
     q01, q99 = action_quantiles(rows)
-    chosen = normalized_dimensions(frames.shape[1]) if mask is None else mask
+    chosen = fitting_dimensions(frames) if mask is None else mask
     if len(chosen) != frames.shape[1]:
         raise ValueError(f"a mask of {len(chosen)} numbers does not fit {frames.shape[1]} dimensions")
     found = {"mean": frames.mean(0), "std": frames.std(0), "min": frames.min(0), "max": frames.max(0)}

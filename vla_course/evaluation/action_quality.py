@@ -126,7 +126,7 @@ def _answers(
             picture: images,
             **{f"image_{name}": more[rows] for name, more in episode.further_images.items()},
             state: episode.states[rows],
-            "instruction": [episode.instruction] * len(images),
+            "instruction": list(episode.said[rows]),
         }
         policy.reset(np.ones(len(images), bool))
         said.append(policy.act(seen)[:, 0])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from vla_course.action_tokens import action_statistics
 from vla_course.data.statistics import HANDS
 from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
@@ -64,6 +65,9 @@ class OpenVLAPolicy:
         if model.config.waypoint_dims:
             self.memory = WaypointMemory(list(model.config.waypoint_dims))
         self.action_dim = model.get_action_dim(unnorm_key)
+        known = action_statistics(model.config.norm_stats, unnorm_key)
+        small = convert is not None or np.abs([known.q01, known.q99])[:, known.mask].max(initial=0) <= 1
+        self._reach = 1.0 if small else np.inf
 
     @property
     def camera(self) -> str:
@@ -77,7 +81,9 @@ class OpenVLAPolicy:
         return side, side
 
     def act(self, observations: Mapping[str, Any]) -> Float[np.ndarray, "N 1 A"]:
-        """One action for each environment, clipped to [-1, 1]; zeros where `observations["running"]` is False.
+        """One action for each environment; zeros where `observations["running"]` is False.
+
+        Where the data set's actions lie in [-1, 1], as environments here have them, so do these; degrees and the like are not cut.
 
         An instruction that is one text is said to all environments.
 
@@ -105,7 +111,7 @@ class OpenVLAPolicy:
                 recall=recall,
             )
             actions = actions if self.convert is None else self.convert(actions)
-            chunks[asked, 0] = np.clip(actions, -1, 1)
+            chunks[asked, 0] = np.clip(actions, -self._reach, self._reach)
         return chunks
 
     def reset(self, mask: Bool[np.ndarray, " N"]) -> None:

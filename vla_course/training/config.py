@@ -52,6 +52,9 @@ class TrainConfig:
     is worked out and told before the action is said. For robots with two hands that feel what they hold."""
     action_dim: int | None = None
     """Numbers of an action; None says as the data, another number than theirs is an error."""
+    unnormalized_dims: tuple[int, ...] | None = None
+    """Numbers of an action, counted from 0, that are said as they are and must lie in [-1, 1], a gripper's for example; all others are
+    stretched by their 1 % and 99 % quantiles. None finds them (see `fitting_dimensions`)."""
     image_size: tuple[int, int] | None = None
     """Height and width of the data's pictures, kept so that the model is evaluated on such ones; None says as the data, other
     sides than theirs are an error."""

@@ -1,7 +1,7 @@
 """One fine-tuning from its settings: data and model are brought together, something learns, the run's folder keeps it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from vla_course.adapters.lora import LoRALinear
 from vla_course.data.augmentation import AugmentationConfig
-from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.lerobot import LeRobotDataset, Track
 from vla_course.data.mirror import mirrored_order, mirrored_tracks
 from vla_course.data.samples import DemonstrationSamples
-from vla_course.data.schema import image_key
 from vla_course.data.splits import split_by_episode
-from vla_course.data.statistics import HANDS, dataset_statistics, state_dimensions
+from vla_course.data.statistics import HANDS, dataset_statistics, state_dimensions, told_dimensions
 from vla_course.data.waypoints import HANDS_THAT_FEEL
 from vla_course.files import remove_partials, writing_alone
 from vla_course.openvla.model import OpenVLAForActionPrediction
@@ -162,7 +162,7 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
         raise ValueError(
             f"shift_m: where a scene is moved, hands are too, and the states of {config.data} are {key}: set shift_m=0 or state_dim=0"
         )
-    height, width, _ = dataset.features[image_key(dataset.cameras[0])]["shape"]
+    height, width, _ = dataset.picture_shape(dataset.cameras[0])
     if config.image_size not in (None, (height, width)):
         raise ValueError(
             f"image_size: {config.data} has pictures of {height} × {width} pixels, not {config.image_size}"
@@ -182,9 +182,9 @@ def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
     """Those of the data set; where it is mirrored, of both, so that left and right are measured alike."""
     assert config.dataset_key is not None
     tracks = list(dataset.tracks())
-    mask = state_dimensions(config.state_key, tracks[0].states.shape[1])
+    masks = {"state_mask": state_dimensions(config.state_key, tracks[0].states.shape[1]), "action_mask": _told(tracks, config)}
     if not config.mirror:
-        return dataset_statistics(tracks, config.dataset_key, state_mask=mask)
+        return dataset_statistics(tracks, config.dataset_key, **masks)
     try:
         if config.state_key != HANDS:
             raise ValueError(
@@ -192,9 +192,19 @@ def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
             )
         mirrored_order(dataset.cameras)
         both = [*tracks, *mirrored_tracks(tracks)]
-        return dataset_statistics(both, config.dataset_key, state_mask=mask)
+        return dataset_statistics(both, config.dataset_key, **masks)
     except ValueError as error:
         raise ValueError(f"mirror: {config.data} cannot be mirrored ({error}); set mirror=false") from error
+
+
+def _told(tracks: Sequence[Track], config: TrainConfig) -> Bool[np.ndarray, " A"] | None:
+    """The mask of actions, if the settings say which numbers stay as they are."""
+    if config.unnormalized_dims is None:
+        return None
+    try:
+        return told_dimensions(np.concatenate([track.actions for track in tracks]), config.unnormalized_dims)
+    except ValueError as error:
+        raise ValueError(f"unnormalized_dims: {config.data}: {error}") from error
 
 
 def _samples(
