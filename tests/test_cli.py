@@ -230,8 +230,10 @@ def write_cells(path: str, *sources: str, **about) -> None:
     Path(path).write_text(json.dumps(content))
 
 
-LEAVES_PROCESSES = """
-import subprocess
+LEAVES_A_PIPE_AND_PROCESSES = """
+import os, subprocess
+os.mkfifo(os.environ["VLA_COURSE_HOME"] + "/progress.json.next")
+os.replace(os.environ["VLA_COURSE_HOME"] + "/progress.json.next", os.environ["VLA_COURSE_HOME"] + "/progress.json")
 for command in (["setsid", "sleep", "300"], ["env", "-i", "setsid", "sleep", "300"]):
     print(subprocess.Popen(command).pid, file=open("pids", "a"))
 import time; time.sleep(0.5)
@@ -255,7 +257,7 @@ def test_a_notebook_of_someone_else_is_checked_and_nothing_of_it_stays(capsys):
         "def encode_residual(*args):\n    raise ValueError('\\x1b[31mred\\x1b]0;title\\x07 \\x9b5m')",
         "checks.check_encode_residual(encode_residual)",
         FORGES,
-        LEAVES_PROCESSES,
+        LEAVES_A_PIPE_AND_PROCESSES,
         "print('x' * 300_000_000)",
         kernelspec={"name": "vla-env", "language": "python"},
     )
@@ -274,7 +276,11 @@ def test_a_notebook_of_someone_else_is_checked_and_nothing_of_it_stays(capsys):
 
 def test_the_notes_say_where_it_ran_what_is_missing_and_what_was_left(capsys):
     write_cells(
-        "day03_mine.ipynb", "import no_such_package", "", LEAVES_PROCESSES, "checks.check_rotation_error(f)"
+        "day03_mine.ipynb",
+        "import no_such_package",
+        "",
+        LEAVES_A_PIPE_AND_PROCESSES,
+        "checks.check_rotation_error(f)",
     )
     content = json.loads(Path("day03_mine.ipynb").read_text())
     content["metadata"] = {"kernelspec": {"name": "vla-env"}}
@@ -305,6 +311,10 @@ def test_only_the_learners_own_notebook_is_recorded(capsys, monkeypatch):
             "your notebook of day03 ", ""
         ).replace("this notebook ", "")
         assert progress.exercises("day03") == {}
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("VLA_COURSE_HOME", "day03_mine.ipynb/home")
+        assert cli.main(["check", "day03"]) == 0
+        assert "(not recorded in your progress: [Errno 20] Not a directory" in capsys.readouterr().out
     assert cli.main(["check", "day03", "--notebook", "../work/day03_mine.ipynb"]) == 0
     assert progress.exercises("day03")["03.1"]["status"] == "done"
     assert "not recorded" not in capsys.readouterr().out
