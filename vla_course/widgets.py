@@ -38,7 +38,7 @@ class PicturedWidget(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options: Any) -> None:
         own = vars(cls).get("_esm")
-        if isinstance(own, str):  # a trait in the class that traitlets makes of each widget's own
+        if isinstance(own, str):  # it is a trait in the class that anywidget makes for each instance
             cls._esm = SCRIPT + own
         super().__init_subclass__(**options)
 
