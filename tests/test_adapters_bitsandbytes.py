@@ -196,18 +196,20 @@ def bfloat16_model(folder, device):
 
 
 def test_a_model_that_has_acted_is_merged_without_a_trace(folder, tmp_path, device):
-    model, inputs = bfloat16_model(folder, device), inputs_on(device)
-    inject(model, CONFIG)
-    for adapter in adapters(model).values():
-        adapter.lora_B.data.normal_(std=0.02)
+    model, rested, inputs = bfloat16_model(folder, device), bfloat16_model(folder, device), inputs_on(device)
+    for one in (model, rested):
+        torch.manual_seed(0)
+        inject(one, CONFIG)
+        for adapter in adapters(one).values():
+            adapter.lora_B.data.normal_(std=0.02)
     model.predict_token_ids(**inputs, action_dim=3)
-    with torch.no_grad():
-        wanted = model(**inputs).logits
     assert marks(model)
     merge(model, keep=False)
+    merge(rested, keep=False)
     assert not marks(model) and {p.dtype for p in model.parameters()} == {torch.float32}
-    with torch.no_grad():
-        assert (model(**inputs).logits - wanted).abs().max() < 0.05 * wanted.std()  # no more rounding to bfloat16
+    for name, weight in rested.state_dict().items():
+        rounded = 2**-8 * name.endswith("bias")  # bitsandbytes has put biases into bfloat16
+        torch.testing.assert_close(model.state_dict()[name], weight, rtol=rounded, atol=0)
     model.save_pretrained(tmp_path)
     assert "quantization_config" not in read_object(tmp_path / "config.json")
     again = OpenVLAForActionPrediction.from_pretrained(tmp_path).to(device)

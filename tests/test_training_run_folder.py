@@ -32,6 +32,7 @@ def qlora_run(folder: Path, start: str, targets: str = "all-linear") -> TrainCon
     folder.mkdir()
     write_config(config)
     model = nano()
+    torch.manual_seed(1)
     inject(model, config.lora)
     for adapter in adapters(model).values():
         adapter.lora_B.data.normal_(std=0.02)
@@ -48,7 +49,8 @@ def test_all_weights_learn_after_a_run_in_four_bits_and_load_again(tmp_path, mod
     assert not any(is_packed(layer) for layer in model.modules())
     with torch.no_grad():
         wanted = earlier(**nano_inputs()).logits
-        assert (model(**nano_inputs()).logits - wanted).abs().max() < 0.05 * wanted.std()
+        difference = (model(**nano_inputs()).logits - wanted).abs().max()  # products are no longer rounded to bfloat16
+        assert difference < 0.1 * wanted.std() < 0.1 * (nano()(**nano_inputs()).logits - wanted).abs().max()
     prepare(model, config)
     assert all(weight.requires_grad for weight in model.parameters())
     write_config(config)

@@ -75,7 +75,7 @@ def base_model(config: TrainConfig, *, _from: tuple[Path, ...] = ()) -> OpenVLAF
     """
     if config.init_from is None:
         return load_vla(config.scale, bits=config.bits)
-    folder = Path(config.init_from).expanduser()
+    folder = Path(config.init_from)
     if not is_adapter(folder):
         return load_vla(config.scale, path=_local_model(config.init_from), bits=config.bits)
     if folder.resolve() in _from:
