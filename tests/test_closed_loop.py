@@ -265,7 +265,7 @@ def test_two_successes_in_one_episode_are_refused(kept, tmp_path):
     path = tmp_path / "walk.json"
     path.write_text(json.dumps(forged(kept, "episodes/1/success", 2)))
     with pytest.raises(
-        ValueError, match="success is true or false, not 2|does not fit"
+        ValueError, match=r"success is true or false, not 2|does not fit"
     ):  # here types are checked, too
         read(path)
 
