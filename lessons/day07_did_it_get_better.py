@@ -406,7 +406,7 @@ for name in ("zero_shot", "lora_seed_0"):
         print(f"{name}: not recorded yet")
         continue
     again = {"lora_seed_0": lambda env: policies["fine-tuned"][1]}.get(name)
-    checked = verify(assets.find(f"data/results/day07/{name}.json"), 0.01, workers=0, make_policy=again)
+    checked = verify(assets.find(f"data/results/day07/{name}.json"), 0.01, seed=0, workers=0, make_policy=again)
     print(f"{name}: {checked}")
 
 # %% [markdown]

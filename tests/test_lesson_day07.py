@@ -237,7 +237,7 @@ def test_recorded_evaluations_are_compared_read_and_played_again(lesson, results
     found = again(lesson, *parts, "report.show")
     said = capsys.readouterr().out
     assert found["SEED"] == 2
-    assert "zero_shot: 1 of 1 episodes are the same, step by step" in said
+    assert "zero_shot: 1 of 1 episodes are the same in every recorded value" in said
     assert "zero-shot (recorded): 0/3" in said and "3 lost" in said, "made-up successes, none played"
     assert re.search(r"QLoRA less LoRA, the first three: -[23]\.\d points .* more: ruled out\n", said)
     assert "QLoRA less LoRA, the first five: not recorded yet" in said
