@@ -173,17 +173,22 @@ def _train(options: argparse.Namespace) -> int:
     from vla_course.training.config import TrainConfig
 
     config = _read(TrainConfig, options, "train")
+    import torch
+
     try:
         _fine_tune(config)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_where_it_stands(Path(config.out))) from None
+    except torch.OutOfMemoryError as error:
+        raise CannotRunError(
+            f"the GPU's memory is full: a smaller batch_size (now {config.batch_size}) with more gradient_accumulation, or "
+            "gradient_checkpointing=true, needs less"
+        ) from error
     print(f"{config.out}: done; `{_how_it_is_evaluated(config)}` says how well it acts")
     return 0
 
 
 def _fine_tune(config: "TrainConfig") -> None:
-    import torch
-
     from vla_course.training.run import begin, train
 
     try:
@@ -191,13 +196,7 @@ def _fine_tune(config: "TrainConfig") -> None:
     except (ValueError, ImportError) as error:  # data, model and settings do not fit together
         raise SettingsError(str(error)) from error
     print(run)
-    try:
-        train(run)
-    except torch.OutOfMemoryError as error:
-        raise CannotRunError(
-            f"the GPU's memory is full: a smaller batch_size (now {config.batch_size}) with more gradient_accumulation, or "
-            "gradient_checkpointing=true, needs less"
-        ) from error
+    train(run)
 
 
 def _how_it_is_evaluated(config: "TrainConfig") -> str:
@@ -206,8 +205,9 @@ def _how_it_is_evaluated(config: "TrainConfig") -> str:
     from vla_course.data.tables import read_json
 
     noted = Path(config.data) / COLLECT
-    env = ["--env", str(read_json(noted).get("env"))] if noted.exists() else []
-    return shlex.join(["vla-course", "eval", config.out, *env, "--json", f"{config.out.rstrip('/')}.json"])
+    env = read_json(noted).get("env") if noted.exists() else None
+    where = ["--env", str(env)] if env else []
+    return shlex.join(["vla-course", "eval", config.out, *where, "--json", f"{config.out.rstrip('/')}.json"])
 
 
 def _where_it_stands(out: Path) -> str:

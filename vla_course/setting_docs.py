@@ -43,9 +43,8 @@ def listing(kind: type, width: int = 100) -> str:
     for setting in described(kind):
         if not dataclasses.is_dataclass(setting.type):
             lines.append(f"  {setting.key}={_default(setting.default)}{_choices(setting.type)}")
-            lines += textwrap.wrap(
-                setting.meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6
-            )
+            meaning = setting.meaning.replace("None", "null")  # as it is typed
+            lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ class LoRAConfig:
     """What is learned beside the weights. OpenVLA's own recipe is rank 32, alpha 16, no dropout, all linear layers."""
 
     rank: int = 32
-    """Numbers that stand between the two matrices of a layer's change: its rank."""
+    """Rank of a layer's change B A: A has `rank` rows, and B as many columns."""
     alpha: float = 16
     """The change is scaled by alpha / rank, so that the rank can be varied at the same learning rate."""
     dropout: float = 0.0
