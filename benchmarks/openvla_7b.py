@@ -10,6 +10,7 @@ loaded again. A step without enough memory is left out, and one is stopped befor
 counts, since other programs only slow it down; the load of the machine at the start of each step is recorded.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -55,24 +56,27 @@ def size_gb(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.iterdir()) / 1e9
 
 
-def measure(folder: Path, bits: int | None, save_to: Path | None, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
-    """Wall-clock seconds, GB, and under "processor" the seconds of all cores together."""
+def measure(folder: Path, bits: int | None, save_to: Path | None, rounds: int) -> dict[str, dict[str, float]]:
+    """Wall-clock seconds, GB, and under "processor" the seconds of all cores together. A model that is saved does not act: loaded again it will."""
     model, load_s, load_processor_s = clocked(lambda: load_vla("7b", path=folder, bits=bits, device="cpu"))
-    picture, found, processor = Image.open(assets.find(PHOTOGRAPH)).convert("RGB"), {"loading": load_s}, {"loading": load_processor_s}
+    found, processor = {"loading": load_s}, {"loading": load_processor_s}
+    if save_to is not None:
+        found["peak memory"] = peak_gb()
+        _, found["saving"], processor["saving"] = clocked(lambda: model.save_pretrained(save_to, max_shard_size="2GB"))
+        found["size on disk"] = size_gb(save_to)
+        return {"measured": found, "processor": processor}
+    picture = Image.open(assets.find(PHOTOGRAPH)).convert("RGB")
     key = KEY if KEY in model.config.norm_stats else next(iter(model.config.norm_stats))
-    for name, parallel in (("an action, token by token", None), ("an action, all numbers at once", "cacheable")):
+    for name, parallel in (("an action, all numbers at once", "cacheable"), ("an action, token by token", None)):
         calls = [clocked(lambda how=parallel: model.predict_action(picture, WORDS, key, parallel=how)) for _ in range(rounds)]
         found[name], processor[name] = min(call[1] for call in calls), min(call[2] for call in calls)
     found["peak memory"] = peak_gb()
-    if save_to is not None:
-        _, found["saving"], processor["saving"] = clocked(lambda: model.save_pretrained(save_to, max_shard_size="2GB"))
-        found["size on disk"] = size_gb(save_to)
     return {"measured": found, "processor": processor}
 
 
 def watched(command: list[str]) -> dict[str, Any] | None:
     """A measuring process's answer; None where it was stopped because memory ran short, or where it refused to begin."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count())}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), "OMP_WAIT_POLICY": "passive"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         while process.poll() is None:
             if psutil.virtual_memory().available / 1e9 < SPARE_GB:
@@ -84,15 +88,15 @@ def watched(command: list[str]) -> dict[str, Any] | None:
     return json.loads(printed[-1]) if process.returncode == 0 else None
 
 
-def bench(folder: Path, quantised: Path, quick: bool, asked: list[str]) -> None:
+def bench(folder: Path, quantised: Path, asked: argparse.Namespace) -> None:
     rows, processor, loads = [], {}, {}
-    for step in asked:
+    for step in asked.step or STEPS:
         bits, saved = STEPS[step]
         if saved and not is_stored(quantised):
             print(f"{step}: not measured, {quantised} is not there")
             continue
         loads[step] = os.getloadavg()[0]
-        child = ["--child", str(bits or ""), str(quantised if saved else folder), str(quantised if bits and not saved else "")]
+        child = ["--child", str(bits or ""), str(quantised if saved else folder), str(quantised if bits and not saved else ""), str(asked.rounds)]
         found = watched([sys.executable, __file__, *child])
         if found is None:
             print(f"{step}: not measured, see the line above")
@@ -103,32 +107,34 @@ def bench(folder: Path, quantised: Path, quick: bool, asked: list[str]) -> None:
             rows.append(Row(f"{step}: {what}", value, unit, target))
     seed = json.loads((folder / "config.json").read_text()).get("random_weights_seed")
     weights = "published" if seed is None else f"random (seed {seed}): seconds and memory are the real model's, actions mean nothing"
-    details = {"weights": weights, "load_average_before": loads, "processor_seconds": processor, "best_of": ROUNDS}
+    details = {"weights": weights, "load_average_before": loads, "processor_seconds": processor, "best_of": asked.rounds}
     if rows:
-        finish("laptop", rows, seeds=[seed or 0], quick=quick, world="openvla_7b", details=details)
+        finish("laptop", rows, seeds=[seed or 0], quick=asked.quick, world="openvla_7b", details=details)
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
-        bits, folder, save_to = sys.argv[2:]
+        bits, folder, save_to, rounds = sys.argv[2:]
         torch.set_num_threads(os.cpu_count() or 1)
         try:
-            print(json.dumps(measure(Path(folder), int(bits) if bits else None, Path(save_to) if save_to else None)))
+            found = measure(Path(folder), int(bits) if bits else None, Path(save_to) if save_to else None, int(rounds))
         except RuntimeError as error:
             sys.exit(str(error))
+        print(json.dumps(found))
         return
     parser = options(__doc__.splitlines()[0])
     parser.add_argument("--scale", choices=("7b",), help="without it nothing is measured: it takes minutes and 16 GB")
     parser.add_argument("--checkpoint", default=OPENVLA_7B, help="the folder of the weights")
     parser.add_argument("--quantised", type=Path, help="where the model in four bits is saved; beside the checkpoint, if not given")
     parser.add_argument("--step", choices=list(STEPS), action="append", help="only this one, once or more; otherwise all")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"actions of each kind, of which the quickest counts; {ROUNDS} if not given")
     asked = parser.parse_args()
     if asked.scale is None:
         print("openvla-7b on the processor: not measured; ask for it with --scale 7b")
         return
     folder = find_7b(asked.checkpoint, device="cpu")
     quantised = asked.quantised or folder.with_name(f"{folder.name}_4bit")
-    bench(folder, quantised, asked.quick, asked.step or list(STEPS))
+    bench(folder, quantised, asked)
 
 
 if __name__ == "__main__":

@@ -62,17 +62,15 @@ def test_codes_and_scales_are_those_of_bitsandbytes(dtype, double):
     ours = four_bits.stored(weights, double=double)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[part], theirs[part]) for part in ours)
-    assert four_bits.CHUNK * 64 < weights.numel(), "more than one chunk"
+    assert weights.numel() > four_bits.CHUNK * 64, "more than one chunk"
 
 
 @pytest.mark.parametrize(
-    ("inputs", "kept"),
-    [(32, True), (48, True), (96, True), (160, True), (224, True), (344, True), (4304, True)]
-    + [(64, False), (128, False), (1152, False), (4096, False), (11008, False)],
+    ("widths", "kept"), [((32, 48, 96, 160, 224, 344, 4304), True), ((64, 128, 1152, 4096, 11008), False)]
 )
-def test_widths_that_a_cpu_computes_wrongly_are_kept(inputs, kept):
-    model = nn.ModuleDict({"layer": nn.Linear(inputs, 64, device="meta")})
-    assert four_bits.kept_on_cpu(model) == ["layer"] * kept
+def test_widths_that_a_cpu_computes_wrongly_are_kept(widths, kept):
+    model = nn.ModuleDict({f"from_{width}": nn.Linear(width, 64, device="meta") for width in widths})
+    assert four_bits.kept_on_cpu(model) == (list(model) if kept else [])
 
 
 def test_layers_of_other_widths_stay_and_are_named(caplog):
@@ -127,7 +125,7 @@ def test_saved_in_four_bits_it_is_the_same_model_in_less_space(full, small):
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (small, full)]
     assert sizes[0] < 0.6 * sizes[1]
     said = json.loads((small / "config.json").read_text())["quantization_config"]
-    assert said["load_in_4bit"] and said["llm_int8_skip_modules"] == ["language_model.lm_head"]
+    assert said["load_in_4bit"] and "language_model.lm_head" in said["llm_int8_skip_modules"]
     again.save_pretrained(small / "twice")
     assert load_file(small / "model.safetensors").keys() == load_file(small / "twice" / "model.safetensors").keys()
 

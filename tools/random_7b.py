@@ -49,7 +49,7 @@ def nbytes(shape: list[int]) -> int:
 
 
 def split(shapes: Shapes) -> StateDictSplit:
-    """which tensor stands in which file, at most SHARD a file."""
+    """Which tensor stands in which file, at most SHARD a file."""
     return split_state_dict_into_shards_factory(
         shapes,
         get_storage_size=nbytes,

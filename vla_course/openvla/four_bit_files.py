@@ -34,7 +34,8 @@ def save(
     checkpoint.refuse_adapters(tensors)
     quantization: Any = config.quantization_config  # transformers has put it there
     content = quantization if isinstance(quantization, dict) else quantization.to_dict()
-    kept = [name for name, layer in model.named_modules() if type(layer) is nn.Linear]
+    linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    kept = [name for name, layer in linear.items() if layer.weight.is_floating_point()]
     said = {"quantization_config": {**content, "llm_int8_skip_modules": kept}}
     checkpoint.write_files(folder, config, tensors, said, max_shard_size=max_shard_size)
 

@@ -14,6 +14,7 @@ from vla_course import assets
 from vla_course.openvla import checkpoint, memory_plan
 from vla_course.openvla.four_bit_files import is_stored
 from vla_course.openvla.model import OpenVLAForActionPrediction
+from vla_course.openvla.slow_bfloat16 import compute_in_float32, multiplies_bfloat16
 
 NANO = "data/checkpoints/openvla_nano"
 NANO_FILES = (
@@ -68,7 +69,10 @@ def load_vla(
     memory_plan.refuse_if_short(needed, memory_plan.free_gb(device))
     if bits is not None and not stored:
         options["quantization_config"] = _quantization(bits)
-    return OpenVLAForActionPrediction.from_pretrained(folder, **options)
+    model = OpenVLAForActionPrediction.from_pretrained(folder, **options)
+    if device == "cpu" and not multiplies_bfloat16():
+        compute_in_float32(model)
+    return model
 
 
 def find_nano() -> Path:
