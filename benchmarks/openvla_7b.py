@@ -7,7 +7,8 @@ It wants the weights, or `tools/random_7b.py`'s of the same sizes, and runs only
 
 Each of three steps has a process of its own, whose largest memory is measured: bfloat16; quantised while it is read, and saved; the saved one
 loaded again. A step without enough memory is left out, and one is stopped before the machine runs out of it. Of the actions the quickest
-counts, since other programs only slow it down; the load of the machine at the start of each step is recorded.
+counts, since other programs only slow it down; the load of the machine at the start of each step is recorded. What a step found is
+kept beside the weights, so that a run that was stopped goes on.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import torch
 from PIL import Image
 
 from vla_course import assets
+from vla_course.files import write_text
 from vla_course.openvla.four_bit_files import is_stored
 from vla_course.openvla.load import OPENVLA_7B, find_7b, load_vla
 
@@ -88,28 +90,46 @@ def watched(command: list[str]) -> dict[str, Any] | None:
     return json.loads(printed[-1]) if process.returncode == 0 else None
 
 
+def measured(step: str, folder: Path, quantised: Path, asked: argparse.Namespace) -> dict[str, Any] | None:
+    """What one step found, now or in an earlier run that went no further; None where it could not be measured."""
+    kept, (bits, saved) = folder / f"measured_{step.replace(', ', '_').replace(' ', '_')}.json", STEPS[step]
+    if kept.exists() and not asked.again:
+        print(f"{step}: measured before, see {kept.name}; --again measures it once more")
+        return json.loads(kept.read_text())
+    if saved and not is_stored(quantised):
+        print(f"{step}: not measured, {quantised} is not there")
+        return None
+    load = os.getloadavg()[0]
+    child = [str(bits or ""), str(quantised if saved else folder), str(quantised if bits and not saved else ""), str(asked.rounds)]
+    found = watched([sys.executable, __file__, "--child", *child])
+    if found is None:
+        print(f"{step}: not measured, see the lines above")
+    else:
+        found |= {"load_average_before": load, "best_of": asked.rounds}
+        write_text(kept, json.dumps(found))
+    return found
+
+
+def rows_of(step: str, found: dict[str, Any]) -> list[Row]:
+    rows = []
+    for what, value in found["measured"].items():
+        unit, target = UNITS.get(what, ("s", TARGETS.get(f"{step}: {what}", "")))
+        rows.append(Row(f"{step}: {what}", value, unit, target))
+    return rows
+
+
 def bench(folder: Path, quantised: Path, asked: argparse.Namespace) -> None:
-    rows, processor, loads = [], {}, {}
-    for step in asked.step or STEPS:
-        bits, saved = STEPS[step]
-        if saved and not is_stored(quantised):
-            print(f"{step}: not measured, {quantised} is not there")
-            continue
-        loads[step] = os.getloadavg()[0]
-        child = ["--child", str(bits or ""), str(quantised if saved else folder), str(quantised if bits and not saved else ""), str(asked.rounds)]
-        found = watched([sys.executable, __file__, *child])
-        if found is None:
-            print(f"{step}: not measured, see the line above")
-            continue
-        processor[step] = found["processor"]
-        for what, value in found["measured"].items():
-            unit, target = UNITS.get(what, ("s", TARGETS.get(f"{step}: {what}", "")))
-            rows.append(Row(f"{step}: {what}", value, unit, target))
+    steps = {step: measured(step, folder, quantised, asked) for step in asked.step or STEPS}
+    found = {step: values for step, values in steps.items() if values is not None}
+    if not found:
+        sys.exit(1)
     seed = json.loads((folder / "config.json").read_text()).get("random_weights_seed")
-    weights = "published" if seed is None else f"random (seed {seed}): seconds and memory are the real model's, actions mean nothing"
-    details = {"weights": weights, "load_average_before": loads, "processor_seconds": processor, "best_of": asked.rounds}
-    if rows:
-        finish("laptop", rows, seeds=[seed or 0], quick=asked.quick, world="openvla_7b", details=details)
+    details = {
+        "weights": "published" if seed is None else f"random, seed {seed}",
+        "steps": {step: {name: value for name, value in values.items() if name != "measured"} for step, values in found.items()},
+    }
+    rows = [row for step, values in found.items() for row in rows_of(step, values)]
+    finish("laptop", rows, seeds=[seed or 0], quick=asked.quick, world="openvla_7b", details=details)
 
 
 def main() -> None:
@@ -127,6 +147,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default=OPENVLA_7B, help="the folder of the weights")
     parser.add_argument("--quantised", type=Path, help="where the model in four bits is saved; beside the checkpoint, if not given")
     parser.add_argument("--step", choices=list(STEPS), action="append", help="only this one, once or more; otherwise all")
+    parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"actions of each kind, of which the quickest counts; {ROUNDS} if not given")
     asked = parser.parse_args()
     if asked.scale is None:

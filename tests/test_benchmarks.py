@@ -1,5 +1,6 @@
 """The programs that measure, and the records they left: nothing here runs long."""
 
+import argparse
 import importlib
 import json
 import sys
@@ -147,6 +148,17 @@ def test_each_step_of_7b_on_the_processor_measures_what_it_says(tmp_path):
     kinds = {"an action, token by token", "an action, all numbers at once"}
     assert set(again["measured"]) == {"loading", "peak memory", *kinds} and set(again["processor"]) == {"loading", *kinds}
     assert all(seconds > 0 for seconds in again["measured"].values()) and 0.1 < laptop.peak_gb() < 20
+
+
+def test_a_step_that_was_measured_is_not_measured_again_unless_asked(tmp_path, monkeypatch, capsys):
+    laptop, answers = importlib.import_module("openvla_7b"), iter([{"measured": {"loading": 2.0}, "processor": {}}, None])
+    monkeypatch.setattr(laptop, "watched", lambda command: next(answers))
+    asked = argparse.Namespace(again=False, rounds=3)
+    first = laptop.measured("bfloat16", tmp_path, tmp_path, asked)
+    assert first["best_of"] == 3 and laptop.measured("bfloat16", tmp_path, tmp_path, asked) == first
+    assert laptop.measured("4 bits, saved", tmp_path, tmp_path, asked) is None, "nothing was saved"
+    assert laptop.measured("bfloat16", tmp_path, tmp_path, argparse.Namespace(again=True, rounds=3)) is None
+    assert "measured before, see measured_bfloat16.json" in capsys.readouterr().out
 
 
 def test_a_process_is_stopped_before_memory_runs_out(monkeypatch, capsys):

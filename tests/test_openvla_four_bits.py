@@ -97,19 +97,17 @@ def test_a_bar_shows_how_far_quantising_is(full, capsys):
     assert "Quantising to four bits: 100%" in capsys.readouterr().err
 
 
-def test_a_weight_is_read_alone_and_no_file_stays_open(full):
-    tensors = checkpoint.tensors_on_disk(full)
+def test_a_weight_is_read_alone(full, monkeypatch):
     name = "vision_backbone.featurizer.blocks.1.attn.qkv.weight"
-    whole = load_file(full / "model.safetensors")[name]
-    parts = tensors[name].chunk(3)
-    assert all(torch.equal(part[...], rows) for part, rows in zip(parts, whole.chunk(3), strict=True))
-    assert all(part.shape == rows.shape for part, rows in zip(parts, whole.chunk(3), strict=True))
-    read = parts[1][...]
-    assert read.untyped_storage().nbytes() == whole.nbytes / 3
-    (full / "model.safetensors").rename(full / "moved")
-    with pytest.raises(FileNotFoundError):
-        parts[0][...]
-    (full / "moved").rename(full / "model.safetensors")
+    whole, opened = load_file(full / "model.safetensors")[name], []
+    parts = checkpoint.tensors_on_disk(full)[name].chunk(3)
+    safe_open = checkpoint.safe_open
+    monkeypatch.setattr(checkpoint, "safe_open", lambda *given, **how: opened.append(1) or safe_open(*given, **how))
+    monkeypatch.setattr(checkpoint, "REOPEN", 2 * whole.nbytes)
+    for part, rows in zip(parts, whole.chunk(3), strict=True):
+        assert part.shape == rows.shape and torch.equal(part[...], rows)
+        assert part[...].untyped_storage().nbytes() == rows.nbytes
+    assert len(opened) == 3, "six readings, two between two openings"
 
 
 # Saving and loading.

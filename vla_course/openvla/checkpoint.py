@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from copy import copy
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ DINOV2 = "vision_backbone.featurizer."
 SIGLIP = "vision_backbone.fused_featurizer."
 OUR_DINOV2 = "vision_backbone.dinov2."
 OUR_SIGLIP = "vision_backbone.siglip."
+REOPEN = 2**28
+"""Bytes that are read of a file before it is opened anew."""
 POOLED_QUERY_KEY_VALUE = (f"{SIGLIP}attn_pool.q", f"{SIGLIP}attn_pool.kv")
 POOLED_IN_PROJ = f"{OUR_SIGLIP}head.attention.in_proj_weight"
 
@@ -194,8 +197,9 @@ def tensors_on_disk(folder: Path) -> dict[str, "OnDisk"]:
     tensors: dict[str, OnDisk] = {}
     for path in weight_files(folder):
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors.update({name: OnDisk(path, name, file.get_tensor(name)) for name in file.keys()})  # noqa: SIM118
+            with safe_open(path, framework="pt") as opened:
+                file, names = WeightFile(path), list(opened.keys())
+                tensors.update({name: OnDisk(file, name, opened.get_tensor(name)) for name in names})
         except SafetensorError as error:
             raise FileNotFoundError(f"{path} is damaged: {error}") from error
     return tensors
@@ -232,14 +236,34 @@ def never_repack(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+class WeightFile:
+    """A safetensors file that is opened anew after so many bytes: while one stays open, all that was read of it counts as this
+    process's memory.
+    """  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock, self._left = Lock(), 0
+        self._open: Any = None
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A tensor whose numbers are read when they are looked at."""
+        with self._lock:
+            if self._left <= 0:
+                self._open, self._left = safe_open(self.path, framework="pt"), REOPEN
+            tensor: torch.Tensor = self._open.get_tensor(name)
+            self._left -= tensor.nbytes
+        return tensor
+
+
 class OnDisk:
     """A tensor, or one of several equal parts of its rows, that still lies in its file. `[...]` reads it into memory of its own.
 
-    `chunk`, `to` and `is_floating_point` are a tensor's, and read nothing. Each reading opens the file anew: while one stays open, all that was read of it counts as this process's memory.
+    `chunk`, `to` and `is_floating_point` are a tensor's, and read nothing.
     """
 
-    def __init__(self, path: Path, name: str, tensor: torch.Tensor, rows: slice = slice(None)) -> None:
-        self.path, self.name, self.rows = path, name, rows
+    def __init__(self, file: WeightFile, name: str, tensor: torch.Tensor, rows: slice = slice(None)) -> None:
+        self.file, self.name, self.rows = file, name, rows
         self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
 
     def is_floating_point(self) -> bool:
@@ -258,13 +282,12 @@ class OnDisk:
             return [self]
         rows = self.shape[0] // parts
         shaped = torch.empty((rows, *self.shape[1:]), dtype=self.dtype, device="meta")
-        return [OnDisk(self.path, self.name, shaped, slice(n * rows, (n + 1) * rows)) for n in range(parts)]
+        return [OnDisk(self.file, self.name, shaped, slice(n * rows, (n + 1) * rows)) for n in range(parts)]
 
     def __getitem__(self, index: Any) -> torch.Tensor:
-        with safe_open(self.path, framework="pt") as file:
-            whole: torch.Tensor = file.get_tensor(self.name)
-            read = whole[self.rows][index] if whole.ndim else whole
-            return read.to(self.dtype, copy=True)
+        whole = self.file.tensor(self.name)
+        read = whole[self.rows][index] if whole.ndim else whole
+        return read.to(self.dtype, copy=True)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import torch
 from vla_course.adapters.nf4 import bits_per_parameter
 from vla_course.openvla.checkpoint import to_original
 from vla_course.openvla.config import OpenVLAConfig
-from vla_course.openvla.four_bits import BLOCK, in_short, kept_on_cpu, quantised_layers
+from vla_course.openvla.four_bits import BLOCK, kept_on_cpu, quantised_layers
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
 Bits = Literal[4, 8] | None
@@ -29,8 +29,8 @@ class Plan:
     dtype: torch.dtype
     device: str
     weights_gb: float
-    kept: str
-    """The layers that stay in `dtype` because bitsandbytes on a CPU would compute them wrongly; empty where there are none."""
+    kept: tuple[str, ...] = ()
+    """The layers that stay in `dtype` because bitsandbytes on a CPU would compute them wrongly."""
 
     @property
     def total_gb(self) -> float:
@@ -38,13 +38,13 @@ class Plan:
         return self.weights_gb + WORK_GB
 
     def __str__(self) -> str:
-        """One line; a second one names the layers that are not quantised."""
+        """Everything in one line."""
         numbers = str(self.dtype).removeprefix("torch.")
         precision = numbers if self.bits is None else f"{self.bits} bits"
-        kept = f"\nin {numbers} all the same, since bitsandbytes on a CPU needs a multiple of {BLOCK} inputs: {self.kept}"
+        kept = f" ({len(self.kept)} layers stay in {numbers})" if self.kept else ""
         return (
-            f"{self.parameters:,} parameters in {precision}: {self.weights_gb:.1f} GB of weights, "
-            f"{self.total_gb:.1f} GB of memory to load and act on {self.device}{kept if self.kept else ''}"
+            f"{self.parameters:,} parameters in {precision}{kept}: {self.weights_gb:.1f} GB of weights, "
+            f"{self.total_gb:.1f} GB of memory to load and act on {self.device}"
         )
 
 
@@ -59,7 +59,7 @@ def plan(config: OpenVLAConfig, *, bits: Bits = None, dtype: torch.dtype = torch
     quantised = sum(layer.weight.numel() for layer in layers.values())
     size = torch.finfo(dtype).bits / 8
     weights = (parameters - quantised) * size + quantised * QUANTISED_BITS.get(bits or 0, 0) / 8
-    return Plan(parameters, bits, dtype, device, weights / 1e9, in_short(model, kept))
+    return Plan(parameters, bits, dtype, device, weights / 1e9, tuple(kept))
 
 
 def free_gb(device: str) -> float:
