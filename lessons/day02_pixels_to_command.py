@@ -760,6 +760,61 @@ table += [f"| empty cache | {written(blind)} action for {len(starts)} pictures |
 Markdown("\n".join(table))
 
 # %% [markdown]
+# ## The real one
+#
+# `openvla/openvla-7b` answers the same call, without a GPU too. Its weights are 15.1 GB; `hf download openvla/openvla-7b` fetches them, once.
+# What they will need of your computer's memory is counted before anything is loaded:
+
+# %% tags=["demo"]
+from vla_course.openvla.config import OpenVLAConfig
+from vla_course.openvla.memory_plan import free_gb, plan
+
+for bits in (None, 4):
+    print(plan(OpenVLAConfig(), bits=bits, device="cpu"))
+print(f"free on this computer now: {free_gb('cpu'):.1f} GB")
+
+# %% [markdown]
+# Now a photograph of your own: put its path where it says `None`. In four bits (Day 06) the model fits into most laptops. Quantising it is done once:
+# `save_pretrained` keeps the result, and `path=` loads it.
+
+# %% tags=["demo"]
+import os
+from pathlib import Path
+
+from PIL import Image
+
+PHOTOGRAPH = None  # "table.jpg": then this cell loads the 7B model and asks it
+SMALL = Path("openvla_7b_4bit")
+
+
+def ask_the_real_one(photograph, words):
+    """Seven numbers in BridgeData's units: metres, radians, and the gripper from 0 (closed) to 1 (open)."""
+    torch.set_num_threads(os.cpu_count())  # large matrices
+    model = load_vla("7b", path=SMALL if SMALL.exists() else None, bits=4, device="cpu")
+    if not SMALL.exists():
+        model.save_pretrained(SMALL)
+    return model.predict_action(Image.open(photograph).convert("RGB"), words, "bridge_orig")
+
+
+if PHOTOGRAPH is not None:
+    print(ask_the_real_one(PHOTOGRAPH, "put the spoon on the towel"))
+
+# %% [markdown]
+# What that takes was measured with a checkpoint of the same names, shapes and sizes and **random weights** (`tools/random_7b.py` makes it). So the
+# seconds and the memory are those of one machine's work on a model of this size; how good its actions are, they do not say.
+
+# %% tags=["demo"]
+from vla_course import results
+
+recorded = results.read("openvla_7b/laptop")
+print(f"weights: {recorded.values['weights']}; {recorded.hardware['cores']} cores")
+for row in recorded.values["rows"]:
+    print(f"{row['what']:48}{row['measured']:8.1f} {row['unit']}")
+for step, found in recorded.values["steps"].items():
+    print(f"{step}: {found['load_average_before']:.1f} programs wanted to run when it began")
+print(recorded)
+
+# %% [markdown]
 # ## Recap
 #
 # You wrote both ends of a vision-language-action model: out of tokens (`tokenize_actions`, `detokenize_actions`, `unnormalize_actions`), into the

@@ -1,7 +1,9 @@
 """The programs that measure, and the records they left: nothing here runs long."""
 
+import argparse
 import importlib
 import json
+import sys
 import weakref
 from pathlib import Path
 
@@ -125,6 +127,48 @@ def test_where_nothing_is_missing_both_precisions_are_measured(monkeypatch, caps
     for precision in ("bfloat16", "4 bits"):
         for what in ("to the first token", "each further token", "actions of 7 numbers", "over generate"):
             assert any(line.startswith(precision) and what in line for line in printed.splitlines())
+
+
+def test_openvla_7b_on_the_processor_is_measured_only_when_asked(monkeypatch, capsys):
+    laptop = importlib.import_module("openvla_7b")
+    monkeypatch.setattr(laptop, "find_7b", lambda *_, **__: pytest.fail("weights are looked for"))
+    monkeypatch.setattr("sys.argv", ["openvla_7b.py"])
+    laptop.main()
+    assert capsys.readouterr().out.strip().endswith("ask for it with --scale 7b")
+
+
+def test_each_step_of_7b_on_the_processor_measures_what_it_says(tmp_path):
+    """The nano stands in for the weights."""
+    laptop, full, small = importlib.import_module("openvla_7b"), tmp_path / "full", tmp_path / "small"
+    nano().save_pretrained(full)
+    saved = laptop.measure(full, 4, small, 1)
+    assert set(saved["measured"]) == {"loading", "peak memory", "saving", "size on disk"}
+    assert laptop.is_stored(small) and saved["measured"]["size on disk"] == laptop.size_gb(small) > 0
+    again = laptop.measure(small, 4, None, 1)
+    kinds = {"an action, token by token", "an action, all numbers at once"}
+    assert set(again["measured"]) == {"loading", "peak memory", *kinds} and set(again["processor"]) == {"loading", *kinds}
+    assert all(seconds > 0 for seconds in again["measured"].values()) and 0.1 < laptop.peak_gb() < 20
+
+
+def test_a_step_that_was_measured_is_not_measured_again_unless_asked(tmp_path, monkeypatch, capsys):
+    laptop, answers = importlib.import_module("openvla_7b"), iter([{"measured": {"loading": 2.0}, "processor": {}}, None])
+    monkeypatch.setattr(laptop, "watched", lambda command: next(answers))
+    asked = argparse.Namespace(again=False, rounds=3)
+    first = laptop.measured("bfloat16", tmp_path, tmp_path, asked)
+    assert first["best_of"] == 3 and laptop.measured("bfloat16", tmp_path, tmp_path, asked) == first
+    assert laptop.measured("4 bits, saved", tmp_path, tmp_path, asked) is None, "nothing was saved"
+    assert laptop.measured("bfloat16", tmp_path, tmp_path, argparse.Namespace(again=True, rounds=3)) is None
+    assert "measured before, see measured_bfloat16.json" in capsys.readouterr().out
+
+
+def test_a_process_is_stopped_before_memory_runs_out(monkeypatch, capsys):
+    laptop = importlib.import_module("openvla_7b")
+    assert laptop.watched([sys.executable, "-c", "print('loading'); print('{\"measured\": {}}')"]) == {"measured": {}}
+    assert capsys.readouterr().out == "loading\n"
+    assert laptop.watched([sys.executable, "-c", "raise SystemExit('4 GB are needed')"]) is None
+    monkeypatch.setattr(laptop, "SPARE_GB", 1e6)
+    assert laptop.watched([sys.executable, "-c", "import time; time.sleep(60)"]) is None
+    assert "were left for other programs" in capsys.readouterr().out
 
 
 def _exit_code(program):

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import torch
 from lesson_cells import cells, run
+from openvla_reference import nano, nano_config
+from PIL import Image
 
+from vla_course import results
 from vla_course.action_tokens import (
     detokenize_actions,
     next_action_token,
     tokenize_actions,
     unnormalize_actions,
 )
+from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import insert_patches
 from vla_course.openvla.published import published_cases, published_model
 
@@ -157,6 +161,33 @@ def test_with_an_empty_cache_the_published_class_sees_nothing_and_ours_does():
     blind, seeing = answers(lesson["blind"]), answers(published_model())
     assert blind[0] == blind[1]
     assert seeing == [published_cases()[0].token_ids, published_cases()[2].token_ids]
+
+
+def test_the_real_one_is_planned_and_its_record_shown_without_its_weights(monkeypatch, capsys):
+    names = {"torch": torch, "load_vla": lambda *_, **__: pytest.fail("15 GB are loaded only when a photograph is named")}
+    run(cells("day02_pixels_to_command", ("import free_gb", "PHOTOGRAPH = None", "recorded = results")), names)
+    printed = capsys.readouterr().out
+    assert "7,541,237,184 parameters in bfloat16: 15.1 GB" in printed and "4 bits (28 layers" in printed
+    recorded = results.read("openvla_7b/laptop")
+    assert f"weights: {recorded.values['weights']}" in printed and "random" in recorded.values["weights"]
+    assert all(f"{row['what']:48}{row['measured']:8.1f} {row['unit']}" in printed for row in recorded.values["rows"])
+
+
+def test_the_real_one_is_asked_as_the_nano_is(tmp_path, monkeypatch):
+    nano(norm_stats={"bridge_orig": nano_config().norm_stats["tabletop"]}).save_pretrained(tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGBA", (64, 48), (9, 90, 200, 255)).save("table.png")
+
+    def load(scale, *, path, **options):
+        loaded.append(path)
+        return load_vla(scale, path=path or tmp_path / "weights", **options)
+
+    loaded: list = []
+    threads = torch.get_num_threads()
+    lesson = run(cells("day02_pixels_to_command", ("PHOTOGRAPH = None",)), {"torch": torch, "load_vla": load})
+    actions = [lesson["ask_the_real_one"]("table.png", "touch the cube") for _ in range(2)]
+    torch.set_num_threads(threads)
+    assert loaded == [None, lesson["SMALL"]] and (actions[0] == actions[1]).all() and actions[0].shape == (3,)
 
 
 def test_the_numbers_of_the_recap_hold():

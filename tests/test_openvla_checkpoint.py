@@ -360,9 +360,9 @@ def test_four_bits_compute_with_the_dequantised_weights(small):
     assert changed == 2 * 7 + 2 * 3 * 6 + 3 + 2, (
         "language model, towers, projector, the pool's two; not the head"
     )
-    with pytest.raises(ValueError, match="save before quantising"):
-        model.save_pretrained(small / "quantised")
-    assert not (small / "quantised").exists()
+    model.save_pretrained(small / "quantised")
+    with torch.no_grad():
+        assert torch.equal(load(small / "quantised")(**given).logits, model(**given).logits)
 
 
 def test_eight_bits(small):
@@ -370,10 +370,3 @@ def test_eight_bits(small):
     assert type(model.projector.fc1).__name__ == "Linear8bitLt"
     wanted = nano()(**nano_inputs()).logits
     assert (model(**nano_inputs()).logits - wanted).abs().max() < wanted.std()
-
-
-def test_widths_that_the_cpu_would_quantise_wrongly_are_refused(folder, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="multiple of 64 inputs") as error:
-        load(folder, quantization_config=BitsAndBytesConfig(load_in_4bit=True))
-    assert "siglip.encoder.layers.0.mlp.fc1.weight (72)" in str(error.value)

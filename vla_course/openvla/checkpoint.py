@@ -12,7 +12,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +34,8 @@ DINOV2 = "vision_backbone.featurizer."
 SIGLIP = "vision_backbone.fused_featurizer."
 OUR_DINOV2 = "vision_backbone.dinov2."
 OUR_SIGLIP = "vision_backbone.siglip."
+REOPEN = 2**28
+"""Bytes that are read of a file before it is opened anew."""
 POOLED_QUERY_KEY_VALUE = (f"{SIGLIP}attn_pool.q", f"{SIGLIP}attn_pool.kv")
 POOLED_IN_PROJ = f"{OUR_SIGLIP}head.attention.in_proj_weight"
 
@@ -82,23 +86,23 @@ def vision_tensors(config: OpenVLAConfig) -> dict[str, tuple[str, ...]]:
     return names
 
 
-def from_original(tensors: Mapping[str, torch.Tensor], config: OpenVLAConfig) -> dict[str, torch.Tensor]:
-    """The tensors under our names."""
+def from_original(tensors: Mapping[str, Any], config: OpenVLAConfig) -> dict[str, Any]:
+    """The tensors, or their places on disk, under our names; few are read here."""
     rest = dict(tensors)
-    ours: dict[str, torch.Tensor] = {}
+    ours: dict[str, Any] = {}
     for original, names in vision_tensors(config).items():
         ours.update(zip(names, rest.pop(original).chunk(len(names)), strict=True))
     # transformers adds a position to the class token; timm has added it already.
-    cls_token, positions = rest.pop(f"{DINOV2}cls_token"), rest.pop(f"{DINOV2}pos_embed")
+    cls_token, positions = rest.pop(f"{DINOV2}cls_token")[...], rest.pop(f"{DINOV2}pos_embed")[...]
     ours[f"{OUR_DINOV2}embeddings.cls_token"] = cls_token
     ours[f"{OUR_DINOV2}embeddings.position_embeddings"] = torch.cat(
         [torch.zeros_like(cls_token), positions], 1
     )
     ours[f"{OUR_DINOV2}embeddings.mask_token"] = torch.zeros_like(cls_token[0])
-    ours[f"{OUR_SIGLIP}embeddings.position_embedding.weight"] = rest.pop(f"{SIGLIP}pos_embed")[0]
+    ours[f"{OUR_SIGLIP}embeddings.position_embedding.weight"] = rest.pop(f"{SIGLIP}pos_embed")[...][0]
     for kind in ("weight", "bias"):
-        query, key_value = rest.pop(f"{SIGLIP}attn_pool.q.{kind}"), rest.pop(f"{SIGLIP}attn_pool.kv.{kind}")
-        ours[f"{OUR_SIGLIP}head.attention.in_proj_{kind}"] = torch.cat([query, key_value])
+        parts = [rest.pop(f"{SIGLIP}attn_pool.{part}.{kind}")[...] for part in ("q", "kv")]
+        ours[f"{OUR_SIGLIP}head.attention.in_proj_{kind}"] = torch.cat(parts)
     return ours | rest  # projector and language model keep their names
 
 
@@ -229,10 +233,8 @@ def _refuse_foreign_attention(content: Any, path: Path) -> None:
         _refuse_foreign_attention(part, path)
 
 
-def read_weights(
-    folder: Path, config: OpenVLAConfig, expected: Mapping[str, torch.Tensor]
-) -> dict[str, "OnDisk"]:
-    """Every tensor of a checkpoint under our names, to be read when it is asked for.
+def read_weights(folder: Path, config: OpenVLAConfig, expected: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Every tensor of a checkpoint under our names, to be read when it is asked for with `[...]`.
 
     `expected` has the shapes that a model of this config has, under our names.
 
@@ -240,37 +242,45 @@ def read_weights(
         FileNotFoundError: a file is missing or damaged.
         ValueError: tensors are missing, unknown or of another shape (all are named), or the weights are pickled.
     """
-    tensors: dict[str, torch.Tensor] = {}
+    tensors = tensors_on_disk(folder)
+    wanted = {name: tuple(tensor.shape) for name, tensor in to_original(expected, config).items()}
+    refuse_other_tensors(folder, {name: tensor.shape for name, tensor in tensors.items()}, wanted)
+    return from_original(tensors, config)
+
+
+def tensors_on_disk(folder: Path) -> dict[str, "OnDisk"]:
+    """The tensors of a checkpoint by their names in its files.
+
+    Raises:
+        FileNotFoundError: a file is missing or damaged.
+        ValueError: the weights are pickled.
+    """
+    tensors: dict[str, OnDisk] = {}
     for path in weight_files(folder):
-        with _opened(path) as file:
-            tensors.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    wanted = to_original(expected, config)
-    problems = [
-        f"missing: {name} {tuple(wanted[name].shape)}" for name in sorted(wanted.keys() - tensors.keys())
-    ]
-    problems += [f"unknown: {name}" for name in sorted(tensors.keys() - wanted.keys())]
+        with _opened(path) as opened:
+            file, names = WeightFile(path), list(opened.keys())
+            tensors.update({name: OnDisk(file, name, opened.get_tensor(name)) for name in names})
+    return tensors
+
+
+def refuse_other_tensors(
+    folder: Path, found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise unless the shapes are those of a model of this config.
+
+    Raises:
+        ValueError: tensors are missing, unknown or of another shape; all are named.
+    """
+    problems = [f"missing: {name} {wanted[name]}" for name in sorted(wanted.keys() - found.keys())]
+    problems += [f"unknown: {name}" for name in sorted(found.keys() - wanted.keys())]
     problems += [
-        f"wrong shape: {name} is {tuple(tensors[name].shape)}, the config wants {tuple(wanted[name].shape)}"
-        for name in sorted(wanted.keys() & tensors.keys())
-        if tensors[name].shape != wanted[name].shape
+        f"wrong shape: {name} is {found[name]}, the config wants {wanted[name]}"
+        for name in sorted(wanted.keys() & found.keys())
+        if found[name] != wanted[name]
     ]
     if problems:
         lines = "\n  ".join(problems)
         raise ValueError(f"{len(problems)} tensors of {folder} do not fit its config.json:\n  {lines}")
-    return {name: OnDisk(tensor) for name, tensor in from_original(tensors, config).items()}
-
-
-def refuse_odd_widths(expected: Mapping[str, torch.Tensor]) -> None:
-    """Raise where bitsandbytes would compute wrongly on the CPU, without a word: it counts in blocks of 64 inputs.
-
-    Raises:
-        ValueError: a linear layer has another number of inputs than a multiple of 64; all are named.
-    """
-    odd = [name for name, tensor in expected.items() if tensor.ndim == 2 and "embed" not in name]
-    odd = [f"{name} ({expected[name].shape[1]})" for name in odd if expected[name].shape[1] % 64]
-    if odd:
-        lines = "\n  ".join(odd)
-        raise ValueError(f"quantised layers need a multiple of 64 inputs on the CPU:\n  {lines}")
 
 
 def never_repack(model: Any) -> None:
@@ -284,19 +294,58 @@ def never_repack(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+class WeightFile:
+    """A safetensors file that is opened anew after so many bytes: while one stays open, all that was read of it counts as this
+    process's memory.
+    """  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock, self._left = Lock(), 0
+        self._open: Any = None
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A tensor whose numbers are read when they are looked at."""
+        with self._lock:
+            if self._left <= 0:
+                self._open, self._left = safe_open(self.path, framework="pt"), REOPEN
+            tensor: torch.Tensor = self._open.get_tensor(name)
+            self._left -= tensor.nbytes
+        return tensor
+
+
 class OnDisk:
-    """A tensor that still lies in its file, and is copied out of it when transformers takes it with `[...]`."""
+    """A tensor, or one of several equal parts of its rows, that still lies in its file. `[...]` reads it into memory of its own.
 
-    def __init__(self, tensor: torch.Tensor) -> None:
-        self._tensor = tensor
+    `chunk`, `to` and `is_floating_point` are a tensor's, and read nothing.
+    """
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of number in the file."""
-        return self._tensor.dtype
+    def __init__(self, file: WeightFile, name: str, tensor: torch.Tensor, rows: slice = slice(None)) -> None:
+        self.file, self.name, self.rows = file, name, rows
+        self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
+
+    def is_floating_point(self) -> bool:
+        """Whether its numbers have fractions."""
+        return self.dtype.is_floating_point
+
+    def to(self, dtype: torch.dtype) -> "OnDisk":
+        """The same with its numbers in another type once it is read."""
+        other = copy(self)
+        other.dtype = dtype
+        return other
+
+    def chunk(self, parts: int) -> list["OnDisk"]:
+        """So many equal parts of a whole tensor, cut between rows."""
+        if parts == 1:
+            return [self]
+        rows = self.shape[0] // parts
+        shaped = torch.empty((rows, *self.shape[1:]), dtype=self.dtype, device="meta")
+        return [OnDisk(self.file, self.name, shaped, slice(n * rows, (n + 1) * rows)) for n in range(parts)]
 
     def __getitem__(self, index: Any) -> torch.Tensor:
-        return self._tensor[index].clone()
+        whole = self.file.tensor(self.name)
+        read = whole[self.rows][index] if whole.ndim else whole
+        return read.to(self.dtype, copy=True)
 
 
 @contextmanager
@@ -347,40 +396,63 @@ def write(
 ) -> None:
     """Write config.json, dataset_statistics.json and the weights under their published names.
 
-    Everything is written beside the folder first and moved into it at the end, so that a full disk or a broken run leaves
-    the old checkpoint as it was.
-
     Raises:
         OSError: the folder cannot be written to, or the disk is full; the old checkpoint is as it was.
         ValueError: the weights are quantised or carry adapters, and have no published form.
     """
-    if any(".lora_A" in name for name in tensors):
-        raise ValueError(
-            "the published format has no place for adapters: merge(model) first, or save_adapter them alone"
-        )
+    refuse_adapters(tensors)
     if not all(tensor.is_floating_point() for tensor in tensors.values()):
         raise ValueError(
             "quantised weights cannot be written in the published format: save before quantising, or unpack(model) first "
             "(vla_course.adapters.lora)"
         )
     try:
-        published = {name: tensor.contiguous().clone() for name, tensor in to_original(tensors, config).items()}
+        published = to_original(tensors, config)
     except KeyError as error:
         raise ValueError(f"want all weights of the model, {error} is missing") from error
+    write_files(folder, config, published, {}, max_shard_size=max_shard_size)
+
+
+def refuse_adapters(tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise where weights carry adapters.
+
+    Raises:
+        ValueError: they do.
+    """
+    if any(".lora_A" in name for name in tensors):
+        raise ValueError(
+            "the published format has no place for adapters: merge(model) first, or save_adapter them alone"
+        )
+
+
+def write_files(
+    folder: str | Path,
+    config: OpenVLAConfig,
+    tensors: Mapping[str, torch.Tensor],
+    said: Mapping[str, Any],
+    *,
+    max_shard_size: int | str,
+) -> None:
+    """Write tensors under the names they have here, config.json with what is `said` besides, and dataset_statistics.json.
+
+    Everything is written beside the folder first and moved into it at the end, so that a full disk or a broken run leaves
+    the old checkpoint as it was. One shard is in memory a second time.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
     try:
-        shards = split_torch_state_dict_into_shards(published, max_shard_size=max_shard_size)
+        shards = split_torch_state_dict_into_shards(dict(tensors), max_shard_size=max_shard_size)
         for file, names in shards.filename_to_tensors.items():
-            write_tensors(partial / file, {name: published[name] for name in names})
+            held = {name: tensors[name].contiguous().clone() for name in names}  # safetensors takes none that share memory
+            write_tensors(partial / file, held)
         if shards.is_sharded:
             index = {"metadata": shards.metadata, "weight_map": shards.tensor_to_filename}
             _write_json(partial / "model.safetensors.index.json", index)
         content = {**config.to_dict(), "architectures": ["OpenVLAForActionPrediction"]}
-        content.pop("quantization_config", None)  # these weights are not, whatever the model was loaded as
-        dtype = str(next(iter(published.values())).dtype).removeprefix("torch.")
-        _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype})
+        content.pop("quantization_config", None)  # said again where these weights are quantised, whatever the model was loaded as
+        dtype = str(tensors["language_model.lm_head.weight"].dtype).removeprefix("torch.")
+        _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype, **said})
         _write_json(partial / "dataset_statistics.json", config.norm_stats)
         for path in partial.iterdir():
             path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""One word chooses the model: "nano" runs anywhere, "7b" needs a GPU and its weights."""
+"""One word chooses the model: "nano" runs anywhere, "7b" needs its weights, and a GPU or much memory."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -12,8 +12,10 @@ from transformers.utils import logging
 
 from vla_course import assets
 from vla_course.errors import CannotRunError
-from vla_course.openvla import checkpoint
+from vla_course.openvla import checkpoint, memory_plan
+from vla_course.openvla.four_bit_files import is_stored
 from vla_course.openvla.model import OpenVLAForActionPrediction
+from vla_course.openvla.slow_bfloat16 import compute_in_float32, multiplies_bfloat16
 
 NANO = "data/checkpoints/openvla_nano"
 NANO_FILES = (
@@ -32,31 +34,46 @@ def load_vla(
     path: str | Path | None = None,
     bits: Literal[4, 8] | None = None,
     dtype: torch.dtype | None = None,
+    device: str | None = None,
 ) -> OpenVLAForActionPrediction:
     """The model that a lesson acts with.
 
-    "nano" ships with the course. "7b" is openvla/openvla-7b, about 16 GB of GPU memory in bfloat16; `bits` 8 or 4 needs about
-    9 or 6 GB. `path` names a folder or a repository of the same format to load instead, a fine-tune for example.
+    "nano" ships with the course. "7b" is openvla/openvla-7b, on a GPU or with device="cpu" in the computer's own memory: about
+    16 GB in bfloat16, 9 GB with bits=8, 6 GB with bits=4. What it will need is printed before it is loaded. `path` names a folder
+    or a repository of the same format to load instead: a fine-tune, or a model that was saved in four bits.
 
     Raises:
-        ValueError: there is no such scale or number of bits.
+        ValueError: there is no such scale or number of bits, or the folder holds weights in another number of bits.
         FileNotFoundError: the nano checkpoint is not there yet.
-        RuntimeError: 7B was asked for without a GPU, its weights or a package it needs; the message says which.
+        RuntimeError: 7B was asked for without its weights, a GPU (and not device="cpu"), enough memory or a package it needs;
+            the message says which.
     """
     if scale not in ("nano", "7b"):
         raise ValueError(f"scale is 'nano' or '7b', not {scale!r}")
     if bits not in (None, 4, 8):
         raise ValueError(f"weights can be loaded in 8 or 4 bits, not {bits!r}")
-    options: dict[str, Any] = {"dtype": dtype or "auto"}
-    if bits is not None:
-        options["quantization_config"] = _quantization(bits)
+    options: dict[str, Any] = {"dtype": dtype or "auto", "device_map": device}
     if scale == "nano":
+        folder = path or find_nano()
+        if bits is not None and not _has(Path(folder), bits):
+            options["quantization_config"] = _quantization(bits)
         with _no_progress_bar():
-            nano: OpenVLAForActionPrediction = OpenVLAForActionPrediction.from_pretrained(path or find_nano(), **options)
-        return nano
-    folder = find_7b(path or OPENVLA_7B, bits=bits)
-    options["dtype"] = dtype or torch.bfloat16
-    model: OpenVLAForActionPrediction = OpenVLAForActionPrediction.from_pretrained(folder, device_map="cuda", **options)
+            model: OpenVLAForActionPrediction = OpenVLAForActionPrediction.from_pretrained(folder, **options)
+        return model
+    device = device or "cuda"
+    folder = find_7b(path or OPENVLA_7B, bits=bits, device=device)
+    stored = _has(folder, bits)
+    options = {"dtype": dtype or torch.bfloat16, "device_map": device}
+    needed = memory_plan.plan(
+        checkpoint.read_config(folder), bits=4 if stored else bits, dtype=options["dtype"], device=device
+    )
+    print(needed)
+    memory_plan.refuse_if_short(needed, memory_plan.free_gb(device))
+    if bits is not None and not stored:
+        options["quantization_config"] = _quantization(bits)
+    model = OpenVLAForActionPrediction.from_pretrained(folder, **options)
+    if device == "cpu" and not multiplies_bfloat16():
+        compute_in_float32(model)
     return model
 
 
@@ -76,15 +93,18 @@ def find_nano() -> Path:
     return files[0].parent
 
 
-def find_7b(name: str | Path, *, bits: int | None = None) -> Path:
+def find_7b(name: str | Path, *, bits: int | None = None, device: str = "cuda") -> Path:
     """The folder of the 7B weights, on a machine that can run them. Nothing is downloaded: that is 15 GB and your decision.
 
     Raises:
         RuntimeError: something is missing; everything that is gets named.
     """
     needed = []
-    if not torch.cuda.is_available():
-        needed.append("a CUDA GPU with 16 GB of memory, 9 GB with bits=8, 6 GB with bits=4 (torch sees none)")
+    if device != "cpu" and not torch.cuda.is_available():
+        needed.append(
+            "a CUDA GPU with 16 GB of memory, 9 GB with bits=8, 6 GB with bits=4 (torch sees none); or device='cpu', with as "
+            "much of the computer's own memory"
+        )
     packages = ["accelerate"] + ["bitsandbytes"] * (bits is not None)
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
@@ -100,6 +120,18 @@ def find_7b(name: str | Path, *, bits: int | None = None) -> Path:
             f"the 7B model needs what is not here:\n  - {lines}\nload_vla('nano') does the same on any laptop."
         )
     return folder
+
+
+def _has(folder: Path, bits: int | None) -> bool:
+    """Whether the weights in a folder lie there in four bits.
+
+    Raises:
+        ValueError: they do, and another number of bits is asked for.
+    """
+    stored = is_stored(folder)
+    if stored and bits not in (None, 4):
+        raise ValueError(f"the weights in {folder} are stored in 4 bits and cannot be loaded in {bits}")
+    return stored
 
 
 @contextmanager

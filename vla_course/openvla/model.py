@@ -5,6 +5,7 @@ per dimension. Built from transformers' own DINOv2, SigLIP and Llama; loads and 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 from transformers import GenerationMixin, LlamaForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from vla_course.openvla import checkpoint
+from vla_course.openvla import checkpoint, four_bit_files, four_bits
 from vla_course.openvla.acting import Acting
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.decoding import CACHE_KEYWORD, Prompt, token_positions
@@ -241,14 +242,16 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
     ) -> Any:
         """Load a folder or a repository of the Hugging Face hub, in the published format, with its processor.
 
-        `dtype`, `device_map`, `attn_implementation` and `quantization_config` are transformers' own. Only safetensors are
-        read, and no code comes with them. Everything is checked before anything is loaded. With `output_loading_info=True`,
-        the model comes with transformers' lists of what was left out: they are empty, or loading fails.
+        `dtype`, `device_map`, `attn_implementation` and `quantization_config` are transformers' own; on a CPU, layers that
+        bitsandbytes would compute wrongly are not quantised, and a line names them. A folder that `save_pretrained` wrote
+        in four bits is loaded as it is. Only safetensors are read, and no code comes with them. Everything is checked before
+        anything is loaded. With `output_loading_info=True`, the model comes with transformers' lists of what was left out:
+        they are empty, or loading fails.
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: tensors are missing, unknown or of another shape (all are named), weights are pickled, or the CPU
-                would compute quantised weights wrongly.
+            ValueError: tensors are missing, unknown or of another shape (all are named), weights are pickled, stored weights
+                are to be quantised again, or a GPU quantised layers that a CPU would compute wrongly.
         """
         downloading = split_loading(kwargs)
         folder = checkpoint.find(
@@ -256,13 +259,9 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
         )
         config = checkpoint.read_config(folder)
         with torch.device("meta"):
-            expected = cls(config).state_dict()
+            blank = cls(config)
         processor = OpenVLAProcessor.from_folder(folder, config)
-        state = checkpoint.read_weights(folder, config, expected)
-        if kwargs.get("quantization_config") is not None and not torch.cuda.is_available():
-            checkpoint.refuse_odd_widths(expected)
-        if config.dtype is None and kwargs.get("dtype", "auto") in (None, "auto"):
-            kwargs["dtype"] = state["language_model.lm_head.weight"].dtype
+        state = _weights(folder, config, blank, kwargs)
         loaded = super().from_pretrained(
             None, config=config, state_dict=state, output_loading_info=True, **kwargs
         )
@@ -287,18 +286,48 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
 
         `state_dict` holds the weights to write in place of the model's own, under the names in memory. Where this is not the
         main process of several, nothing is written. `options` are transformers' others, with the one value that is possible.
+        A model that bitsandbytes holds in NF4 is written as it is, under transformers' names: it loads here in seconds,
+        and nowhere but in this class.
 
         Raises:
             OSError: the folder cannot be written to, or the disk is full; the old checkpoint is as it was.
-            ValueError: the weights are quantised, carry adapters or are not complete, or an option is not possible.
+            ValueError: the weights carry adapters, are not complete or are quantised otherwise, or an option is not possible.
         """
         check_saving(options)
         if not is_main_process:
             return
-        tensors = self.state_dict() if state_dict is None else state_dict
-        checkpoint.write(save_directory, self.config, tensors, max_shard_size=max_shard_size)
+        if state_dict is None and four_bits.in_nf4(self):
+            four_bit_files.save(save_directory, self.config, self, max_shard_size=max_shard_size)
+        else:
+            tensors = self.state_dict() if state_dict is None else state_dict
+            checkpoint.write(save_directory, self.config, tensors, max_shard_size=max_shard_size)
         if self.processor is not None:
             self.processor.save_pretrained(save_directory)
+
+
+def _weights(
+    folder: Path, config: OpenVLAConfig, blank: OpenVLAForActionPrediction, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The tensors that transformers is to load, and in `options` what it needs to know of them."""
+    quantization = options.get("quantization_config")
+    on_cpu = four_bits.on_cpu(options.get("device_map"))
+    there = getattr(config, "quantization_config", None)
+    if there is not None:
+        if quantization is not None:
+            raise ValueError(f"the weights in {folder} are quantised already: leave quantization_config out")
+        dtype = options.get("dtype", "auto")
+        return four_bit_files.read(folder, blank, there, None if dtype == "auto" else dtype, on_cpu=on_cpu)
+    state = checkpoint.read_weights(folder, config, blank.state_dict())
+    if options.get("dtype", "auto") in (None, "auto"):
+        options["dtype"] = config.dtype or state["language_model.lm_head.weight"].dtype
+    if quantization is None or not on_cpu:
+        return state
+    quantization = options["quantization_config"] = four_bits.keep_odd_widths(blank, quantization)
+    if four_bits.is_ours(quantization):
+        del options["quantization_config"]  # transformers finds it in the config, and the weights quantised
+        config.quantization_config = quantization.to_dict()
+        state = four_bits.quantise(state, blank, quantization, options["dtype"])
+    return state
 
 
 def _starts_with_a_token(attention_mask: torch.Tensor) -> None:
