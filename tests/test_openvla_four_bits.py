@@ -170,6 +170,8 @@ def test_what_only_a_gpu_computes_rightly_is_refused_on_a_cpu(tmp_path):
     content = json.loads((folder / "config.json").read_text())
     content["quantization_config"] = {**NF4.to_dict(), "llm_int8_skip_modules": ["language_model.lm_head"]}
     (folder / "config.json").write_text(json.dumps(content))
+    packed = {"projector.fc1.weight.quant_state.bitsandbytes__nf4": torch.zeros(8, dtype=torch.uint8)}
+    save_file(load_file(folder / "model.safetensors") | packed, folder / "model.safetensors")
     with pytest.raises(ValueError, match=r"30 layers were quantised on a GPU.*projector.fc1 \(136\).*bits=4 on the CPU"):
         load(folder)
     content["quantization_config"]["bnb_4bit_quant_type"] = "fp4"
