@@ -11,9 +11,20 @@ from openvla_reference import nano, nano_inputs
 from torch import nn
 from transformers import BitsAndBytesConfig
 
-from vla_course.adapters.lora import LoRAConfig, adapters, dense_weight, inject, merge, remove, weight_shape
+from vla_course.adapters.lora import (
+    LoRAConfig,
+    adapters,
+    dense_weight,
+    inject,
+    is_packed,
+    merge,
+    remove,
+    unpack,
+    weight_shape,
+)
 from vla_course.adapters.nf4_linear import NF4Linear
 from vla_course.adapters.peft_format import load_adapter, save_adapter
+from vla_course.files import read_object
 from vla_course.openvla.checkpoint import never_repack, read_config
 from vla_course.openvla.load import find_nano
 from vla_course.openvla.model import OpenVLAForActionPrediction
@@ -166,6 +177,67 @@ def test_adapters_of_a_quantised_model_are_saved_loaded_and_merged(model, folder
     plain = OpenVLAForActionPrediction.from_pretrained(folder)
     load_adapter(plain, tmp_path)
     assert len(adapters(plain)) > 40
+
+
+def marks(model) -> set[str]:
+    """What still says that a model is quantised."""
+    found = {name for name in ("hf_quantizer", "quantization_method") if hasattr(model, name)}
+    found |= {name for name in ("is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit") if getattr(model, name, False)}
+    configs = [module.config for module in model.modules() if hasattr(module, "config")]
+    return found | {f"config.{n}" for c in configs for n in ("quantization_config", "_is_quantized") if hasattr(c, n)}
+
+
+def bfloat16_model(folder, device):
+    """In four bits with bfloat16 arithmetic, as `load_vla(bits=4)` loads it; bitsandbytes then changes biases when it acts."""
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16, bnb_4bit_use_double_quant=True
+    )
+    return OpenVLAForActionPrediction.from_pretrained(folder, quantization_config=settings, device_map={"": device})
+
+
+def test_a_model_that_has_acted_is_merged_without_a_trace(folder, tmp_path, device):
+    model, rested, inputs = bfloat16_model(folder, device), bfloat16_model(folder, device), inputs_on(device)
+    for one in (model, rested):
+        torch.manual_seed(0)
+        inject(one, CONFIG)
+        for adapter in adapters(one).values():
+            adapter.lora_B.data.normal_(std=0.02)
+    model.predict_token_ids(**inputs, action_dim=3)
+    assert marks(model)
+    merge(model, keep=False)
+    merge(rested, keep=False)
+    assert not marks(model) and {p.dtype for p in model.parameters()} == {torch.float32}
+    for name, weight in rested.state_dict().items():
+        rounded = 2**-8 * name.endswith("bias")  # bitsandbytes has put biases into bfloat16
+        torch.testing.assert_close(model.state_dict()[name], weight, rtol=rounded, atol=0)
+    model.save_pretrained(tmp_path)
+    assert "quantization_config" not in read_object(tmp_path / "config.json")
+    again = OpenVLAForActionPrediction.from_pretrained(tmp_path).to(device)
+    assert torch.equal(model.predict_token_ids(**inputs, action_dim=3), again.predict_token_ids(**inputs, action_dim=3))
+    model.requires_grad_(True)
+    model.train()(**inputs, labels=inputs["input_ids"]).loss.backward()
+    assert model.projector.fc1.bias.grad.any() and model.half().dtype == torch.float16
+
+
+def test_what_took_no_adapter_stays_quantised_until_it_is_unpacked(model, device):
+    inject(model, LoRAConfig(rank=4, alpha=8, targets=r"language_model\..*_proj"))
+    before = model.predict_token_ids(**inputs_on(device), action_dim=5)
+    merge(model, keep=False)
+    assert marks(model), "the towers are quantised still"
+    unpack(model)
+    assert not marks(model) and not any(is_packed(layer) for layer in model.modules())
+    assert torch.equal(model.predict_token_ids(**inputs_on(device), action_dim=5), before)
+
+
+def test_eight_bits_are_not_merged_into_nonsense(folder, device):
+    settings = BitsAndBytesConfig(load_in_8bit=True)
+    model = OpenVLAForActionPrediction.from_pretrained(folder, quantization_config=settings, device_map={"": device})
+    inject(model, CONFIG)
+    before = {name: type(module) for name, module in model.named_modules()}
+    for change in (merge, unpack):
+        with pytest.raises(ValueError, match="eight bits cannot be merged"):
+            change(model)
+    assert {name: type(module) for name, module in model.named_modules()} == before
 
 
 def test_peft_trains_the_same_adapters_beside_the_same_four_bits(model, tmp_path, device):

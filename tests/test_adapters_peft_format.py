@@ -1,6 +1,8 @@
 """Our LoRA against peft's, on the same model: the same answers, gradients and merged weights, and the same files."""
 
+import dataclasses
 import json
+import warnings
 
 import peft
 import pytest
@@ -161,6 +163,97 @@ def test_other_kinds_of_adapters_are_refused(folder, tmp_path, settings, message
     content = json.loads((folder / SETTINGS).read_text())
     (tmp_path / SETTINGS).write_text(json.dumps({**content, **settings}))
     with pytest.raises(ValueError, match=message):
+        load_adapter(nano(), tmp_path)
+
+
+PLAIN = {"bias": "none", "init_lora_weights": True, "peft_type": "LORA"}
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(peft.LoraConfig), ids=lambda field: field.name)
+def test_every_setting_that_peft_knows_is_harmless_or_refused_by_name(folder, tmp_path, field):
+    """A new field of a later peft fails here, until somebody has looked what it changes."""
+    (tmp_path / TENSORS).write_bytes((folder / TENSORS).read_bytes())
+    content = json.loads((folder / SETTINGS).read_text())
+    harmless = {
+        "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "runtime_config",
+        "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+        "eva_config", "corda_config", "loftq_config", "lora_ga_config", "qalora_group_size", "megatron_core",
+    }  # fmt: skip
+    (tmp_path / SETTINGS).write_text(json.dumps(content | {field.name: PLAIN.get(field.name)} if field.name not in harmless else content))
+    assert read_adapter(tmp_path)[0].rank == 4, "switched off, or as it was"
+    if field.name not in harmless:
+        (tmp_path / SETTINGS).write_text(json.dumps({**content, field.name: "something"}))
+        with pytest.raises(ValueError, match=f"this adapter has {field.name}='something'"):
+            read_adapter(tmp_path)
+
+
+def test_settings_of_a_later_peft_are_refused_by_name_where_they_are_on(folder, tmp_path):
+    (tmp_path / TENSORS).write_bytes((folder / TENSORS).read_bytes())
+    content = json.loads((folder / SETTINGS).read_text())
+    for off in (None, False, {}, [], 0):
+        (tmp_path / SETTINGS).write_text(json.dumps({**content, "use_newlora": off}))
+        assert read_adapter(tmp_path)[0].rank == 4
+    (tmp_path / SETTINGS).write_text(json.dumps({**content, "use_newlora": True, "use_dora": True}))
+    with pytest.raises(ValueError, match=r"use_newlora=True, use_dora=True|use_dora=True, use_newlora=True"):
+        read_adapter(tmp_path)
+
+
+OTHER_STARTS = ("pissa", "pissa_niter_4", "olora", "loftq", "corda", "lora_ga", "something_new")
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", "orthogonal", "eva", "mica", *OTHER_STARTS])
+def test_adapters_that_peft_starts_in_any_way_are_read_as_peft_does_or_refused(tmp_path, start):
+    begun = True if start in OTHER_STARTS[3:] else start  # peft wants data for those; what is read are the settings
+    settings = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=begun)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's, on starts without data
+        theirs = peft.get_peft_model(nano(), settings)
+    for adapter in (module for name, module in theirs.named_modules() if "lora_B.default" in name):
+        adapter.weight.data += 0.02 * torch.randn(adapter.weight.shape, generator=torch.Generator().manual_seed(3))
+    theirs.save_pretrained(tmp_path)
+    content = json.loads((tmp_path / SETTINGS).read_text())
+    (tmp_path / SETTINGS).write_text(json.dumps({**content, "init_lora_weights": start}))
+    mine = nano()
+    if start in OTHER_STARTS:
+        with pytest.raises(ValueError, match=rf"init_lora_weights='{start}'.*path_initial_model_for_weight_conversion"):
+            load_adapter(mine, tmp_path)
+        assert not adapters(mine)
+    else:
+        load_adapter(mine, tmp_path)
+        torch.testing.assert_close(answers(mine), answers(theirs.eval()))
+
+
+def test_what_peft_converts_from_pissa_is_plain_lora(tmp_path):
+    theirs = peft.get_peft_model(
+        nano(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights="pissa")
+    )
+    theirs.save_pretrained(tmp_path / "start")
+    for name, weight in theirs.named_parameters():
+        if "lora_B" in name:
+            weight.data += 0.02
+    theirs.save_pretrained(tmp_path / "end", path_initial_model_for_weight_conversion=str(tmp_path / "start"))
+    mine = nano()
+    load_adapter(mine, tmp_path / "end")
+    torch.testing.assert_close(answers(mine), answers(theirs.eval()), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_matrices_that_are_not_finite_are_refused(folder, tmp_path, bad):
+    tensors, name = load_file(folder / TENSORS), "base_model.model.projector.fc1.lora_A.weight"
+    tensors[name][1, 2] = bad
+    save_file(tensors, tmp_path / TENSORS)
+    (tmp_path / SETTINGS).write_text((folder / SETTINGS).read_text())
+    model = nano()
+    with pytest.raises(ValueError, match=rf"not finite \(NaN or infinity\): {name}"):
+        load_adapter(model, tmp_path)
+    assert not adapters(model)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"peft_type": "LORA"}', '{"peft_type": "LORA", "r": "four", "lora_alpha": 8}'])
+def test_damaged_settings_name_their_file(folder, tmp_path, content):
+    (tmp_path / TENSORS).write_bytes((folder / TENSORS).read_bytes())
+    (tmp_path / SETTINGS).write_text(content)
+    with pytest.raises(ValueError, match=f"{SETTINGS} is damaged"):
         load_adapter(nano(), tmp_path)
 
 

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import socket
 
 import pytest
 import torch
 from bitsandbytes.functional import dequantize_4bit
 from openvla_reference import contract, expected, inputs, nano, nano_inputs, reference_folder, reference_model
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import BitsAndBytesConfig
 
@@ -196,6 +198,86 @@ def test_another_model_is_no_openvla(folder):
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(ValueError, match="of type 'llama', not 'openvla'"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", "{", "config.json is damaged, it holds no JSON"),
+        ("config.json", "[1]", "config.json is damaged: want a JSON object"),
+        ("config.json", b"\xff\xfe", "config.json is damaged"),
+        ("config.json", '{"model_type": "openvla", "vision_towers": 5}', "config.json describes no OpenVLA"),
+        ("config.json", '{"model_type": "openvla", "text_config": [1]}', "config.json describes no OpenVLA"),
+        ("dataset_statistics.json", "", "dataset_statistics.json is damaged"),
+        ("dataset_statistics.json", '{"mine": 3}', "dataset_statistics.json is damaged, the statistics of 'mine'"),
+        ("dataset_statistics.json", '{"mine": {"action": {"q01": ["a"], "q99": [1]}}}', "statistics.json is damaged.*'mine'"),
+        ("dataset_statistics.json", '{"mine": {"action": {"q01": [NaN], "q99": [1]}}}', "q01 or q99 of action is not finite"),
+    ],
+)
+def test_damaged_files_are_named(folder, name, content, message):
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize("elsewhere", ["../outside.safetensors", "/tmp/outside.safetensors", "a/b.safetensors", "x.bin", 3])
+def test_an_index_names_files_beside_it_only(folder, elsewhere):
+    shutil.copy(folder / "model.safetensors", folder.parent / "outside.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"projector.fc1.weight": elsewhere}}))
+    with pytest.raises(ValueError, match=r"index\.json is damaged: want names of safetensors files beside it"):
+        load(folder)
+    index.write_text("{}")
+    with pytest.raises(ValueError, match=r"index\.json is damaged"):
+        load(folder)
+
+
+@pytest.mark.parametrize("depth", ["attn_implementation", "_attn_implementation", "text_config", "per_layer_config"])
+def test_a_checkpoint_may_not_choose_a_kernel_from_elsewhere(folder, depth, monkeypatch):
+    monkeypatch.setattr(socket, "socket", None)  # whoever asks anybody fails
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    if depth == "text_config":
+        content[depth]["attn_implementation"] = "someone/kernel"
+    elif depth == "per_layer_config":
+        content[depth] = [{"attn_implementation": {"": "someone/kernel"}}]
+    else:
+        content[depth] = "someone/kernel"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"config\.json asks for .*someone/kernel"):
+        load(folder)
+    path.write_text(json.dumps({**json.loads((reference_folder() / "config.json").read_text()), "attn_implementation": "eager"}))
+    assert load(folder).config._attn_implementation == "eager"
+
+
+def test_what_a_config_names_is_never_fetched(folder, monkeypatch):
+    monkeypatch.setattr(socket, "socket", None)
+    monkeypatch.setattr(checkpoint, "snapshot_download", None)
+    path, there = folder / "config.json", "someone/something"
+    content = json.loads(path.read_text())
+    content |= {"_name_or_path": there, "hf_llm_id": there, "transformers_weights": there, "auto_map": {"AutoModel": there}}
+    content["text_config"] |= {"_name_or_path": there, "auto_map": {"AutoModel": there}}
+    path.write_text(json.dumps(content))
+    assert same(load(folder, dtype=torch.float32).state_dict(), reference_model().state_dict())
+
+
+def test_a_full_disk_is_an_os_error(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match=r"model\.safetensors could not be written.*No space left"):
+        nano().save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_note_of_quantisation_beside_whole_weights_means_nothing(folder):
+    """Earlier versions left it in config.json when a model in four bits had been merged."""
+    content = json.loads((folder / "config.json").read_text())
+    content["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True).to_dict()
+    (folder / "config.json").write_text(json.dumps(content))
+    model = load(folder, dtype=torch.float32)
+    assert same(model.state_dict(), reference_model().state_dict()) and not hasattr(model.config, "quantization_config")
 
 
 def test_without_a_word_about_number_types_the_file_decides(folder):

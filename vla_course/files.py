@@ -1,11 +1,13 @@
 """Files that are whole or not there, their hashes, and folders in which one process at a time writes."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -78,3 +80,19 @@ def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_object(path: str | Path) -> dict[str, Any]:
+    """The content of a JSON file that holds an object.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no JSON, or no object; the message names the file.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged, it holds no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: want a JSON object, it holds a {type(content).__name__}")
+    return content

@@ -34,7 +34,7 @@ class LoRAConfig:
     """"all-linear", or a regular expression that matches the whole names of the layers to adapt."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+        if self.rank < 1 or not 0 < self.alpha < math.inf or not 0 <= self.dropout < 1:
             raise ValueError(
                 f"want rank ≥ 1, alpha > 0 and 0 ≤ dropout < 1, got {self.rank}, {self.alpha} and {self.dropout}"
             )
@@ -191,14 +191,38 @@ def merge(model: nn.Module, *, keep: bool = True) -> dict[str, Any]:
     """Put one plain layer in the place of each adapted one: the same answers, nothing more to compute.
 
     Returns the adapted layers for `unmerge`; they hold the old weights, and with `keep=False` each goes as soon as it is
-    merged. Where weights were quantised, the plain layers hold what they stood for, in full size.
+    merged. Where weights were quantised, the plain layers hold what they stood for, in full size; with `keep=False`, a model
+    without any quantised weight left is no longer marked as quantised, and can be saved, cast and trained like any other.
+
+    Raises:
+        ValueError: weights have eight bits. The model is unchanged.
     """
+    found = adapters(model)
+    for adapter in found.values():
+        _refuse_eight_bits(adapter.base_layer)
     taken: dict[str, Any] = {}
-    for name, adapter in adapters(model).items():
-        model.set_submodule(name, _plain_layer(adapter).train(adapter.training))
+    for name, adapter in found.items():
+        plain = _plain_layer(adapter.base_layer, adapter.merged())
+        model.set_submodule(name, plain.train(adapter.training))
         if keep:
             taken[name] = adapter
+    if not keep:
+        _unmark_quantized(model)
     return taken
+
+
+def unpack(model: nn.Module) -> None:
+    """Put a plain layer in the place of each quantised one, with the weights that it computes with.
+
+    Raises:
+        ValueError: weights have eight bits. The model is unchanged.
+    """
+    packed = {name: layer for name, layer in model.named_modules() if is_packed(layer)}
+    for layer in packed.values():
+        _refuse_eight_bits(layer)
+    for name, layer in packed.items():
+        model.set_submodule(name, _plain_layer(layer, dense_weight(layer)).train(layer.training))
+    _unmark_quantized(model)
 
 
 def remove(model: nn.Module) -> dict[str, Any]:
@@ -223,6 +247,11 @@ def weight_shape(layer: nn.Module) -> tuple[int, ...]:
     return int(sides.out_features), int(sides.in_features)
 
 
+def is_packed(layer: nn.Module) -> bool:
+    """Whether bitsandbytes has quantised the weight of this layer, to four or eight bits."""
+    return type(layer._parameters.get("weight")).__name__ in ("Params4bit", "Int8Params")
+
+
 def dense_weight(layer: nn.Module) -> Float[torch.Tensor, "outputs inputs"]:
     """The weight that a linear layer computes with; bitsandbytes' four bits are unpacked."""
     weight: Any = layer.weight
@@ -242,13 +271,37 @@ def start_values(
     return torch.randn(a).div_(a[0]).to(device), torch.zeros(b, device=device)
 
 
-def _plain_layer(adapter: Any) -> nn.Module:
-    layer, weight = adapter.base_layer, adapter.merged().detach()
+def _plain_layer(layer: Any, weight: torch.Tensor) -> nn.Module:
     plain: nn.Module
     if isinstance(layer, nn.Conv2d):
         sizes = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride)
         plain = nn.Conv2d(*sizes, layer.padding, layer.dilation, device="meta")  # type: ignore[arg-type]
     else:
         plain = nn.Linear(layer.in_features, layer.out_features, device="meta")
-    plain.weight, plain.bias = nn.Parameter(weight, requires_grad=False), layer.bias
+    plain.weight, plain.bias = nn.Parameter(weight.detach(), requires_grad=False), None
+    if layer.bias is not None:
+        # A copy: bitsandbytes turns biases, as soon as they act, into other numbers that may not be trained on.
+        plain.bias = nn.Parameter(layer.bias.detach().to(weight.dtype, copy=True), requires_grad=False)
     return plain
+
+
+def _refuse_eight_bits(layer: nn.Module) -> None:
+    if is_packed(layer) and type(layer.weight).__name__ == "Int8Params":
+        raise ValueError(
+            "weights of eight bits cannot be merged with adapters: load the model in four bits, or whole, and the adapter "
+            "beside it (load_adapter), then merge"
+        )
+
+
+def _unmark_quantized(model: Any) -> None:
+    """Take away what transformers keeps on a quantised model, once no weight is quantised."""
+    if any(is_packed(layer) for layer in model.modules()):
+        return
+    if getattr(model, "hf_quantizer", None) is not None:
+        model.hf_quantizer.remove_quantization_config(model)
+    for mark in ("is_loaded_in_4bit", "is_loaded_in_8bit"):
+        if hasattr(model, mark):
+            delattr(model, mark)
+    for module in model.modules():
+        if hasattr(getattr(module, "config", None), "_is_quantized"):
+            del module.config._is_quantized

@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import peft
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from vla_course.adapters.lora import (
@@ -26,11 +27,20 @@ from vla_course.adapters.lora import (
     inject,
     weight_shape,
 )
+from vla_course.files import PARTIAL, read_object
+from vla_course.openvla.checkpoint import write_tensors
 
 SETTINGS, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
-# What changes more than W + alpha / r · B A.
-_OTHER_KINDS = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
+# Settings that leave the answer W + alpha / r · B A as it is. All others must be off, also those that later versions bring.
+_READ = ("peft_type", "r", "lora_alpha", "lora_dropout", "init_lora_weights")
+_WHICH_LAYERS = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern")  # the tensors name them
+_NOTES = ("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode")
+# These belong to a kind that is switched on elsewhere: by init_lora_weights, use_qalora or megatron_config.
+_DETAILS = ("eva_config", "corda_config", "loftq_config", "lora_ga_config", "qalora_group_size", "megatron_core", "runtime_config")
+_HARMLESS = {*_READ, *_WHICH_LAYERS, *_NOTES, *_DETAILS}
+# How A and B may begin. Other ways (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) change the base weights as well.
+_PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva", "mica")
 
 Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
@@ -56,6 +66,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     """Write the adapters of a model; each file appears whole or not at all.
 
     Raises:
+        OSError: the folder cannot be written to, or the disk is full; what was there is as it was.
         ValueError: the model has no adapters, or adapters of different ranks or scales.
     """
     layers = adapters(model)
@@ -82,9 +93,9 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
+    partial = Path(tempfile.mkdtemp(dir=folder, prefix=PARTIAL))
     try:
-        save_file(tensors, partial / TENSORS, metadata={"format": "pt"})
+        write_tensors(partial / TENSORS, tensors)
         (partial / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         for path in sorted(partial.iterdir()):
             path.chmod(0o644)
@@ -101,9 +112,9 @@ def load_adapter(
     """Freeze a model and put the adapters of a folder around its layers, ready to act or to be trained on.
 
     Raises:
-        FileNotFoundError: a file is missing or damaged.
-        ValueError: it is another kind of adapter than plain LoRA, or matrices are missing, unknown or of another shape (all
-            are named). The model is unchanged.
+        FileNotFoundError: a file is missing, or the matrices are damaged.
+        ValueError: the settings are damaged or those of another kind of adapter than plain LoRA, or matrices are missing,
+            unknown, not finite or of another shape (all are named). The model is unchanged.
     """
     config, pairs, problems = read_adapter(folder)
     layers = adaptable_layers(model)
@@ -120,29 +131,53 @@ def load_adapter(
 
 
 def read_adapter(folder: str | Path) -> tuple[LoRAConfig, Pairs, list[str]]:
-    """Settings, A and B of every layer by its name, and what does not come in pairs, in words.
+    """Settings, A and B of every layer by its name, and what is not finite or does not come in pairs, in words.
 
     Raises:
-        FileNotFoundError: a file is missing or damaged.
-        ValueError: it is another kind of adapter than plain LoRA.
+        FileNotFoundError: a file is missing, or the matrices are damaged.
+        ValueError: the settings are damaged, or those of another kind of adapter than plain LoRA.
     """
     folder = Path(folder)
     for name in (SETTINGS, TENSORS):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{name} is missing in {folder}; adapters are read as safetensors only")
+    config = read_config(folder / SETTINGS)
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         tensors = load_file(folder / TENSORS)
-    except (json.JSONDecodeError, SafetensorError) as error:
-        raise FileNotFoundError(f"an adapter file in {folder} is damaged: {error}") from error
-    special = [key for key in _OTHER_KINDS if settings.get(key)]
-    if settings.get("peft_type") != "LORA" or settings.get("bias", "none") != "none" or special:
-        raise ValueError(
-            f"only plain LoRA can be read, this adapter has {special or settings.get('peft_type')}"
-        )
-    dropout = settings.get("lora_dropout", 0.0)
-    config = LoRAConfig(int(settings["r"]), float(settings["lora_alpha"]), float(dropout))
+    except SafetensorError as error:
+        raise FileNotFoundError(f"{folder / TENSORS} is damaged: {error}") from error
     return config, *_pairs(tensors)
+
+
+def read_config(path: Path) -> LoRAConfig:
+    """The settings of a plain LoRA adapter, from its adapter_config.json.
+
+    Raises:
+        ValueError: the file is damaged, or describes another kind of adapter.
+    """
+    settings = read_object(path)
+    others = [f"{key}={settings.get(key)!r}" for key in _not_plain(settings)]
+    if others:
+        raise ValueError(
+            f"{path}: only plain LoRA can be read (W + alpha / r · B A), and this adapter has {', '.join(others)}. Merge it "
+            "into its base model with peft (merge_and_unload, which an aLoRA has not) and save that; one that changed its base at first "
+            "(PiSSA, OLoRA, CorDA) becomes plain LoRA with peft's save_pretrained(path_initial_model_for_weight_conversion=...)"
+        )
+    try:
+        dropout = settings.get("lora_dropout", 0.0)
+        return LoRAConfig(int(settings["r"]), float(settings["lora_alpha"]), float(dropout))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: r, lora_alpha or lora_dropout: {error!r}") from error
+
+
+def _not_plain(settings: Mapping[str, Any]) -> list[str]:
+    """The names of the settings with which an adapter computes something else than plain LoRA."""
+    others = [key for key, value in settings.items() if value and key not in _HARMLESS and (key, value) != ("bias", "none")]
+    if settings.get("peft_type") != "LORA":
+        others.insert(0, "peft_type")
+    if settings.get("init_lora_weights", True) not in _PLAIN_STARTS:
+        others.append("init_lora_weights")
+    return others
 
 
 def misfits(pairs: Pairs, shapes: Mapping[str, Sequence[int]], rank: int) -> list[str]:
@@ -170,6 +205,8 @@ def _pairs(tensors: Mapping[str, torch.Tensor]) -> tuple[Pairs, list[str]]:
     problems = []
     for name, tensor in tensors.items():
         module, _, side = name.removesuffix(".weight").removeprefix(_PREFIX).rpartition(".lora_")
+        if not tensor.isfinite().all():
+            problems.append(f"not finite (NaN or infinity): {name}")
         if side in ("A", "B") and name.startswith(_PREFIX):
             sides.setdefault(module, {})[side] = tensor
         elif not name.endswith(".base_layer.weight"):  # peft adds a copy of an adapted head's frozen weight

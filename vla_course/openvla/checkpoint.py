@@ -4,21 +4,29 @@ Published weights carry timm's names for the vision towers, with query, key and 
 whatever transformers calls its own; in memory the names are transformers'. Nothing pickled is read.
 """
 
+import itertools
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from vla_course.action_tokens import action_statistics
+from vla_course.files import read_object
 from vla_course.openvla.config import OpenVLAConfig
+
+ATTENTION = ("eager", "sdpa")
+"""How a checkpoint's config.json may ask for attention to be computed; other ways could bring code from elsewhere."""
 
 DINOV2 = "vision_backbone.featurizer."
 SIGLIP = "vision_backbone.fused_featurizer."
@@ -118,8 +126,12 @@ def to_original(tensors: Mapping[str, torch.Tensor], config: OpenVLAConfig) -> d
     return published | rest
 
 
-def find(name: str, *, revision: str | None = None, local_files_only: bool = False) -> Path:
+def find(
+    name: str, *, revision: str | None = None, local_files_only: bool = False, **options: Any
+) -> Path:
     """The folder of a checkpoint: a local one, or one downloaded from the Hugging Face hub into its cache.
+
+    `options` are those of huggingface_hub's `snapshot_download`.
 
     Raises:
         FileNotFoundError: there is no such folder, and the name is no repository that could be had.
@@ -139,6 +151,7 @@ def find(name: str, *, revision: str | None = None, local_files_only: bool = Fal
                 revision=revision,
                 allow_patterns=[*patterns, "tokenizer.json"],
                 local_files_only=local_files_only,
+                **options,
             )
         )
     except (OSError, ValueError) as error:
@@ -152,20 +165,68 @@ def read_config(folder: Path) -> OpenVLAConfig:
 
     Raises:
         FileNotFoundError: there is no config.json.
-        ValueError: it describes another model than an OpenVLA.
+        ValueError: a file is damaged (it is named), describes another model than an OpenVLA, or asks for foreign code.
     """
     path = folder / "config.json"
     if not path.exists():
         raise FileNotFoundError(f"config.json is missing in {folder}: is this the folder of a checkpoint?")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_object(path)
     if content.get("model_type") != "openvla":
         raise ValueError(f"{folder} holds a model of type {content.get('model_type')!r}, not 'openvla'")
-    content.pop("auto_map", None)  # it names code to download and run
+    for name in ("auto_map", "fusion_config", "transformers_weights"):
+        content.pop(name, None)  # code and files that transformers would take in place of ours
+    if "quantization_config" in content and not _holds_packed_weights(folder):
+        del content["quantization_config"]  # earlier versions kept it when a quantised model had been merged
+    _refuse_foreign_attention(content, path)
     statistics = folder / "dataset_statistics.json"
     if statistics.exists():
-        content["norm_stats"] = json.loads(statistics.read_text(encoding="utf-8"))
-    config: OpenVLAConfig = OpenVLAConfig.from_dict(content)
+        content["norm_stats"] = read_statistics(statistics)
+    try:
+        config: OpenVLAConfig = OpenVLAConfig.from_dict(content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} describes no OpenVLA: {error}") from error
     return config
+
+
+def read_statistics(path: Path) -> dict[str, Any]:
+    """The statistics of each data set that a model speaks, from its dataset_statistics.json.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged, or its numbers do not fit together; the message names the file.
+    """
+    content = read_object(path)
+    parts: tuple[Literal["action", "proprio"], ...] = ("action", "proprio")
+    for key, of in itertools.product(content, parts):
+        try:
+            if "q01" in content[key].get(of, {}):
+                found = action_statistics(content, key, of=of)
+                if not np.isfinite([found.q01, found.q99]).all():
+                    raise ValueError(f"q01 or q99 of {of} is not finite")
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged, the statistics of {key!r}: {error}") from error
+    return content
+
+
+def _holds_packed_weights(folder: Path) -> bool:
+    for path in weight_files(folder):
+        with _opened(path) as file:
+            if any(".quant_state." in name for name in file.keys()):  # noqa: SIM118
+                return True
+    return False
+
+
+def _refuse_foreign_attention(content: Any, path: Path) -> None:
+    """Raise where config.json, at any depth, asks for attention that transformers would get elsewhere."""
+    parts = content.items() if isinstance(content, dict) else enumerate(content if isinstance(content, list) else [])
+    for name, part in parts:
+        asked = part.values() if isinstance(part, dict) else [part]
+        if "attn_implementation" in str(name) and any(how not in (None, *ATTENTION) for how in asked):
+            raise ValueError(
+                f"{path} asks for {name}={part!r}: a checkpoint may ask for {' or '.join(ATTENTION)}. Another way is yours to "
+                "choose, as from_pretrained(..., attn_implementation=...)"
+            )
+        _refuse_foreign_attention(part, path)
 
 
 def read_weights(
@@ -181,11 +242,8 @@ def read_weights(
     """
     tensors: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        except SafetensorError as error:
-            raise FileNotFoundError(f"{path} is damaged: {error}") from error
+        with _opened(path) as file:
+            tensors.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     wanted = to_original(expected, config)
     problems = [
         f"missing: {name} {tuple(wanted[name].shape)}" for name in sorted(wanted.keys() - tensors.keys())
@@ -241,16 +299,25 @@ class OnDisk:
         return self._tensor[index].clone()
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise FileNotFoundError(f"{path} is damaged: {error}") from error
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that hold a checkpoint's weights.
 
     Raises:
         FileNotFoundError: there are none, or the index names one that is not there.
-        ValueError: the weights are pickled.
+        ValueError: the weights are pickled, or the index is damaged or names files elsewhere.
     """
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if index.exists():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = _shards(index)
         missing = [name for name in names if not (folder / name).exists()]
         if missing:
             raise FileNotFoundError(
@@ -266,8 +333,17 @@ def weight_files(folder: Path) -> list[Path]:
     raise FileNotFoundError(f"no model.safetensors in {folder}")
 
 
+def _shards(index: Path) -> list[str]:
+    content = read_object(index).get("weight_map")
+    names: list[Any] = list(content.values()) if isinstance(content, dict) else [None]
+    for name in names:
+        if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name:
+            raise ValueError(f"{index} is damaged: want names of safetensors files beside it in weight_map, not {name!r}")
+    return sorted(set(names))
+
+
 def write(
-    folder: str | Path, config: OpenVLAConfig, tensors: Mapping[str, torch.Tensor], *, max_shard_size: str
+    folder: str | Path, config: OpenVLAConfig, tensors: Mapping[str, torch.Tensor], *, max_shard_size: int | str
 ) -> None:
     """Write config.json, dataset_statistics.json and the weights under their published names.
 
@@ -275,6 +351,7 @@ def write(
     the old checkpoint as it was.
 
     Raises:
+        OSError: the folder cannot be written to, or the disk is full; the old checkpoint is as it was.
         ValueError: the weights are quantised or carry adapters, and have no published form.
     """
     if any(".lora_A" in name for name in tensors):
@@ -283,20 +360,25 @@ def write(
         )
     if not all(tensor.is_floating_point() for tensor in tensors.values()):
         raise ValueError(
-            "quantised weights cannot be written in the published format: save before quantising"
+            "quantised weights cannot be written in the published format: save before quantising, or unpack(model) first "
+            "(vla_course.adapters.lora)"
         )
-    published = {name: tensor.contiguous().clone() for name, tensor in to_original(tensors, config).items()}
+    try:
+        published = {name: tensor.contiguous().clone() for name, tensor in to_original(tensors, config).items()}
+    except KeyError as error:
+        raise ValueError(f"want all weights of the model, {error} is missing") from error
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
     try:
         shards = split_torch_state_dict_into_shards(published, max_shard_size=max_shard_size)
         for file, names in shards.filename_to_tensors.items():
-            save_file({name: published[name] for name in names}, partial / file, metadata={"format": "pt"})
+            write_tensors(partial / file, {name: published[name] for name in names})
         if shards.is_sharded:
             index = {"metadata": shards.metadata, "weight_map": shards.tensor_to_filename}
             _write_json(partial / "model.safetensors.index.json", index)
         content = {**config.to_dict(), "architectures": ["OpenVLAForActionPrediction"]}
+        content.pop("quantization_config", None)  # these weights are not, whatever the model was loaded as
         dtype = str(next(iter(published.values())).dtype).removeprefix("torch.")
         _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype})
         _write_json(partial / "dataset_statistics.json", config.norm_stats)
@@ -309,6 +391,18 @@ def write(
                 old.unlink()
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: it cannot be written, or the disk is full.
+    """
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{path.name} could not be written: {error}") from error
 
 
 def _write_json(path: Path, content: Any) -> None:
