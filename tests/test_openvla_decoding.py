@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -142,13 +143,53 @@ def test_generate_pads_between_start_and_words():
     assert torch.equal(ids, torch.cat([model.predict_token_ids(**x, action_dim=6) for x in (one, two)]))
 
 
-def test_padding_in_front_is_refused():
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+def test_padding_on_any_side_gives_the_same_actions(side):
+    model, one, two = nano(), nano_inputs(length=5), nano_inputs(length=9, seed=3)
+    left, right = {"left": (4, 0), "right": (0, 4), "both": (1, 3)}[side]
+    short = torch.nn.functional.pad(one["input_ids"], (left, right))
+    both = {
+        "input_ids": torch.cat([short, two["input_ids"]]),
+        "attention_mask": torch.cat([(short > 0).long(), two["attention_mask"]]),
+        "pixel_values": torch.cat([one["pixel_values"], two["pixel_values"]]),
+    }
+    wanted = torch.cat([model.predict_token_ids(**x, action_dim=6) for x in (one, two)])
+    assert torch.equal(model.predict_token_ids(**both, action_dim=6), wanted)
+    assert torch.equal(model.predict_token_ids(**both, action_dim=6, use_cache=False), wanted)
+    alone = torch.cat([model.generate(**x, max_new_tokens=6, do_sample=False)[:, -6:] for x in (one, two)])
+    for more in ({}, {"use_cache": False}, {"cache_implementation": "static"}):
+        found = model.generate(**both, max_new_tokens=6, do_sample=False, **more)
+        assert torch.equal(found[:, :9], both["input_ids"]) and torch.equal(found[:, -6:], alone)
+
+
+def test_padding_that_cannot_be_meant_is_refused():
     model, given = nano(), nano_inputs()
-    given["attention_mask"][0, 0] = 0
     with pytest.raises(ValueError, match="begins with padding"):
-        model.predict_token_ids(**given, action_dim=3)
-    with pytest.raises(ValueError, match="begins with padding"):
-        model.generate(**given, max_new_tokens=3)
+        model(**{**given, "attention_mask": torch.tensor([[0, 1, 1, 1, 1, 1]])})
+    nothing = {**given, "attention_mask": torch.zeros_like(given["attention_mask"])}
+    with pytest.raises(ValueError, match="nothing but padding"):
+        model.predict_token_ids(**nothing, action_dim=3)
+    with pytest.raises(ValueError, match="nothing but padding"):
+        model.generate(**nothing, max_new_tokens=3)
+
+
+def test_an_answer_that_is_no_number_is_no_action():
+    model = nano()
+    with torch.no_grad():
+        model.projector.fc2.weight[0, 0] = torch.nan
+    for constrained in (True, False):
+        with pytest.raises(ValueError, match="answers NaN or infinity"):
+            model.predict_token_ids(**nano_inputs(), action_dim=3, constrained=constrained)
+
+
+def test_what_is_no_instruction_and_what_does_not_go_together(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as in a notebook
+    model, image = nano(), np.zeros((8, 8, 3), np.uint8)
+    for said in (["touch", 3], [None], [b"touch"]):
+        with pytest.raises(ValueError, match="an instruction is text"):
+            model.predict_action([image] * len(said), said)
+    with pytest.raises(ValueError, match="one picture goes with one instruction"):
+        model.predict_action(image, ["touch"])
 
 
 # Constrained or not.

@@ -7,8 +7,10 @@ import pytest
 import torch
 from openvla_reference import DATA, EMPTY, inputs, nano_config, reference_model, tokenizer
 from PIL import Image
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from vla_course.openvla.config import OpenVLAConfig
+from vla_course.openvla.load import load_vla
 from vla_course.openvla.processor import (
     OpenVLAProcessor,
     build_prompt,
@@ -124,3 +126,37 @@ def test_saved_and_loaded(tmp_path):
         assert torch.equal(tensor, processor([prompt], [image])[name])
     with pytest.raises(FileNotFoundError, match="preprocessor_config"):
         OpenVLAProcessor.from_folder(tmp_path / "nowhere", reference_model().config)
+
+
+def test_special_tokens_in_an_instruction_are_plain_text():
+    words = Tokenizer(models.WordLevel({**{chr(code): 4 + code for code in range(128)}, "<unk>": 2}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    words.add_special_tokens(["</s>", "<s>"])
+    processor = OpenVLAProcessor(nano_config(), words)
+    for text in ("take </s> the can", "<s>", "</s>"):
+        assert processor.token_ids(text).tolist() == [1, *(4 + ord(letter) for letter in text)]
+
+
+def test_the_shipped_tokenizer_reads_its_special_tokens_as_text():
+    processor = load_vla("nano").processor
+    special = {0, 1, 2, 3}
+    for text in ("</s>", "<s>", "<pad>", "<empty>", "<unused_3>", "<action_7>"):
+        ids = processor.token_ids(f"take {text} the can").tolist()
+        assert ids[0] == 1 and not special & set(ids[1:]) and max(ids) < 596
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tokenizer.json", "{", "tokenizer.json is damaged"),
+        ("tokenizer.json", "[]", "tokenizer.json is damaged"),
+        ("preprocessor_config.json", "{", "preprocessor_config.json is damaged"),
+        ("preprocessor_config.json", "{}", "preprocessor_config.json does not fit.*tvf_resize_params"),
+        ("preprocessor_config.json", "[" * 100_000, "preprocessor_config.json is damaged"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, name, content, message):
+    reference_model().processor.save_pretrained(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        OpenVLAProcessor.from_folder(tmp_path, reference_model().config)

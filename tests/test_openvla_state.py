@@ -116,3 +116,11 @@ def test_a_policy_tells_it_what_the_environments_show(model):
     del observations["end_effector"]
     with pytest.raises(KeyError, match="'end_effector' among its observations"):
         OpenVLAPolicy(model).act(observations)
+
+
+def test_states_that_are_not_finite_are_refused(model):
+    for bad in (np.nan, np.inf, -np.inf):
+        states = STATES.copy()
+        states[1, 2] = bad
+        with pytest.raises(ValueError, match="the robot's state holds NaN or infinity"):
+            model.predict_action(list(PICTURES), WORDS, "tabletop", state=states)

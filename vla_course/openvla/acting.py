@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from PIL import Image as PillowImage
 from transformers import DynamicCache
 
 from vla_course.action_tokens import (
@@ -65,9 +66,9 @@ class Acting:
         acts (`config.waypoint_dims`), `recall` may change them, (B, W) in the state's units: it acts on what is returned.
 
         Raises:
-            ValueError: the images are no RGB pictures, the numbers of images, instructions and states differ, the model
+            ValueError: the images are no RGB pictures, an instruction is no text, the numbers of images, instructions and states differ, the model
                 looks at another number of pictures, wants a state and gets none or the other way round, `unnorm_key` is
-                unknown, the model has no processor, or unconstrained decoding left the action tokens.
+                unknown, the model has no processor, its answer is not finite, or unconstrained decoding left the action tokens.
 
         Source: openvla/openvla @ c8f03f48, prismatic/extern/hf/modeling_prismatic.py (predict_action).
         """
@@ -188,10 +189,10 @@ class Acting:
         parallel: Attention | None = None,
         use_cache: bool = True,
     ) -> Int[torch.Tensor, "B A"]:
-        """The action's tokens, for a prompt that ends with the empty token, as the processor makes it.
+        """The action's tokens, for a prompt that ends with the empty token, as the processor makes it. Rows may be padded on any side.
 
         Raises:
-            ValueError: unconstrained decoding left the action tokens, or a row begins with padding.
+            ValueError: unconstrained decoding left the action tokens, the answer is not finite, or a row is only padding.
         """
         choose = self._next_token if constrained else _most_likely
         with torch.inference_mode():
@@ -233,12 +234,15 @@ class Acting:
         """The robot's state in words: each number a token, as in an action, normalised by the data set's quantiles ("proprio").
 
         Raises:
-            ValueError: the model is told no state, this state has another number of numbers, or `unnorm_key` is unknown.
+            ValueError: the model is told no state, this state has another number of numbers or one that is not finite, or
+                `unnorm_key` is unknown.
         """
         wanted = self.config.state_dim
         if not wanted or np.shape(state)[-1:] != (wanted,):
             what = f"a state of {wanted} numbers" if wanted else "no state: leave it out"
             raise ValueError(f"this model is told {what}; it was given one of shape {np.shape(state)}")
+        if not np.isfinite(np.asarray(state, dtype=float)).all():
+            raise ValueError(f"the robot's state holds NaN or infinity: {np.asarray(state)}")
         found = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
         normalized = normalize_actions(np.asarray(state, dtype=float), found.q01, found.q99, found.mask)
         return tokenize_actions(normalized, self.config.vocabulary_size)
@@ -284,13 +288,17 @@ class Acting:
             raise ValueError("this model has no processor: set model.processor = OpenVLAProcessor(...)")
         single = isinstance(instruction, str)
         instructions = [instruction] if isinstance(instruction, str) else list(instruction)
+        if not all(isinstance(text, str) for text in instructions):
+            raise ValueError(f"an instruction is text, not {instructions!r}")
+        if not single and (isinstance(image, PillowImage.Image) or getattr(image, "ndim", 0) == 3):
+            raise ValueError("one picture goes with one instruction (text); a sequence of instructions wants as many pictures")
         images: Any = [image] if single else image
         if single and states is not None:
             states = states[None]
         return self.processor([build_prompt(text) for text in instructions], images, states)
 
     def _next_token(self, logits: torch.Tensor) -> torch.Tensor:
-        return next_action_token(logits, self.config.vocabulary_size)
+        return next_action_token(_finite(logits), self.config.vocabulary_size)
 
     def _check_action_tokens(self, ids: torch.Tensor) -> None:
         last = self.config.vocabulary_size
@@ -311,4 +319,10 @@ class Acting:
 
 
 def _most_likely(logits: torch.Tensor) -> torch.Tensor:
-    return logits.argmax(-1)
+    return _finite(logits).argmax(-1)
+
+
+def _finite(logits: torch.Tensor) -> torch.Tensor:
+    if not bool(logits.isfinite().all()):
+        raise ValueError("the model answers NaN or infinity, and no action: its weights or its pixel values are damaged")
+    return logits

@@ -51,10 +51,12 @@ def load_vla(
         options["quantization_config"] = _quantization(bits)
     if scale == "nano":
         with _no_progress_bar():
-            return OpenVLAForActionPrediction.from_pretrained(path or find_nano(), **options)
+            nano: OpenVLAForActionPrediction = OpenVLAForActionPrediction.from_pretrained(path or find_nano(), **options)
+        return nano
     folder = find_7b(path or OPENVLA_7B, bits=bits)
     options["dtype"] = dtype or torch.bfloat16
-    return OpenVLAForActionPrediction.from_pretrained(folder, device_map="cuda", **options)
+    model: OpenVLAForActionPrediction = OpenVLAForActionPrediction.from_pretrained(folder, device_map="cuda", **options)
+    return model
 
 
 def find_nano() -> Path:

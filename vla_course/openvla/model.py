@@ -16,6 +16,7 @@ from vla_course.openvla import checkpoint
 from vla_course.openvla.acting import Acting
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.decoding import Prompt, token_positions
+from vla_course.openvla.interface import Interface, check_saving, padding_behind_start, split_loading
 from vla_course.openvla.processor import OpenVLAProcessor
 from vla_course.openvla.projector import Projector
 from vla_course.openvla.vision import VisionTowers
@@ -45,7 +46,7 @@ class OpenVLAOutput(CausalLMOutputWithPast):
     projector_features: torch.Tensor | None = None
 
 
-class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
+class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationMixin):
     """A vision-language-action model, from openvla-7b down to a nano that runs on a laptop.
 
     `predict_action` is what a robot calls; `forward` is for training; `generate` is transformers' own.
@@ -116,10 +117,12 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         Without `pixel_values` the text alone is read, or the next tokens of a sequence whose image is in the cache already.
         `attention_mask` and `labels` are as long as `input_ids`; the image's part is added here. Labels are not shifted: the
         loss compares each position's prediction with the next label, and leaves out -100. `image_features` are what
-        `vision_backbone` makes of the pixels, for who has them already.
+        `vision_backbone` makes of the pixels, for who has them already. Rows are padded behind their start token or at their
+        end: logits and labels stand where the ids stand.
 
         Raises:
-            ValueError: neither ids nor embeddings are given, or an image is given after the beginning of a sequence.
+            ValueError: neither ids nor embeddings are given, an image is given after the beginning of a sequence, or a row with
+                an image begins with padding.
         """
         if inputs_embeds is None:
             if input_ids is None:
@@ -138,6 +141,7 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
                 attention_mask = torch.ones(
                     inputs_embeds.shape[:2], dtype=torch.long, device=inputs_embeds.device
                 )
+            _starts_with_a_token(attention_mask)
             inputs_embeds, attention_mask = insert_patches(inputs_embeds, patches, attention_mask)
             position_ids = token_positions(attention_mask) if position_ids is None else position_ids
             if labels is not None:
@@ -163,6 +167,8 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
     ) -> dict[str, Any]:
         """Count the image's patches in mask and positions, and show the image with the first token only.
 
+        Rows may be padded on any side: the padding moves behind the start token, where the image stands.
+
         The published class takes the empty cache that today's generate() begins with for the middle of a sequence and never
         shows the image at all; here what counts is whether this is the first step.
         """
@@ -178,8 +184,10 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         if pixel_values is not None:
             mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             shown = inputs.get("pixel_values") is not None
+            order = padding_behind_start(mask)
+            mask = mask.gather(1, order)
             if shown:
-                _starts_with_a_token(mask)
+                inputs["input_ids"] = inputs["input_ids"].gather(1, order)
             patches = mask.new_ones(len(mask), self.config.num_patches)
             whole = torch.cat([mask[:, :1], patches, mask[:, 1:]], dim=1)
             new = inputs["input_ids"].shape[1] + (self.config.num_patches if shown else 0)
@@ -193,12 +201,14 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         attention_mask: Int[torch.Tensor, "B L"],
         pixel_values: Float[torch.Tensor, "B channels H W"],
     ) -> Prompt:
-        """Words and image as one sequence of embeddings.
+        """Words and image as one sequence of embeddings. Rows may be padded on any side, and mean the same.
 
         Raises:
-            ValueError: a row begins with padding; it belongs between the start token and the words.
+            ValueError: a row is nothing but padding.
         """
-        _starts_with_a_token(attention_mask)
+        if not bool(attention_mask.all()):
+            order = padding_behind_start(attention_mask)
+            input_ids, attention_mask = input_ids.gather(1, order), attention_mask.gather(1, order)
         embed = self.get_input_embeddings()
         device = embed.weight.device
         tokens = embed(input_ids.to(device))
@@ -217,20 +227,30 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
         return head
 
     @classmethod
-    def from_pretrained(  # type: ignore[no-untyped-def]
-        cls, name_or_path, *, revision=None, local_files_only=False, **kwargs
-    ) -> "OpenVLAForActionPrediction":
+    def from_pretrained(
+        cls,
+        name_or_path: Any,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        output_loading_info: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """Load a folder or a repository of the Hugging Face hub, in the published format, with its processor.
 
         `dtype`, `device_map`, `attn_implementation` and `quantization_config` are transformers' own. Only safetensors are
-        read, and no code comes with them. Everything is checked before anything is loaded.
+        read, and no code comes with them. Everything is checked before anything is loaded. With `output_loading_info=True`,
+        the model comes with transformers' lists of what was left out: they are empty, or loading fails.
 
         Raises:
             FileNotFoundError: a file is missing.
             ValueError: tensors are missing, unknown or of another shape (all are named), weights are pickled, or the CPU
                 would compute quantised weights wrongly.
         """
-        folder = checkpoint.find(str(name_or_path), revision=revision, local_files_only=local_files_only)
+        downloading = split_loading(kwargs)
+        folder = checkpoint.find(
+            str(name_or_path), revision=revision, local_files_only=local_files_only, **downloading
+        )
         config = checkpoint.read_config(folder)
         with torch.device("meta"):
             expected = cls(config).state_dict()
@@ -249,15 +269,31 @@ class OpenVLAForActionPrediction(Acting, PreTrainedModel, GenerationMixin):
             raise ValueError(f"transformers did not load all of {folder}: {left}")
         model.processor = processor
         checkpoint.never_repack(model)
-        return model
+        return (model, loaded[1]) if output_loading_info else model
 
-    def save_pretrained(self, save_directory: Any, *, max_shard_size: str = "5GB") -> None:
+    def save_pretrained(
+        self,
+        save_directory: Any,
+        is_main_process: bool = True,
+        state_dict: dict[str, torch.Tensor] | None = None,
+        *,
+        max_shard_size: int | str = "5GB",
+        **options: Any,
+    ) -> None:
         """Write the model in the published format, so that it loads elsewhere; each file appears whole or not at all.
 
+        `state_dict` holds the weights to write in place of the model's own, under the names in memory. Where this is not the
+        main process of several, nothing is written. `options` are transformers' others, with the one value that is possible.
+
         Raises:
-            ValueError: the weights are quantised.
+            OSError: the folder cannot be written to, or the disk is full; the old checkpoint is as it was.
+            ValueError: the weights are quantised, carry adapters or are not complete, or an option is not possible.
         """
-        checkpoint.write(save_directory, self.config, self.state_dict(), max_shard_size=max_shard_size)
+        check_saving(options)
+        if not is_main_process:
+            return
+        tensors = self.state_dict() if state_dict is None else state_dict
+        checkpoint.write(save_directory, self.config, tensors, max_shard_size=max_shard_size)
         if self.processor is not None:
             self.processor.save_pretrained(save_directory)
 

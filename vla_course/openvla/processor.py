@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image as PillowImage
 from tokenizers import Tokenizer
 
+from vla_course.files import read_object
 from vla_course.openvla.config import OpenVLAConfig
 
 Image = PillowImage.Image | np.ndarray
@@ -114,6 +115,8 @@ class OpenVLAProcessor:
             raise ValueError("only bicubic resizing (Pillow's 3) is what published models were trained with")
         towers = settings["tvf_normalize_params"]
         self.settings, self.tokenizer = settings, tokenizer
+        if tokenizer is not None:
+            tokenizer.encode_special_tokens = True  # as the plain text that they are
         self.image_size, self.state_dim = config.image_size, config.state_dim
         self.num_images = config.num_images
         self.bos_token_id, self.pad_token_id = config.text_config.bos_token_id, config.pad_token_id
@@ -127,16 +130,17 @@ class OpenVLAProcessor:
 
         Raises:
             FileNotFoundError: there is no preprocessor_config.json.
+            ValueError: a file is damaged, or its settings are not the config's; the message names it.
         """
         path = folder / "preprocessor_config.json"
         if not path.exists():
             raise FileNotFoundError(f"{path.name} is missing in {folder}: it says how images are prepared")
-        words = folder / "tokenizer.json"
-        tokenizer = Tokenizer.from_file(str(words)) if words.exists() else None
-        if tokenizer is not None:  # lengths are our business
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
-        return cls(config, tokenizer, json.loads(path.read_text(encoding="utf-8")))
+        words, settings = folder / "tokenizer.json", read_object(path)
+        tokenizer = _read_tokenizer(words) if words.exists() else None
+        try:
+            return cls(config, tokenizer, settings)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} does not fit config.json: {error}") from error
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write preprocessor_config.json and tokenizer.json."""
@@ -191,7 +195,7 @@ class OpenVLAProcessor:
         }
 
     def token_ids(self, text: str) -> Int[torch.Tensor, " L"]:
-        """The text's token ids, the start token before them.
+        """The text's token ids, the start token before them. All of it is plain text: `</s>` is four letters, no end.
 
         Raises:
             ValueError: the checkpoint came without a tokenizer.
@@ -228,6 +232,16 @@ class OpenVLAProcessor:
         )
         channels = torch.from_numpy(np.array(square)).permute(2, 0, 1).to(torch.float32).div(255)
         return channels.repeat(2, 1, 1).sub_(self._mean).div_(self._std)
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ValueError(f"{path} is damaged, it holds no tokenizer: {error}") from error
+    tokenizer.no_padding()  # lengths are our business
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _pad(row: torch.Tensor, length: int, value: int) -> torch.Tensor:

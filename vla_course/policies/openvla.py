@@ -79,12 +79,16 @@ class OpenVLAPolicy:
     def act(self, observations: Mapping[str, Any]) -> Float[np.ndarray, "N 1 A"]:
         """One action for each environment, clipped to [-1, 1]; zeros where `observations["running"]` is False.
 
-        Raises: KeyError where the environments do not show these cameras, or say nothing.
+        An instruction that is one text is said to all environments.
+
+        Raises:
+            KeyError: the environments do not show these cameras, or say nothing.
+            ValueError: there is another number of instructions, or of `running`, than of pictures; or as `predict_action`.
         """
         pictures = [self._pictures(observations, camera) for camera in self.cameras]
         count = len(pictures[0])
-        said = [self.instruction] * count if self.instruction else list(observations["instruction"])
-        asked = np.flatnonzero(observations.get("running", np.ones(count, bool)))
+        said = self._said(observations, count)
+        asked = np.flatnonzero(_running(observations, count))
         chunks = np.zeros((count, 1, self.action_dim), np.float32)
         seen = [view[asked] if self.look is None else self.look(view[asked]) for view in pictures]
         if len(asked):
@@ -109,6 +113,14 @@ class OpenVLAPolicy:
         if self.memory is not None:
             self.memory.reset(np.flatnonzero(mask))
 
+    def _said(self, observations: Mapping[str, Any], count: int) -> list[str]:
+        said = self.instruction or observations["instruction"]
+        if isinstance(said, str):
+            return [said] * count
+        if len(said) != count:
+            raise ValueError(f"want one instruction for each of {count} environments, got {len(said)}: {list(said)}")
+        return list(said)
+
     def _states(self, observations: Mapping[str, Any], asked: np.ndarray) -> np.ndarray | None:
         if not self.model.config.state_dim:
             return None
@@ -127,6 +139,15 @@ class OpenVLAPolicy:
                 f"make the environment with cameras={self.cameras!r}"
             )
         return np.asarray(observations[key])
+
+
+def _running(observations: Mapping[str, Any], count: int) -> Bool[np.ndarray, " N"]:
+    running = np.asarray(observations.get("running", np.ones(count, bool)))
+    if running.shape != (count,) or running.dtype != bool:
+        raise ValueError(
+            f"running: want True or False for each of {count} environments, got {running.dtype} of shape {running.shape}"
+        )
+    return running
 
 
 def tabletop_policy(model: OpenVLAForActionPrediction, **options: Any) -> OpenVLAPolicy:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from vla_course.adapters import peft_format
-from vla_course.adapters.lora import LoRALinear, merge
+from vla_course.adapters.lora import LoRALinear, merge, unpack
 from vla_course.data.waypoints import PLACES
+from vla_course.openvla import checkpoint
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.settings import read_settings, to_yaml
@@ -60,27 +61,42 @@ def read_config(folder: str | Path) -> TrainConfig:
     return read_settings(TrainConfig, file=Path(folder) / CONFIG)
 
 
-def base_model(config: TrainConfig) -> OpenVLAForActionPrediction:
-    """The model that a run begins with, in four bits where its settings say so.
+def base_model(config: TrainConfig, *, _from: tuple[Path, ...] = ()) -> OpenVLAForActionPrediction:
+    """The model that a run begins with, in four bits where its settings say so. Nothing is downloaded.
 
     Where `init_from` is a run that learned adapters, they are merged into its own base, unless this run learns such adapters
-    too: then they are left out here, and `first_adapter` names them.
+    too: then they are left out here, and `first_adapter` names them. A run that learns all weights gets whole ones, whatever
+    its beginning was kept in.
 
     Raises:
-        FileNotFoundError: `init_from` is neither a model nor a run.
+        FileNotFoundError: `init_from` is neither a model nor a run on this machine.
+        ValueError: runs begin with each other, in a circle; or their files do not fit together.
         RuntimeError: the machine cannot run a model of this scale.
     """
     if config.init_from is None:
         return load_vla(config.scale, bits=config.bits)
     folder = Path(config.init_from)
     if not is_adapter(folder):
-        return load_vla(config.scale, path=config.init_from, bits=config.bits)
-    earlier = read_config(folder)
-    model = base_model(earlier)
+        return load_vla(config.scale, path=_local_model(config.init_from), bits=config.bits)
+    if folder.resolve() in _from:
+        raise ValueError(f"init_from: {folder} begins with itself ({' from '.join(map(str, [*_from, folder]))})")
+    model = base_model(read_config(folder), _from=(*_from, folder.resolve()))
     if not config.adapts:
         peft_format.load_adapter(model, folder)
         merge(model, keep=False)
+        unpack(model)  # layers that took no adapter
     return model
+
+
+def _local_model(name: str) -> Path:
+    """The folder of a model that settings name. A folder of settings may come from anyone: it causes no request to the hub."""
+    try:
+        return checkpoint.find(name, local_files_only=True)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"init_from: {name} is no folder on this machine, and a run downloads nothing; if it is a repository of the hub "
+            f"that you trust: hf download {name}"
+        ) from error
 
 
 def first_adapter(config: TrainConfig) -> Path | None:
@@ -148,7 +164,7 @@ def load_run(folder: str | Path, layer: Layer = LoRALinear) -> FineTuned:
         raise FileNotFoundError(
             f"{folder} holds a run that has not ended: `vla-course train` with its settings goes on"
         )
-    statistics = json.loads((folder / STATISTICS).read_text(encoding="utf-8"))
+    statistics = checkpoint.read_statistics(folder / STATISTICS)
     if config.adapts:
         model = base_model(config)
         peft_format.load_adapter(model, folder, layer)
