@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from vla_course.files import InUseError, replacing, sha256_of, write_text, writing_alone
+from vla_course.files import InUseError, remove_partials, replacing, sha256_of, write_text, writing_alone
 
 
 def test_a_text_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -45,6 +45,13 @@ def test_a_second_process_is_told_that_the_folder_is_in_use_until_the_first_is_k
         other.wait()
     with writing_alone(tmp_path):
         pass
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    for name in ("a", ".writing-1.json", "below/.writing-2", ".writing-3/half", "below/b"):
+        write_text(tmp_path / name, "text")
+    remove_partials(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "below"]
 
 
 def test_the_hash_is_that_of_the_standard(tmp_path):
