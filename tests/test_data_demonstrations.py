@@ -14,6 +14,8 @@ from vla_course.data.demonstrations import (
 )
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.tables import beside
+from vla_course.files import InUseError, writing_alone
 
 SMALL = CollectConfig(env="FoldTowel-v0", episodes=2, image_size=28, noise=0.05, workers=1)
 
@@ -66,7 +68,12 @@ def test_goes_on_after_the_last_good_episode_and_keeps_good_ones_only(tmp_path, 
     with pytest.raises(ValueError, match=r"was recorded with noise=0\.05: go on so, or record elsewhere"):
         make_demonstrations(other, tmp_path, progress=False)
     monkeypatch.setattr(demonstrations, "_in_order", played(asked, failing=(101, 104)))
+    with writing_alone(tmp_path), pytest.raises(InUseError, match="is in use: another process is writing there"):
+        make_demonstrations(config, tmp_path, progress=False)
+    left = beside(tmp_path / schema.INFO)
+    left.write_text("half")
     assert make_demonstrations(config, tmp_path, progress=False) == {"tried": 4, "kept": 5}
+    assert not left.exists()
     assert asked == [100, 101, 102, 103, 104, 105, 106]
     assert [track.seed for track in LeRobotDataset(tmp_path).tracks()] == [100, 102, 103, 105, 106]
     with pytest.raises(FileExistsError, match="is finished"):

@@ -1,6 +1,8 @@
 """`vla-course collect`, `train` and `eval`: one command after the other, and what is said when something does not fit."""
 
+import errno
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -165,7 +167,7 @@ def test_collect_asks_for_demonstrations(capsys, monkeypatch):
     assert "demos/x: 4 demonstrations (5 tried now)" in capsys.readouterr().out
 
 
-def test_a_report_of_what_was_evaluated(capsys, tmp_path):
+def test_a_report_of_what_was_evaluated(capsys, tmp_path, monkeypatch):
     from vla_course.evaluation.config import EvaluationConfig
     from vla_course.evaluation.record import write
 
@@ -179,6 +181,10 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path):
     (tmp_path / "run/metrics.jsonl").write_text("\n".join([*lines, '{"step": 3, "loss/bc": 1.0}', '{"step": 4, "lo']))
     assert cli.main(["report", "out.json", "run", "--out", "page.html"]) == 0
     said = capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+        assert cli.main(["report", "out.json", "--out", "new/page.html"]) == 2
+    assert "Input/output error" in capsys.readouterr().err and not list((tmp_path / "new").iterdir())
     assert said == "vla-course: note: run/metrics.jsonl is damaged in line 2, 3, 4, 6, which is left out\n"
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from vla_course.files import InUseError, replacing, sha256_of, write_text, writing_alone
+from vla_course.files import InUseError, remove_partials, replacing, sha256_of, write_text, writing_alone
 
 
 def test_a_text_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -62,6 +62,13 @@ def test_a_lock_can_be_waited_for(tmp_path):
     finally:
         other.kill()
         other.wait()
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    for name in ("a", ".writing-1.json", "below/.writing-2", ".writing-3/half", "below/b"):
+        write_text(tmp_path / name, "text")
+    remove_partials(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "below"]
 
 
 def test_the_hash_is_that_of_the_standard(tmp_path):
