@@ -23,6 +23,9 @@ OPTIONS = {"qp": "0", "preset": "slower", "g": "8", "bf": "0"}
 TOLERANCE_S, SHARE_OF_A_FRAME = 1e-4, 0.1
 """How far from its moment a picture may be shown: so much at any rate, or this share of the time between two."""
 
+LONGEST_S = 1e9
+"""No video is longer, and FFmpeg counts no further."""
+
 
 def encode_frames(images: UInt8[np.ndarray, "T H W 3"], fps: int) -> bytes:
     """The pictures as an MP4 file (H.264 in RGB, without loss), the same bytes for the same pictures."""
@@ -107,7 +110,7 @@ def read_frames(
 
 def _decoded(container: Any, stream: Any, moment: float) -> Iterator[Any]:
     """The pictures of a video in order, from one on that is shown at this moment or before, and that is near if it can be."""
-    back_s = 0.0
+    back_s, moment = 0.0, min(moment, LONGEST_S)
     while back_s < moment:
         container.seek(int((moment - back_s) / exact(stream.time_base)), stream=stream)
         frames = container.decode(stream)

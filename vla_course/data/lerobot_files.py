@@ -127,7 +127,7 @@ def row_statistics(row: dict[str, Any]) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def file_path(folder: Path, pattern: str, chunk: int, file: int, video_key: str = "") -> Path:
+def file_path(folder: Path, pattern: Any, chunk: int, file: int, video_key: str = "") -> Path:
     """Where a file of a set lies, by the pattern of info.json (`data_path`, `video_path`).
 
     Raises:
