@@ -23,14 +23,15 @@ from dataclasses import asdict
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vla_course import assets, experiments, files, progress, results, terminal
-from vla_course.checks import notebook
-from vla_course.checks.notebook import Verdict
-from vla_course.checks.notebook_file import Notebook, NotebookError, printable, read_notebook
-from vla_course.errors import CannotRunError
+from vla_course.errors import CannotRunError, NotebookError
 from vla_course.settings import SettingsError
+
+if TYPE_CHECKING:  # what reads notebooks takes seconds to load, and most commands read none
+    from vla_course.checks.notebook import Verdict
+    from vla_course.checks.notebook_file import Notebook
 
 NO_SANDBOX = (
     "Run your notebook from the start and say how each exercise stands. This is no sandbox: the notebook runs with your "
@@ -127,6 +128,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from vla_course.checks import notebook
+    from vla_course.checks.notebook_file import read_notebook
+
     lesson = notebook.lesson_of(options.day)
     path = options.notebook or find_notebook(lesson.day)
     if path is None:
@@ -140,14 +144,14 @@ def _check(options: argparse.Namespace) -> int:
         shown = {"day": lesson.day, "notebook": str(path), "recorded": not unrecorded, "notes": notes}
         print(json.dumps({**shown, "exercises": rows}, ensure_ascii=False, indent=1))
     else:
-        print(printable(f"{lesson.day}: {path}"))
+        print(f"{lesson.day}: {path}")
         for line in [*(f"({note})" for note in notes), *map(_line, report.verdicts)]:
-            print(printable(line))
+            print(line)
         print(_summary([verdict.status for verdict in report.verdicts]))
     return int(any(verdict.status not in ("done", "borrowed") for verdict in report.verdicts))
 
 
-def _not_recorded(options: argparse.Namespace, day: str, path: Path, found: Notebook) -> str:
+def _not_recorded(options: argparse.Namespace, day: str, path: Path, found: "Notebook") -> str:
     """Why the verdicts on this notebook are not the user's progress; "" where they are.
 
     Only the notebook that `check` finds without being told is the user's own: one named with --notebook may be a student's.
@@ -162,7 +166,7 @@ def _not_recorded(options: argparse.Namespace, day: str, path: Path, found: Note
     return ""
 
 
-def _record(day: str, verdicts: Sequence[Verdict]) -> str:
+def _record(day: str, verdicts: "Sequence[Verdict]") -> str:
     """Keep the verdicts; returns why that was not possible, or ""."""
     try:
         progress.record_all(day, [(v.number, v.name, v.status, v.message) for v in verdicts])
@@ -171,7 +175,7 @@ def _record(day: str, verdicts: Sequence[Verdict]) -> str:
     return ""
 
 
-def _line(verdict: Verdict) -> str:
+def _line(verdict: "Verdict") -> str:
     head = f"{SIGNS[verdict.status]} {verdict.number} {verdict.name}: {verdict.status}"
     if verdict.status not in ("wrong", "error"):
         return head
@@ -186,6 +190,8 @@ def _summary(statuses: Sequence[str]) -> str:
 
 
 def _progress(options: argparse.Namespace) -> int:
+    from vla_course.checks import notebook
+
     table = {}
     for day in notebook.days():
         known = progress.exercises(day)
@@ -204,19 +210,21 @@ def _progress(options: argparse.Namespace) -> int:
         signs = " ".join(SIGNS.get(row["status"], "·") for row in rows.values())
         print(f"{day}  {signs}  {_summary([row['status'] for row in rows.values()])}")
     print("\n" + "   ".join(f"{sign} {status}" for status, sign in SIGNS.items()) + "   · not started")
-    print(printable(f"Kept in {progress.home()}, and nowhere else."))
+    print(f"Kept in {progress.home()}, and nowhere else.")
     return 0
 
 
 def _reset(options: argparse.Namespace) -> int:
+    from vla_course.checks import notebook
+
     day = notebook.lesson_of(options.day).day
     path = Path(options.notebook or find_notebook(day) or Path(_handed_out(day)).name)
     fresh = _fresh(day)
     with files.replacing(path) as partial:
         partial.write_text(fresh, encoding="utf-8")
         if path.exists():
-            print(printable(f"yours is kept as {_keep(path)}"))
-    print(printable(f"fresh: {path}"))
+            print(f"yours is kept as {_keep(path)}")
+    print(f"fresh: {path}")
     return 0
 
 
@@ -248,6 +256,8 @@ def find_notebook(day: str) -> Path | None:
 
 
 def _holds_answers(path: Path) -> bool:
+    from vla_course.checks.notebook_file import read_notebook
+
     try:
         return read_notebook(path).holds_answers
     except (NotebookError, OSError):

@@ -1,4 +1,4 @@
-"""The error whose message is meant for the person at the terminal, who gets it without a traceback."""
+"""Errors whose message is meant for the person at the terminal, who gets it without a traceback."""
 
 
 class CannotRunError(RuntimeError):
@@ -6,3 +6,7 @@ class CannotRunError(RuntimeError):
 
     A plain RuntimeError is a fault of the program and keeps its traceback.
     """
+
+
+class NotebookError(Exception):
+    """A notebook that cannot be run at all; the message is one line."""

@@ -266,7 +266,7 @@ def _played(config: "EvaluationConfig", path: Path | None) -> "EvaluationRecord"
         except RecordNotWritten as error:
             print(to_json(error.record))
             raise
-        except (ValueError, RuntimeError) as error:  # what does not fit together, a worker that died
+        except ValueError as error:  # policy, environment and settings that do not fit together
             raise SettingsError(str(error)) from error
 
 
@@ -278,7 +278,7 @@ def _verify(options: argparse.Namespace) -> int:
     with _episodes_bar(None) as count:
         try:
             found = verify(options.verify, options.share, seed=options.seed, progress=count)
-        except (ValueError, RuntimeError) as error:
+        except ValueError as error:
             raise SettingsError(str(error)) from error
     print(f"{options.verify}: {found}")
     return int(not found.passed)

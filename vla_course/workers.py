@@ -17,13 +17,15 @@ from queue import LifoQueue
 from types import FrameType, TracebackType
 from typing import Any
 
+from vla_course.errors import CannotRunError
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS")
 PATIENCE_S = 5.0
 
 Task = Callable[..., Any]
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(CannotRunError):
     """A worker process ended in the middle of its work."""
 
 

@@ -22,8 +22,9 @@ from typing import get_args
 import vla_course.checks
 from vla_course import progress
 from vla_course.checks import kernel
-from vla_course.checks.notebook_file import Cell, Notebook, NotebookError, printable
+from vla_course.checks.notebook_file import Cell, Notebook, plain
 from vla_course.checks.report import Exercise, Lesson
+from vla_course.errors import NotebookError
 from vla_course.files import sha256_of
 
 PACKAGE = Path(str(vla_course.checks.__file__)).parents[1]
@@ -152,12 +153,12 @@ class _Run:
             )
         if self.execution.left_behind:
             found.append(f"processes that the notebook left running were ended: {self.execution.left_behind}")
-        return [" ".join(printable(note).split()) for note in found]
+        return [" ".join(plain(note).split()) for note in found]
 
     def verdict(self, task: Exercise) -> Verdict:
         """How one exercise stands."""
         status, message = self._found(task)
-        return Verdict(task.number, task.name, status, printable(message))
+        return Verdict(task.number, task.name, status, plain(message))
 
     def _found(self, task: Exercise) -> tuple[progress.Status, str]:
         own = [place for place in self._cells_of(task) if place is not None]

@@ -7,16 +7,11 @@ from typing import Any
 
 import nbformat
 
+from vla_course.errors import NotebookError
+
 ANSWERS = "progress.keep_apart()"
 """What a code cell of every solution notebook calls."""
 ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
-
-
-class NotebookError(Exception):
-    """A notebook that cannot be run at all, said in one line."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(printable(text))
 
 
 @dataclass(frozen=True)
@@ -43,8 +38,8 @@ class Notebook:
         return any(ANSWERS in cell.source for cell in self.cells)
 
 
-def printable(text: str) -> str:
-    """The text without what could steer a terminal: escape sequences and control characters, but for newline and tab."""
+def plain(text: str) -> str:
+    """What a notebook says, without escape sequences and with a space for any other control character but newline and tab."""
     return "".join(c if c.isprintable() or c in "\n\t" else " " for c in ESCAPE.sub("", text))
 
 

@@ -45,7 +45,7 @@ def load_vla(
     Raises:
         ValueError: there is no such scale or number of bits, or the folder holds weights in another number of bits.
         FileNotFoundError: the nano checkpoint is not there yet.
-        RuntimeError: 7B was asked for without its weights, a GPU (and not device="cpu"), enough memory or a package it needs;
+        CannotRunError: 7B was asked for without its weights, a GPU (and not device="cpu"), enough memory or a package it needs;
             the message says which.
     """
     if scale not in ("nano", "7b"):
@@ -97,7 +97,7 @@ def find_7b(name: str | Path, *, bits: int | None = None, device: str = "cuda") 
     """The folder of the 7B weights, on a machine that can run them. Nothing is downloaded: that is 15 GB and your decision.
 
     Raises:
-        RuntimeError: something is missing; everything that is gets named.
+        CannotRunError: something is missing; everything that is gets named.
     """
     needed = []
     if device != "cpu" and not torch.cuda.is_available():

@@ -57,7 +57,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
         FileNotFoundError: there is no such data set, model or run.
         ValueError: the data are damaged, or do not fit the settings, or the folder holds another run; the message says what to change.
         InUseError: another process trains in this folder.
-        RuntimeError: the machine cannot run a model of this scale.
+        CannotRunError: the machine cannot run a model of this scale.
     """
     dataset = _opened(config)
     config = _completed(config, dataset)

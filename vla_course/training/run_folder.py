@@ -71,7 +71,7 @@ def base_model(config: TrainConfig, *, _from: tuple[Path, ...] = ()) -> OpenVLAF
     Raises:
         FileNotFoundError: `init_from` is neither a model nor a run on this machine.
         ValueError: runs begin with each other, in a circle; or their files do not fit together.
-        RuntimeError: the machine cannot run a model of this scale.
+        CannotRunError: the machine cannot run a model of this scale.
     """
     if config.init_from is None:
         return load_vla(config.scale, bits=config.bits)
