@@ -122,5 +122,5 @@ def test_states_that_are_not_finite_are_refused(model):
     for bad in (np.nan, np.inf, -np.inf):
         states = STATES.copy()
         states[1, 2] = bad
-        with pytest.raises(ValueError, match="the robot's state holds NaN or infinity"):
+        with pytest.raises(ValueError, match="the robot's state is not finite"):
             model.predict_action(list(PICTURES), WORDS, "tabletop", state=states)

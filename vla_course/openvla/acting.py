@@ -242,7 +242,7 @@ class Acting:
             what = f"a state of {wanted} numbers" if wanted else "no state: leave it out"
             raise ValueError(f"this model is told {what}; it was given one of shape {np.shape(state)}")
         if not np.isfinite(np.asarray(state, dtype=float)).all():
-            raise ValueError(f"the robot's state holds NaN or infinity: {np.asarray(state)}")
+            raise ValueError(f"the robot's state is not finite (NaN or infinity): {np.asarray(state)}")
         found = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
         normalized = normalize_actions(np.asarray(state, dtype=float), found.q01, found.q99, found.mask)
         return tokenize_actions(normalized, self.config.vocabulary_size)
