@@ -223,7 +223,8 @@ def evaluated(config, policy, starts, said=None):
 
 def first(one, count):
     """The same record with its first episodes only."""
-    return replace(one, evaluation=Evaluation(one.evaluation.episodes[:count]))
+    rows = one.evaluation.episodes[:count]
+    return replace(one, config=replace(one.config, episodes=len(rows)), evaluation=Evaluation(rows))
 
 
 # %% [markdown]
