@@ -122,13 +122,13 @@ def test_statistics_of_another_robot_are_refused_instead_of_cutting(tmp_path):
         DemonstrationSamples(model, degrees, "arm")
 
 
-def test_a_policy_does_not_cut_degrees(tmp_path, monkeypatch):
-    for reach, largest in ((80.0, 80.0), (0.9, 1.0)):
-        model = nano()
-        add_statistics(model, recorded(tmp_path / f"{reach}", moves([reach] * 6)), "arm")
-        monkeypatch.setattr(model, "predict_action", lambda *_, **__: np.full((1, 6), 80.0))
-        policy = OpenVLAPolicy(model, camera="top", unnorm_key="arm")
-        seen = {"image_top": np.zeros((1, 16, 16, 3), np.uint8), "instruction": ["move"]}
+def test_a_policy_leaves_degrees_as_they_are_without_a_limit(tmp_path, monkeypatch):
+    model = nano()
+    add_statistics(model, recorded(tmp_path / "set", moves([80.0] * 6)), "arm")
+    monkeypatch.setattr(model, "predict_action", lambda *_, **__: np.full((1, 6), 80.0))
+    seen = {"image_top": np.zeros((1, 16, 16, 3), np.uint8), "instruction": ["move"]}
+    for limit, largest in ((None, 80), (1.0, 1)):
+        policy = OpenVLAPolicy(model, camera="top", unnorm_key="arm", limit=limit)
         assert policy.act(seen).max() == largest
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from vla_course.action_tokens import action_statistics
 from vla_course.data.statistics import HANDS
 from vla_course.envs.tabletop.config import TabletopConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
@@ -32,7 +31,8 @@ class OpenVLAPolicy:
     nothing has to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model
     sees, noise for example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
     reads. A model that is told where the hand is (`config.state_dim`) is told the environments' `end_effector`, or what else is
-    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. Every action follows from the present moment, but for models that
+    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. Actions are cut to ±`limit`, which is what environments here
+    take; None leaves the degrees or metres of another robot as they are. Every action follows from the present moment, but for models that
     say waypoints: they go by all that they said of one (`WaypointMemory`).
     """
 
@@ -50,6 +50,7 @@ class OpenVLAPolicy:
         state_key: str = STATE,
         convert: Callable[[np.ndarray], np.ndarray] | None = None,
         build_prompt: Callable[[str], str] = library_prompt,
+        limit: float | None = 1.0,
     ) -> None:
         """Raises: ValueError for a data set that the model has no statistics of, or another number of cameras than it looks through."""
         self.model, self.unnorm_key = model, unnorm_key
@@ -65,9 +66,7 @@ class OpenVLAPolicy:
         if model.config.waypoint_dims:
             self.memory = WaypointMemory(list(model.config.waypoint_dims))
         self.action_dim = model.get_action_dim(unnorm_key)
-        known = action_statistics(model.config.norm_stats, unnorm_key)
-        small = convert is not None or np.abs([known.q01, known.q99])[:, known.mask].max(initial=0) <= 1
-        self._reach = 1.0 if small else np.inf
+        self._limit = limit
 
     @property
     def camera(self) -> str:
@@ -81,9 +80,7 @@ class OpenVLAPolicy:
         return side, side
 
     def act(self, observations: Mapping[str, Any]) -> Float[np.ndarray, "N 1 A"]:
-        """One action for each environment; zeros where `observations["running"]` is False.
-
-        Where the data set's actions lie in [-1, 1], as environments here have them, so do these; degrees and the like are not cut.
+        """One action for each environment, cut to ±`limit`; zeros where `observations["running"]` is False.
 
         An instruction that is one text is said to all environments.
 
@@ -111,7 +108,7 @@ class OpenVLAPolicy:
                 recall=recall,
             )
             actions = actions if self.convert is None else self.convert(actions)
-            chunks[asked, 0] = np.clip(actions, -self._reach, self._reach)
+            chunks[asked, 0] = actions if self._limit is None else np.clip(actions, -self._limit, self._limit)
         return chunks
 
     def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
