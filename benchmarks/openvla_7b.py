@@ -28,7 +28,7 @@ import psutil  # isort: skip
 import torch
 from PIL import Image
 
-from vla_course import assets
+from vla_course import assets, results
 from vla_course.files import write_text
 from vla_course.openvla.four_bit_files import is_stored
 from vla_course.openvla.load import OPENVLA_7B, find_7b, load_vla
@@ -67,6 +67,8 @@ def measure(folder: Path, bits: int | None, save_to: Path | None, rounds: int) -
         _, found["saving"], processor["saving"] = clocked(lambda: model.save_pretrained(save_to, max_shard_size="2GB"))
         found["size on disk"] = size_gb(save_to)
         return {"measured": found, "processor": processor}
+    if rounds == 0:
+        return {"measured": {**found, "peak memory": peak_gb()}, "processor": processor}
     picture = Image.open(assets.find(PHOTOGRAPH)).convert("RGB")
     key = KEY if KEY in model.config.norm_stats else next(iter(model.config.norm_stats))
     for name, parallel in (("an action, all numbers at once", "cacheable"), ("an action, token by token", None)):
@@ -105,7 +107,7 @@ def measured(step: str, folder: Path, quantised: Path, asked: argparse.Namespace
     if found is None:
         print(f"{step}: not measured, see the lines above")
     else:
-        found |= {"load_average_before": load, "best_of": asked.rounds}
+        found |= {"load_average_before": load, "best_of": asked.rounds, "revision": results.revision()}
         write_text(kept, json.dumps(found))
     return found
 
@@ -148,7 +150,7 @@ def main() -> None:
     parser.add_argument("--quantised", type=Path, help="where the model in four bits is saved; beside the checkpoint, if not given")
     parser.add_argument("--step", choices=list(STEPS), action="append", help="only this one, once or more; otherwise all")
     parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"actions of each kind, of which the quickest counts; {ROUNDS} if not given")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"actions of each kind, of which the quickest counts; {ROUNDS} if not given, 0: only load")
     asked = parser.parse_args()
     if asked.scale is None:
         print("openvla-7b on the processor: not measured; ask for it with --scale 7b")
