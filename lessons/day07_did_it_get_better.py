@@ -411,8 +411,9 @@ for name in ("zero_shot", "lora_seed_0"):
     print(f"{name}: {checked}")
 
 # %% [markdown]
-# On the same kind of processor every episode is the same to the last bit. On another one sums round otherwise, a token tips, and the towel lies differently: then
-# compare rates, not hashes. What changed since is printed.
+# On the same processor every episode is the same to the last bit. On another one sums round otherwise, a token tips, and the towel lies differently: then
+# compare rates, not hashes. What changed since is printed. (Two kinds
+# of processor can carry one name: where seed 82 of `zero_shot` was played on another "AMD EPYC", its hash was another.)
 #
 # ## 07.3 Does it listen?
 #

@@ -450,7 +450,7 @@ def test_damaged_words_about_the_set(copy):
     with pytest.raises(ValueError, match=r"tasks: .*tasks\.parquet cannot be read"):
         LeRobotDataset(copy)
     truncate(copy / schema.INFO)
-    with pytest.raises(ValueError, match=r"info\.json cannot be read"):
+    with pytest.raises(ValueError, match=r"info\.json is damaged"):
         LeRobotDataset(copy)
 
 

@@ -210,7 +210,7 @@ def test_a_model_that_says_none_does_not_write_that_down(config):
 
 def test_a_run_without_does_not_go_on_with_them(config):
     train(begin(replace(config, waypoints=False, steps=1)), progress=False)
-    with pytest.raises(ValueError, match=r"run with other settings \(waypoints: false\)"):
+    with pytest.raises(ValueError, match=r"run with other settings \(waypoints=False, here True\)"):
         begin(replace(config, steps=1))
 
 

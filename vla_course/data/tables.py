@@ -11,25 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vla_course.files import PARTIAL
+from vla_course.files import PARTIAL, read_object
 
 LARGEST = float(np.finfo(np.float32).max)
 """Above it a number is none that a robot or a clock tells."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+    """The object in a JSON file that a data set must have.
 
     Raises:
-        ValueError: there is none; the file is named.
+        ValueError: it is not there or damaged; the message names it.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_object(path)
+    except OSError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return found
 
 
 def whole_number(value: Any, what: str, path: Path) -> int:
