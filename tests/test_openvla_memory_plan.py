@@ -4,6 +4,7 @@ import pytest
 import torch
 from openvla_reference import nano, nano_config
 
+from vla_course import results
 from vla_course.adapters.nf4 import bits_per_parameter
 from vla_course.openvla import load, memory_plan
 from vla_course.openvla.config import OpenVLAConfig
@@ -96,3 +97,9 @@ def test_who_has_no_gpu_is_told_of_the_cpu(folder, monkeypatch):
     with pytest.raises(RuntimeError, match="device='cpu'"):
         load_vla("7b", path=folder)
     assert load.find_7b(folder, device="cpu") == folder
+
+
+def test_the_plan_covers_what_was_measured(plans):
+    rows = {row["what"]: row["measured"] for row in results.read("openvla_7b/laptop").values["rows"]}
+    assert rows["bfloat16: peak memory"] <= plans[None, "cpu"].total_gb
+    assert max(rows["4 bits: peak memory"], rows["4 bits, saved: peak memory"]) <= plans[4, "cpu"].total_gb

@@ -14,7 +14,7 @@ from vla_course.openvla.four_bits import BLOCK, kept_on_cpu, quantised_layers
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
 Bits = Literal[4, 8] | None
-WORK_GB = 1.2
+WORK_GB = 1.6
 """GB beside the weights: Python with torch and transformers, activations of one action, and one layer unpacked at a time. Measured with
 openvla-7b's sizes: data/results/openvla_7b/laptop.json."""
 QUANTISED_BITS = {4: bits_per_parameter(BLOCK, second_block=256), 8: 8.0}
