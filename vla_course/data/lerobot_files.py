@@ -143,9 +143,6 @@ def file_path(folder: Path, pattern: Any, chunk: int, file: int, video_key: str 
     return inside(folder, FIELD.sub(filled, pattern))
 
 
-# --- hashes
-
-
 def write_hashes(root: str | Path) -> None:
     """Keep the SHA-256 of every video of a finished set in meta/hashes.json: from then on a damaged video is refused.
 
