@@ -45,6 +45,7 @@ check: test
 
 lint: $(TESTS)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/build_notebooks.py --check
 	$(BIN)/python tools/list_assets.py --check

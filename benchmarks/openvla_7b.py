@@ -35,7 +35,11 @@ from vla_course.openvla.load import OPENVLA_7B, find_7b, load_vla
 
 SPARE_GB, ROUNDS = 1.5, 3
 PHOTOGRAPH, WORDS, KEY = "data/pictures/towel_fold.jpg", "fold the towel", "bridge_orig"
-STEPS: dict[str, tuple[int | None, bool]] = {"bfloat16": (None, False), "4 bits": (4, False), "4 bits, saved": (4, True)}
+STEPS: dict[str, tuple[int | None, bool]] = {
+    "bfloat16": (None, False),
+    "4 bits": (4, False),
+    "4 bits, saved": (4, True),
+}
 """Bits, and whether the weights are read from what the step before it saved."""
 UNITS = {"size on disk": ("GB", "≤ 7"), "peak memory": ("GB", "")}
 TARGETS = {"4 bits, saved: loading": "≤ 60"}
@@ -64,15 +68,23 @@ def measure(folder: Path, bits: int | None, save_to: Path | None, rounds: int) -
     found, processor = {"loading": load_s}, {"loading": load_processor_s}
     if save_to is not None:
         found["peak memory"] = peak_gb()
-        _, found["saving"], processor["saving"] = clocked(lambda: model.save_pretrained(save_to, max_shard_size="2GB"))
+        _, found["saving"], processor["saving"] = clocked(
+            lambda: model.save_pretrained(save_to, max_shard_size="2GB")
+        )
         found["size on disk"] = size_gb(save_to)
         return {"measured": found, "processor": processor}
     if rounds == 0:
         return {"measured": {**found, "peak memory": peak_gb()}, "processor": processor}
     picture = Image.open(assets.find(PHOTOGRAPH)).convert("RGB")
     key = KEY if KEY in model.config.norm_stats else next(iter(model.config.norm_stats))
-    for name, parallel in (("an action, all numbers at once", "cacheable"), ("an action, token by token", None)):
-        calls = [clocked(lambda how=parallel: model.predict_action(picture, WORDS, key, parallel=how)) for _ in range(rounds)]
+    for name, parallel in (
+        ("an action, all numbers at once", "cacheable"),
+        ("an action, token by token", None),
+    ):
+        calls = [
+            clocked(lambda how=parallel: model.predict_action(picture, WORDS, key, parallel=how))
+            for _ in range(rounds)
+        ]
         found[name], processor[name] = min(call[1] for call in calls), min(call[2] for call in calls)
     found["peak memory"] = peak_gb()
     return {"measured": found, "processor": processor}
@@ -102,7 +114,12 @@ def measured(step: str, folder: Path, quantised: Path, asked: argparse.Namespace
         print(f"{step}: not measured, {quantised} is not there")
         return None
     load = os.getloadavg()[0]
-    child = [str(bits or ""), str(quantised if saved else folder), str(quantised if bits and not saved else ""), str(asked.rounds)]
+    child = [
+        str(bits or ""),
+        str(quantised if saved else folder),
+        str(quantised if bits and not saved else ""),
+        str(asked.rounds),
+    ]
     found = watched([sys.executable, __file__, "--child", *child])
     if found is None:
         print(f"{step}: not measured, see the lines above")
@@ -128,7 +145,10 @@ def bench(folder: Path, quantised: Path, asked: argparse.Namespace) -> None:
     seed = json.loads((folder / "config.json").read_text()).get("random_weights_seed")
     details = {
         "weights": "published" if seed is None else f"random, seed {seed}",
-        "steps": {step: {name: value for name, value in values.items() if name != "measured"} for step, values in found.items()},
+        "steps": {
+            step: {name: value for name, value in values.items() if name != "measured"}
+            for step, values in found.items()
+        },
     }
     rows = [row for step, values in found.items() for row in rows_of(step, values)]
     finish("laptop", rows, seeds=[seed or 0], quick=asked.quick, world="openvla_7b", details=details)
@@ -139,18 +159,33 @@ def main() -> None:
         bits, folder, save_to, rounds = sys.argv[2:]
         torch.set_num_threads(os.cpu_count() or 1)
         try:
-            found = measure(Path(folder), int(bits) if bits else None, Path(save_to) if save_to else None, int(rounds))
+            found = measure(
+                Path(folder), int(bits) if bits else None, Path(save_to) if save_to else None, int(rounds)
+            )
         except RuntimeError as error:
             sys.exit(str(error))
         print(json.dumps(found))
         return
     parser = options(__doc__.splitlines()[0])
-    parser.add_argument("--scale", choices=("7b",), help="without it nothing is measured: it takes minutes and 16 GB")
+    parser.add_argument(
+        "--scale", choices=("7b",), help="without it nothing is measured: it takes minutes and 16 GB"
+    )
     parser.add_argument("--checkpoint", default=OPENVLA_7B, help="the folder of the weights")
-    parser.add_argument("--quantised", type=Path, help="where the model in four bits is saved; beside the checkpoint, if not given")
-    parser.add_argument("--step", choices=list(STEPS), action="append", help="only this one, once or more; otherwise all")
+    parser.add_argument(
+        "--quantised",
+        type=Path,
+        help="where the model in four bits is saved; beside the checkpoint, if not given",
+    )
+    parser.add_argument(
+        "--step", choices=list(STEPS), action="append", help="only this one, once or more; otherwise all"
+    )
     parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"actions of each kind, of which the quickest counts; {ROUNDS} if not given, 0: only load")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        help=f"actions of each kind, of which the quickest counts; {ROUNDS} if not given, 0: only load",
+    )
     asked = parser.parse_args()
     if asked.scale is None:
         print("openvla-7b on the processor: not measured; ask for it with --scale 7b")

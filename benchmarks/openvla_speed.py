@@ -157,7 +157,14 @@ def measure_nano(model: OpenVLAForActionPrediction, rounds: int) -> tuple[list[R
         spreads[label] = {way: spread_ms(one) for way, one in seconds.items()}
     compiled, label = measure_compiled(model, rounds), "7 numbers, compiled"
     if compiled:
-        rows.append(Row(f"{label}: parallel over generate", ratio(compiled["parallel"], compiled["generate"]), "", TARGETS["parallel"]))
+        rows.append(
+            Row(
+                f"{label}: parallel over generate",
+                ratio(compiled["parallel"], compiled["generate"]),
+                "",
+                TARGETS["parallel"],
+            )
+        )
         rows += [Row(f"{label}: {way}", 1000 * statistics.median(one), "ms") for way, one in compiled.items()]
         spreads[label] = {way: spread_ms(one) for way, one in compiled.items()}
     return rows, {"spread_ms": spreads}

@@ -339,6 +339,7 @@ except FileNotFoundError:
 #
 # And what is said can be looked at. Six towels that it was never shown; a ring where it says that a hand will take hold, a cross on the corner that the expert would take:
 
+
 # %% tags=["demo"]
 def towels_and_places(model, starts):
     """First pictures, what the model says of them, and the truth: places (x, y) of both hands, metres."""
@@ -385,6 +386,7 @@ shown
 # than a difference of two places, and a small language model is bad at subtracting: in a trial without these numbers (not among the rows below) it said where the corner was, and closed its hand beside it.
 #
 # What each part is worth, from the same hundred starts:
+
 
 # %% tags=["demo"]
 def measured(name, without=()):

@@ -718,7 +718,9 @@ else:
         print(f"{way:6s}{done} of {tried} ({100 * low:.0f}–{100 * high:.0f} %)")
     for name, kind in (("difference_points", "other starts"), ("over_trainings", "other trainings")):
         points = record.values[name]
-        print(f"QLoRA less LoRA, had it been {kind}: {points['mean']:+.1f} points ({points['low']:+.1f} to {points['high']:+.1f})")
+        print(
+            f"QLoRA less LoRA, had it been {kind}: {points['mean']:+.1f} points ({points['low']:+.1f} to {points['high']:+.1f})"
+        )
 
 # %% [markdown]
 # Two intervals for one difference. The first says what other starts could have given, the second what other trainings could have. Day 07 is about which of

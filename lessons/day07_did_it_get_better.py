@@ -319,7 +319,9 @@ if zero and families["lora"]:
         for seed, one in enumerate(ones):
             entry = {one.config.name.split(",")[0]: (one.evaluation.rate, *one.evaluation.interval)}
             rates.setdefault(f"training seed {seed}", {}).update(entry)
-    spoken = "; ".join(f"{one.config.name} {one.evaluation}" for one in (zero, *families["lora"], *families["qlora"]))
+    spoken = "; ".join(
+        f"{one.config.name} {one.evaluation}" for one in (zero, *families["lora"], *families["qlora"])
+    )
     shown = plots.rates(rates, xlabel="strict success, percent, with 95 % interval", alt=spoken)
     print(f"recorded {zero.date}; zero-shot {zero.evaluation}")
     for way, ones in families.items():
@@ -334,7 +336,12 @@ shown
 
 # %% tags=["demo"]
 pairs = dict(enumerate(zip(families["lora"], families["qlora"], strict=False)))
-JUDGED = {"the first three": range(3), "the first five": range(5), "five fresh ones": range(5, 10), "all ten": range(10)}
+JUDGED = {
+    "the first three": range(3),
+    "the first five": range(5),
+    "five fresh ones": range(5, 10),
+    "all ten": range(10),
+}
 
 
 def less(seeds):
@@ -342,13 +349,17 @@ def less(seeds):
     if not pairs.keys() >= set(seeds):
         return "not recorded yet"
     lora, qlora = (
-        np.concatenate([[episode.success for episode in pairs[seed][side].evaluation.episodes] for seed in seeds])
+        np.concatenate(
+            [[episode.success for episode in pairs[seed][side].evaluation.episodes] for seed in seeds]
+        )
         for side in (0, 1)
     )
     low, high = paired_bootstrap(lora, qlora, 0)
     mean = qlora.mean() - lora.mean()
     ruled_out = "ruled out" if low > -0.08 else "not ruled out"
-    return f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); worse by 8 or more: {ruled_out}"
+    return (
+        f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); worse by 8 or more: {ruled_out}"
+    )
 
 
 for which in ("the first three", "the first five"):
@@ -407,7 +418,9 @@ for name in ("zero_shot", "lora_seed_0"):
         print(f"{name}: not recorded yet")
         continue
     again = {"lora_seed_0": lambda env: policies["fine-tuned"][1]}.get(name)
-    checked = verify(assets.find(f"data/results/day07/{name}.json"), 0.01, seed=0, workers=0, make_policy=again)
+    checked = verify(
+        assets.find(f"data/results/day07/{name}.json"), 0.01, seed=0, workers=0, make_policy=again
+    )
     print(f"{name}: {checked}")
 
 # %% [markdown]
@@ -453,9 +466,15 @@ print(
 )
 
 # %% tags=["demo"]
-told = {words: (recorded(f"words_{words}"), recorded(f"many_words_{words}")) for words in ("paraphrase", "wrong", "empty")}
+told = {
+    words: (recorded(f"words_{words}"), recorded(f"many_words_{words}"))
+    for words in ("paraphrase", "wrong", "empty")
+}
 told = {"right": (chosen, recorded("many_words_own")), **told}
-lines = ["| what was said | the recorded adapter | the same recipe, told in many words |", "| --- | --- | --- |"]
+lines = [
+    "| what was said | the recorded adapter | the same recipe, told in many words |",
+    "| --- | --- | --- |",
+]
 for words, ones in told.items():
     cells = (str(one.evaluation) if one else "not recorded yet" for one in ones)
     lines.append(f"| {words} | {' | '.join(cells)} |")
@@ -476,12 +495,16 @@ if live.config.waypoint_dims:
 
     def said_places(text):
         """Where both hands are said to go next, at each look of a demonstration: (frames, 4), metres."""
-        return live.predict_waypoints(list(demonstration.images), [text] * len(demonstration.images), KEY, state=demonstration.states)
+        return live.predict_waypoints(
+            list(demonstration.images), [text] * len(demonstration.images), KEY, state=demonstration.states
+        )
 
     as_trained = said_places(own)
     for text in (f"{own}.", f"please {own}", own.replace("fold", "lay"), ""):
         moved_mm = 1000 * np.abs(said_places(text) - as_trained).mean(1)
-        print(f"told “{text}”, its hands would go {moved_mm[0]:.0f} mm elsewhere at the first look, {moved_mm.max():.0f} mm at the worst (mean of x and y)")
+        print(
+            f"told “{text}”, its hands would go {moved_mm[0]:.0f} mm elsewhere at the first look, {moved_mm.max():.0f} mm at the worst (mean of x and y)"
+        )
 
 # %% [markdown]
 # The second column is the same recipe with one more line in its settings: each time that a frame is seen, one of thirteen ways to say *fold the towel in half* is drawn (`phrasings`; the
@@ -504,7 +527,8 @@ home = towels.track(0).states[0]  # hands at their start
 
 def looks(model, key, state, crop):
     """Retrieval and attention of one model, as its policy would see these scenes."""
-    model = copy.deepcopy(model)  # transformers leaves hooks in what has shown its attention, and they cannot go to other processes
+    # transformers leaves hooks in what has shown its attention, and they cannot go to other processes
+    model = copy.deepcopy(model)
     pictures, masks = scenes.pictures, scenes.masks
     if crop:
         top, left, rows, columns = center_crop_box(*masks.shape[-2:])
@@ -623,7 +647,10 @@ for name, (near, look) in seen.items():
     )
 measured = sorted(work.glob("*.json"))
 NAMES = ["zero_shot", *(f"{way}_seed_{seed}" for way in ("lora", "qlora") for seed in range(TRAININGS))]
-NAMES += [*(f"{way}words_{words}" for way in ("", "many_") for words in ("own", "paraphrase", "wrong", "empty")), *(f"test_{name}" for name in TESTS)]
+NAMES += [
+    *(f"{way}words_{words}" for way in ("", "many_") for words in ("own", "paraphrase", "wrong", "empty")),
+    *(f"test_{name}" for name in TESTS),
+]
 places = [assets.find(f"data/results/day07/{name}.json") for name in NAMES if recorded(name)]
 if not (zero and chosen):
     print("not recorded yet, so these are the live episodes:")

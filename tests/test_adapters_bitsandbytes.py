@@ -182,17 +182,28 @@ def test_adapters_of_a_quantised_model_are_saved_loaded_and_merged(model, folder
 def marks(model) -> set[str]:
     """What still says that a model is quantised."""
     found = {name for name in ("hf_quantizer", "quantization_method") if hasattr(model, name)}
-    found |= {name for name in ("is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit") if getattr(model, name, False)}
+    found |= {
+        name
+        for name in ("is_quantized", "is_loaded_in_4bit", "is_loaded_in_8bit")
+        if getattr(model, name, False)
+    }
     configs = [module.config for module in model.modules() if hasattr(module, "config")]
-    return found | {f"config.{n}" for c in configs for n in ("quantization_config", "_is_quantized") if hasattr(c, n)}
+    return found | {
+        f"config.{n}" for c in configs for n in ("quantization_config", "_is_quantized") if hasattr(c, n)
+    }
 
 
 def bfloat16_model(folder, device):
     """In four bits with bfloat16 arithmetic, as `load_vla(bits=4)` loads it; bitsandbytes then changes biases when it acts."""
     settings = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16, bnb_4bit_use_double_quant=True
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
     )
-    return OpenVLAForActionPrediction.from_pretrained(folder, quantization_config=settings, device_map={"": device})
+    return OpenVLAForActionPrediction.from_pretrained(
+        folder, quantization_config=settings, device_map={"": device}
+    )
 
 
 def test_a_model_that_has_acted_is_merged_without_a_trace(folder, tmp_path, device):
@@ -213,7 +224,9 @@ def test_a_model_that_has_acted_is_merged_without_a_trace(folder, tmp_path, devi
     model.save_pretrained(tmp_path)
     assert "quantization_config" not in read_object(tmp_path / "config.json")
     again = OpenVLAForActionPrediction.from_pretrained(tmp_path).to(device)
-    assert torch.equal(model.predict_token_ids(**inputs, action_dim=3), again.predict_token_ids(**inputs, action_dim=3))
+    assert torch.equal(
+        model.predict_token_ids(**inputs, action_dim=3), again.predict_token_ids(**inputs, action_dim=3)
+    )
     model.requires_grad_(True)
     model.train()(**inputs, labels=inputs["input_ids"]).loss.backward()
     assert model.projector.fc1.bias.grad.any() and model.half().dtype == torch.float16
@@ -231,7 +244,9 @@ def test_what_took_no_adapter_stays_quantised_until_it_is_unpacked(model, device
 
 def test_eight_bits_are_not_merged_into_nonsense(folder, device):
     settings = BitsAndBytesConfig(load_in_8bit=True)
-    model = OpenVLAForActionPrediction.from_pretrained(folder, quantization_config=settings, device_map={"": device})
+    model = OpenVLAForActionPrediction.from_pretrained(
+        folder, quantization_config=settings, device_map={"": device}
+    )
     inject(model, CONFIG)
     before = {name: type(module) for name, module in model.named_modules()}
     for change in (merge, unpack):

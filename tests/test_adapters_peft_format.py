@@ -179,7 +179,9 @@ def test_every_setting_that_peft_knows_is_harmless_or_refused_by_name(folder, tm
         "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
         "eva_config", "corda_config", "loftq_config", "lora_ga_config", "qalora_group_size", "megatron_core",
     }  # fmt: skip
-    (tmp_path / SETTINGS).write_text(json.dumps(content | {field.name: PLAIN.get(field.name)} if field.name not in harmless else content))
+    (tmp_path / SETTINGS).write_text(
+        json.dumps(content | {field.name: PLAIN.get(field.name)} if field.name not in harmless else content)
+    )
     assert read_adapter(tmp_path)[0].rank == 4, "switched off, or as it was"
     if field.name not in harmless:
         (tmp_path / SETTINGS).write_text(json.dumps({**content, field.name: "something"}))
@@ -203,19 +205,27 @@ OTHER_STARTS = ("pissa", "pissa_niter_4", "olora", "loftq", "corda", "lora_ga", 
 
 @pytest.mark.parametrize("start", [True, False, "gaussian", "orthogonal", "eva", "mica", *OTHER_STARTS])
 def test_adapters_that_peft_starts_in_any_way_are_read_as_peft_does_or_refused(tmp_path, start):
-    begun = True if start in OTHER_STARTS[3:] else start  # peft wants data for those; what is read are the settings
-    settings = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=begun)
+    begun = (
+        True if start in OTHER_STARTS[3:] else start
+    )  # peft wants data for those; what is read are the settings
+    settings = peft.LoraConfig(
+        r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=begun
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft's, on starts without data
         theirs = peft.get_peft_model(nano(), settings)
     for adapter in (module for name, module in theirs.named_modules() if "lora_B.default" in name):
-        adapter.weight.data += 0.02 * torch.randn(adapter.weight.shape, generator=torch.Generator().manual_seed(3))
+        adapter.weight.data += 0.02 * torch.randn(
+            adapter.weight.shape, generator=torch.Generator().manual_seed(3)
+        )
     theirs.save_pretrained(tmp_path)
     content = json.loads((tmp_path / SETTINGS).read_text())
     (tmp_path / SETTINGS).write_text(json.dumps({**content, "init_lora_weights": start}))
     mine = nano()
     if start in OTHER_STARTS:
-        with pytest.raises(ValueError, match=rf"init_lora_weights='{start}'.*path_initial_model_for_weight_conversion"):
+        with pytest.raises(
+            ValueError, match=rf"init_lora_weights='{start}'.*path_initial_model_for_weight_conversion"
+        ):
             load_adapter(mine, tmp_path)
         assert not adapters(mine)
     else:
@@ -225,7 +235,8 @@ def test_adapters_that_peft_starts_in_any_way_are_read_as_peft_does_or_refused(t
 
 def test_what_peft_converts_from_pissa_is_plain_lora(tmp_path):
     theirs = peft.get_peft_model(
-        nano(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights="pissa")
+        nano(),
+        peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights="pissa"),
     )
     theirs.save_pretrained(tmp_path / "start")
     for name, weight in theirs.named_parameters():
@@ -249,7 +260,9 @@ def test_matrices_that_are_not_finite_are_refused(folder, tmp_path, bad):
     assert not adapters(model)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"peft_type": "LORA"}', '{"peft_type": "LORA", "r": "four", "lora_alpha": 8}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"peft_type": "LORA"}', '{"peft_type": "LORA", "r": "four", "lora_alpha": 8}']
+)
 def test_damaged_settings_name_their_file(folder, tmp_path, content):
     (tmp_path / TENSORS).write_bytes((folder / TENSORS).read_bytes())
     (tmp_path / SETTINGS).write_text(content)

@@ -146,12 +146,18 @@ def test_each_step_of_7b_on_the_processor_measures_what_it_says(tmp_path):
     assert laptop.is_stored(small) and saved["measured"]["size on disk"] == laptop.size_gb(small) > 0
     again = laptop.measure(small, 4, None, 1)
     kinds = {"an action, token by token", "an action, all numbers at once"}
-    assert set(again["measured"]) == {"loading", "peak memory", *kinds} and set(again["processor"]) == {"loading", *kinds}
+    assert set(again["measured"]) == {"loading", "peak memory", *kinds} and set(again["processor"]) == {
+        "loading",
+        *kinds,
+    }
     assert all(seconds > 0 for seconds in again["measured"].values()) and 0.1 < laptop.peak_gb() < 20
 
 
 def test_a_step_that_was_measured_is_not_measured_again_unless_asked(tmp_path, monkeypatch, capsys):
-    laptop, answers = importlib.import_module("openvla_7b"), iter([{"measured": {"loading": 2.0}, "processor": {}}, None])
+    laptop, answers = (
+        importlib.import_module("openvla_7b"),
+        iter([{"measured": {"loading": 2.0}, "processor": {}}, None]),
+    )
     monkeypatch.setattr(laptop, "watched", lambda command: next(answers))
     asked = argparse.Namespace(again=False, rounds=3)
     first = laptop.measured("bfloat16", tmp_path, tmp_path, asked)
@@ -163,7 +169,9 @@ def test_a_step_that_was_measured_is_not_measured_again_unless_asked(tmp_path, m
 
 def test_a_process_is_stopped_before_memory_runs_out(monkeypatch, capsys):
     laptop = importlib.import_module("openvla_7b")
-    assert laptop.watched([sys.executable, "-c", "print('loading'); print('{\"measured\": {}}')"]) == {"measured": {}}
+    assert laptop.watched([sys.executable, "-c", "print('loading'); print('{\"measured\": {}}')"]) == {
+        "measured": {}
+    }
     assert capsys.readouterr().out == "loading\n"
     assert laptop.watched([sys.executable, "-c", "raise SystemExit('4 GB are needed')"]) is None
     monkeypatch.setattr(laptop, "SPARE_GB", 1e6)
@@ -200,7 +208,9 @@ def test_compiled_answers_are_timed_against_a_model_that_sees_as_fast(monkeypatc
     monkeypatch.setattr(speed.shutil, "which", lambda name: "/bin/sh")
     monkeypatch.setattr(type(model), "compile_parallel", lambda self: compiled.append(self))
     rows, details = speed.measure_nano(model, rounds=1)
-    assert compiled == [model] and set(details["spread_ms"]) == {case[0] for case in speed.CASES} | {"7 numbers, compiled"}
+    assert compiled == [model] and set(details["spread_ms"]) == {case[0] for case in speed.CASES} | {
+        "7 numbers, compiled"
+    }
     (row,) = [row for row in rows if row.what == "7 numbers, compiled: parallel over generate"]
     assert row.target == "≤ 0.4" and row.measured > 0
 

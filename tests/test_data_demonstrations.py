@@ -68,7 +68,10 @@ def test_goes_on_after_the_last_good_episode_and_keeps_good_ones_only(tmp_path, 
     with pytest.raises(ValueError, match=r"was recorded with noise=0\.05: go on so, or record elsewhere"):
         make_demonstrations(other, tmp_path, progress=False)
     monkeypatch.setattr(demonstrations, "_in_order", played(asked, failing=(101, 104)))
-    with writing_alone(tmp_path), pytest.raises(InUseError, match="is in use: another process is writing there"):
+    with (
+        writing_alone(tmp_path),
+        pytest.raises(InUseError, match="is in use: another process is writing there"),
+    ):
         make_demonstrations(config, tmp_path, progress=False)
     left = beside(tmp_path / schema.INFO)
     left.write_text("half")

@@ -106,7 +106,9 @@ def test_numbers_that_stay_may_be_told(tmp_path):
     assert statistics_of(dataset)["arm"]["action"]["mask"] == [True, True, True]
     told = statistics_of(dataset, unnormalized_dims=(0, 2))
     assert told["arm"]["action"]["mask"] == [False, True, False]
-    with pytest.raises(ValueError, match=r"unnormalized_dims: .*number 1 goes from -4.* to 4.* must lie in \[-1, 1\]"):
+    with pytest.raises(
+        ValueError, match=r"unnormalized_dims: .*number 1 goes from -4.* to 4.* must lie in \[-1, 1\]"
+    ):
         statistics_of(dataset, unnormalized_dims=(1,))
     with pytest.raises(ValueError, match=r"unnormalized_dims: .*there is no number 3: they are 0 to 2"):
         statistics_of(dataset, unnormalized_dims=(3,))
@@ -118,7 +120,9 @@ def test_statistics_of_another_robot_are_refused_instead_of_cutting(tmp_path):
     model = nano()
     add_statistics(model, radians, "arm")
     assert len(DemonstrationSamples(model, radians, "arm")) == FRAMES
-    with pytest.raises(ValueError, match=r"statistics of 'arm' are of other data: number \d of the actions .* 100% of"):
+    with pytest.raises(
+        ValueError, match=r"statistics of 'arm' are of other data: number \d of the actions .* 100% of"
+    ):
         DemonstrationSamples(model, degrees, "arm")
 
 

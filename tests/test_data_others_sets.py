@@ -137,7 +137,9 @@ def test_a_lost_picture_is_named_with_episode_frame_and_time(copy, rate, lost):
 
 def test_a_film_of_another_rate_is_refused(copy):
     film(copy / VIDEO_FILE, [(k, k / 12) for k in range(2 * TOTAL)], 12)
-    with pytest.raises(ValueError, match=r"episode 0: .*has no picture of frame 1, at 0.1000 s: .* 0.0833 s and 0.1667 s"):
+    with pytest.raises(
+        ValueError, match=r"episode 0: .*has no picture of frame 1, at 0.1000 s: .* 0.0833 s and 0.1667 s"
+    ):
         seen(copy)
 
 
@@ -175,7 +177,9 @@ def test_every_frame_has_its_own_task(copy, tmp_path):
         writer.finalize()
     again = LeRobotDataset(tmp_path / "again")
     assert [frame.instruction for frame in again.frames()] == want
-    assert [row["tasks"] for row in pq.read_table(again.root / EPISODES_FILE).to_pylist()] == [list(words)] * 2
+    assert [row["tasks"] for row in pq.read_table(again.root / EPISODES_FILE).to_pylist()] == [
+        list(words)
+    ] * 2
     model = nano()
     add_statistics(model, dataset, "set")
     rows = DemonstrationSamples(model, dataset, "set").words(np.arange(TOTAL))["input_ids"]
@@ -187,7 +191,9 @@ def test_every_frame_has_its_own_task(copy, tmp_path):
 
 def test_an_unknown_task_is_named(copy):
     change_column(copy, "task_index", pa.array([0] * 8 + [7] * 3))
-    with pytest.raises(ValueError, match=rf"{DATA_FILE}: episode 1 has task 7, which meta/tasks.parquet does not know"):
+    with pytest.raises(
+        ValueError, match=rf"{DATA_FILE}: episode 1 has task 7, which meta/tasks.parquet does not know"
+    ):
         list(LeRobotDataset(copy).tracks())
 
 
@@ -210,7 +216,9 @@ def test_shapes_are_read_by_their_names(copy, shape, names):
     assert LeRobotDataset(copy).picture_shape("top") == (SIDE, SIDE + 8, 3)
 
 
-@pytest.mark.parametrize("shape", [[SIDE, SIDE + 8, 1], [SIDE, SIDE], [SIDE, -3, 3], "wide", None, [3, 3, 3.0]])
+@pytest.mark.parametrize(
+    "shape", [[SIDE, SIDE + 8, 1], [SIDE, SIDE], [SIDE, -3, 3], "wide", None, [3, 3, 3.0]]
+)
 def test_what_is_no_picture_in_colour_is_refused(copy, shape):
     change_feature(copy, shape=shape)
     with pytest.raises(ValueError, match=rf"info.json: {KEY}: want pictures of height, width and 3 channels"):
@@ -250,7 +258,10 @@ def test_pictures_in_files_beside_are_read(copy):
     ("kept", "words"),
     [
         ({"bytes": b"\x89PNG", "path": None}, "cannot identify"),
-        ({"bytes": encoded(picture(1)[:9]), "path": None}, r"it is \(9, 40, 3\) \(RGB\), info.json says \(32, 40, 3\)"),
+        (
+            {"bytes": encoded(picture(1)[:9]), "path": None},
+            r"it is \(9, 40, 3\) \(RGB\), info.json says \(32, 40, 3\)",
+        ),
         ({"bytes": encoded(np.zeros((SIDE, SIDE + 8), np.uint16)), "path": None}, "I;16"),
         ({"bytes": None, "path": None}, "neither bytes nor the path"),
         ({"bytes": None, "path": "images/9.png"}, "No such file"),
@@ -259,7 +270,9 @@ def test_pictures_in_files_beside_are_read(copy):
 )
 def test_a_stored_picture_that_cannot_be_read_is_named(copy, kept, words):
     stored(copy, [{"bytes": encoded(picture(k)), "path": None} for k in range(7)] + [kept] * 4)
-    with pytest.raises(ValueError, match=rf"episode 1: .*{DATA_FILE}: {KEY} of frame 1 cannot be read .*{words}"):
+    with pytest.raises(
+        ValueError, match=rf"episode 1: .*{DATA_FILE}: {KEY} of frame 1 cannot be read .*{words}"
+    ):
         seen(copy)
 
 
@@ -270,7 +283,9 @@ def test_statistics_may_be_missing_or_lack_keys(copy):
     stats = json.loads((copy / schema.STATS).read_text())
     model, found = nano(), []
     for there in (stats, {}, {"action": {"mean": stats["action"]["mean"]}}, None):
-        (copy / schema.STATS).write_text(json.dumps(there)) if there is not None else (copy / schema.STATS).unlink()
+        (copy / schema.STATS).write_text(json.dumps(there)) if there is not None else (
+            copy / schema.STATS
+        ).unlink()
         add_statistics(model, LeRobotDataset(copy), "set")
         found.append(model.config.norm_stats["set"])
     assert found == found[:1] * 4
@@ -281,7 +296,9 @@ def test_too_little_space_for_the_pictures_is_said_before_it_is_used(tmp_path, m
     add_statistics(model, dataset, "set")
     monkeypatch.setattr(samples.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(samples.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 10))
-    with pytest.raises(OSError, match=rf"the pictures need 0\.\d GB in {tmp_path}, .* \(No space left .*\): set TMPDIR"):
+    with pytest.raises(
+        OSError, match=rf"the pictures need 0\.\d GB in {tmp_path}, .* \(No space left .*\): set TMPDIR"
+    ):
         DemonstrationSamples(model, dataset, "set")
     assert not [path for path in tmp_path.iterdir() if path.name != "set"]
 
@@ -299,7 +316,9 @@ def test_a_flipped_bit_in_a_video_is_noticed(finished, tmp_path):
     content = bytearray((root / VIDEO_FILE).read_bytes())
     content[content.index(b"mdat") + 700] ^= 1
     (root / VIDEO_FILE).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"episode 0: .*{VIDEO_FILE} is damaged: its hash is not the one in .*hashes\.json"):
+    with pytest.raises(
+        ValueError, match=rf"episode 0: .*{VIDEO_FILE} is damaged: its hash is not the one in .*hashes\.json"
+    ):
         seen(root)
     LeRobotDataset(root).track(0)
     write_hashes(root)
@@ -345,7 +364,9 @@ def test_a_billion_episodes_are_not_counted_out(copy):
 )
 def test_no_path_leads_out_of_the_set(copy, changes):
     change_info(copy, **changes)
-    with pytest.raises(ValueError, match=r"leads out of the data set|want a path with chunk_index, file_index and video_key"):
+    with pytest.raises(
+        ValueError, match=r"leads out of the data set|want a path with chunk_index, file_index and video_key"
+    ):
         list(LeRobotDataset(copy).frames())
 
 
@@ -361,7 +382,9 @@ def test_no_camera_leads_out_of_the_set(copy):
 
 
 def test_the_patterns_of_paths_are_followed(copy):
-    change_info(copy, data_path="numbers-{file_index:02d}.parquet", video_path="films/{video_key}/{chunk_index}.mp4")
+    change_info(
+        copy, data_path="numbers-{file_index:02d}.parquet", video_path="films/{video_key}/{chunk_index}.mp4"
+    )
     (copy / DATA_FILE).rename(copy / "numbers-00.parquet")
     (copy / "films" / KEY).mkdir(parents=True)
     (copy / VIDEO_FILE).rename(copy / "films" / KEY / "0.mp4")
@@ -409,7 +432,9 @@ def test_mutated_sets_are_read_or_refused_in_words(copy):
     rng, outcomes = random.Random(0), {"read": 0, "refused": 0}
     names = (schema.INFO, schema.STATS, DATA_FILE, EPISODES_FILE, schema.TASKS)
     rows = pq.read_table(copy / EPISODES_FILE)
-    few = rows.select([name for name in rows.column_names if not name.startswith("stats/")])  # quicker to read
+    few = rows.select(
+        [name for name in rows.column_names if not name.startswith("stats/")]
+    )  # quicker to read
     pq.write_table(few, copy / EPISODES_FILE)
     whole = {name: (copy / name).read_bytes() for name in names}
     for number in range(250):

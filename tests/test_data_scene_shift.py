@@ -26,7 +26,9 @@ def seen_at(homography: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def env():
-    made = FoldingEnv(garment="towel", cameras=(CLOSE_CAMERA,), image_size=(84, 84), observations=("end_effector",))
+    made = FoldingEnv(
+        garment="towel", cameras=(CLOSE_CAMERA,), image_size=(84, 84), observations=("end_effector",)
+    )
     yield made
     made.close()
 
@@ -84,14 +86,20 @@ def test_hands_and_waypoints_move_with_the_picture_and_steps_do_not(root):  # no
     shift_m = np.random.default_rng(5).uniform(-0.3, 0.3, (4, 2))
     text = before["input_ids"].shape[1] - 1 - 14 - 4 - 4 - 1 - 16
     for row, shift in enumerate(shift_m):
-        state, ahead = (part[rows[row]].numpy().copy() for part in (samples._sentences.states, samples._sentences.ahead))
+        state, ahead = (
+            part[rows[row]].numpy().copy() for part in (samples._sentences.states, samples._sentences.ahead)
+        )
         for numbers in (state, ahead):
             numbers[[0, 7]] += shift[0]
             numbers[[1, 8]] += shift[1]
         now, then = after["input_ids"][row], before["input_ids"][row]
         assert now[text : text + 16].tolist() == model.state_tokens(state, KEY).tolist()
         waypoint = model.state_tokens(ahead, KEY)[[0, 1, 7, 8]].tolist()
-        assert now[text + 17 : text + 21].tolist() == waypoint == after["labels"][row, text + 17 : text + 21].tolist()
+        assert (
+            now[text + 17 : text + 21].tolist()
+            == waypoint
+            == after["labels"][row, text + 17 : text + 21].tolist()
+        )
         same = np.r_[0:text, text + 16, text + 21 : len(now)]
         assert torch.equal(now[same], then[same]) and not torch.equal(now, then)
         assert after["labels"][row, : text + 17].eq(-100).all()

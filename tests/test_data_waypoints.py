@@ -91,7 +91,10 @@ def test_the_action_follows_what_the_state_will_be(root):
         row, labels = batch["input_ids"][frame], batch["labels"][frame]
         assert torch.equal(row[:prompt], without["input_ids"][frame, :prompt])
         ways = track.states[[left, left, right, right], [0, 1, 7, 8]] - track.states[place, [0, 1, 7, 8]]
-        assert row[prompt + 4 : prompt + 8].tolist() == tokenize_actions(ways / 0.12, model.config.vocabulary_size).tolist()
+        assert (
+            row[prompt + 4 : prompt + 8].tolist()
+            == tokenize_actions(ways / 0.12, model.config.vocabulary_size).tolist()
+        )
         assert labels[prompt + 4 : prompt + 8].eq(-100).all(), "told, not learned"
 
 
@@ -120,14 +123,18 @@ def test_only_the_action_is_answered(root):
     asked = {"unnorm_key": KEY, "state": track.states[0]}
     action = model.predict_action(image, track.instruction, **asked)
     assert action.shape == (14,)
-    inputs = model.processor([build_prompt(track.instruction)], [image], model.state_tokens(track.states[:1], KEY))
+    inputs = model.processor(
+        [build_prompt(track.instruction)], [image], model.state_tokens(track.states[:1], KEY)
+    )
     places = model.predict_waypoints(image, track.instruction, **asked)
     words = torch.from_numpy(model.waypoint_tokens(places[None], track.states[:1], KEY))
     assert words[:, :4].tolist() == model.predict_token_ids(**inputs, action_dim=4).tolist()
     inputs["input_ids"] = torch.cat([inputs["input_ids"], words], 1)
     inputs["attention_mask"] = torch.cat([inputs["attention_mask"], torch.ones_like(words)], 1)
     stats = {name: np.array(value) for name, value in model.config.norm_stats[KEY]["action"].items()}
-    numbers = detokenize_actions(model.predict_token_ids(**inputs, action_dim=14).numpy(), model.config.vocabulary_size)
+    numbers = detokenize_actions(
+        model.predict_token_ids(**inputs, action_dim=14).numpy(), model.config.vocabulary_size
+    )
     again = unnormalize_actions(numbers, stats["q01"], stats["q99"], stats["mask"])[0]
     np.testing.assert_allclose(action, again, atol=1e-9)
     with pytest.raises(ValueError, match="cannot say all at once"):
@@ -171,8 +178,12 @@ def test_where_hands_go_can_be_asked(root, monkeypatch):
     alone = model.predict_waypoints(images[0], track.instruction, unnorm_key=KEY, state=track.states[0])
     np.testing.assert_allclose(alone, places[0], atol=1e-9)
     last = model.config.vocabulary_size
-    monkeypatch.setattr(model, "predict_token_ids", lambda *_: torch.tensor([[last - 1, last - 128, last - 255, last - 128]]))
-    stats = {name: np.array(model.config.norm_stats[KEY]["proprio"][name])[list(PLACES)] for name in ("q01", "q99")}
+    monkeypatch.setattr(
+        model, "predict_token_ids", lambda *_: torch.tensor([[last - 1, last - 128, last - 255, last - 128]])
+    )
+    stats = {
+        name: np.array(model.config.norm_stats[KEY]["proprio"][name])[list(PLACES)] for name in ("q01", "q99")
+    }
     middle, half = (stats["q01"] + stats["q99"]) / 2, (stats["q99"] - stats["q01"]) / 2
     said = model.predict_waypoints(images[0], track.instruction, unnorm_key=KEY, state=track.states[0])
     np.testing.assert_allclose(said, middle + half * [-254 / 255, 0, 254 / 255, 0], atol=1e-9)

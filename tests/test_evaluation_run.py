@@ -88,4 +88,6 @@ def test_a_run_keeps_the_size_of_its_pictures(run, tmp_path):
     with pytest.raises(ValueError, match=r"image_size: .* has pictures of 32 × 32 pixels, not \(84, 84\)"):
         begin(replace(config, out=str(tmp_path), image_size=(84, 84)))
     checkpoint = kept_checkpoint(config)
-    assert checkpoint is not None and "image_size: null" in checkpoint.settings, "what the data decide makes no other run"
+    assert checkpoint is not None and "image_size: null" in checkpoint.settings, (
+        "what the data decide makes no other run"
+    )

@@ -62,7 +62,9 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
     assert cli.main([*words, *again, "--out", str(tmp_path / "runs/towel/")]) == 0
     assert not list((tmp_path / "runs/towel").glob(".writing-*"))
     assert cli.main([*words, *again, "--out", "runs/towel", "steps=3"]) == 2
-    assert "holds a run of steps=2" in (err := capsys.readouterr().err) and "--init-from runs/towel with" in err
+    assert (
+        "holds a run of steps=2" in (err := capsys.readouterr().err) and "--init-from runs/towel with" in err
+    )
     with writing_alone("runs/towel"):
         assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=2"]) == 2
     assert "vla-course: runs/towel is in use: another process is writing there" in capsys.readouterr().err
@@ -74,7 +76,17 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
 def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys, tmp_path, monkeypatch):
     write_set(tmp_path / "demos/towel")
     write_model(tmp_path / "model")
-    words = ["train", "--data", "demos/towel", "--out", "run", "--init-from", "model", "lora.rank=2", "augment=false"]
+    words = [
+        "train",
+        "--data",
+        "demos/towel",
+        "--out",
+        "run",
+        "--init-from",
+        "model",
+        "lora.rank=2",
+        "augment=false",
+    ]
     words += ["steps=3", "batch_size=2", "warmup_steps=1", "save_every=1"]
     whole, stopped_at = Run.after, iter((0, 1))
 
@@ -104,7 +116,12 @@ def test_a_run_of_your_own_as_the_readme_tells_it(capsys, tmp_path):
     (lines,) = re.findall(r"## Your own run\n.*?```\n(.*?)```", text, re.S)
     smaller = {
         "collect": ["episodes=1", "workers=1", "image_size=28", "fumbles=0", "pushes=0"],
-        "train": ["steps=1", "warmup_steps=0", "batch_size=1", "precision=fp32"],  # a process keeps its first precision
+        "train": [
+            "steps=1",
+            "warmup_steps=0",
+            "batch_size=1",
+            "precision=fp32",
+        ],  # a process keeps its first precision
         "eval": ["episodes=1", "max_steps=1", "workers=0"],
     }
     commands = [shlex.split(line) for line in lines.splitlines()]
@@ -112,7 +129,9 @@ def test_a_run_of_your_own_as_the_readme_tells_it(capsys, tmp_path):
     for _, name, *words in commands:
         assert cli.main([name, *words, *smaller.get(name, [])]) == 0
     out = capsys.readouterr().out
-    assert "`vla-course eval runs/towel --env FoldTowel-v0 --json runs/towel.json` says how well it acts" in out
+    assert (
+        "`vla-course eval runs/towel --env FoldTowel-v0 --json runs/towel.json` says how well it acts" in out
+    )
     page = (tmp_path / out.split()[-1]).read_text()
     assert "zero-shot succeeds in 0/1 (0–79 %); towel in 0/1" in page and page.count("<video") == 4
 
@@ -177,12 +196,23 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path, monkeypatch):
     assert "Three of four" in (tmp_path / "page.html").read_text()
     assert "page.html" in capsys.readouterr().out
     (tmp_path / "run").mkdir()
-    lines = ['{"step": 1, "loss/bc": 2.0}', "3", '{"step": -1}', '{"loss/bc": 1}', '{"step": 2, "loss/bc": "nan"}', "\xff"]
-    (tmp_path / "run/metrics.jsonl").write_text("\n".join([*lines, '{"step": 3, "loss/bc": 1.0}', '{"step": 4, "lo']))
+    lines = [
+        '{"step": 1, "loss/bc": 2.0}',
+        "3",
+        '{"step": -1}',
+        '{"loss/bc": 1}',
+        '{"step": 2, "loss/bc": "nan"}',
+        "\xff",
+    ]
+    (tmp_path / "run/metrics.jsonl").write_text(
+        "\n".join([*lines, '{"step": 3, "loss/bc": 1.0}', '{"step": 4, "lo'])
+    )
     assert cli.main(["report", "out.json", "run", "--out", "page.html"]) == 0
     said = capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+        patch.setattr(
+            os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error"))
+        )
         assert cli.main(["report", "out.json", "--out", "new/page.html"]) == 2
     assert "Input/output error" in capsys.readouterr().err and not list((tmp_path / "new").iterdir())
     assert said == "vla-course: note: run/metrics.jsonl is damaged in line 2, 3, 4, 6, which is left out\n"
@@ -196,8 +226,14 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path, monkeypatch):
         ("train --preset finetune-lora --out b", "data is not set, and has no default: give data=…"),
         ("train --data nowhere --out b", "there is no data set in nowhere: meta/info.json is missing"),
         ("train --data a --out b learnin_rate=3", "learnin_rate is no setting: did you mean learning_rate?"),
-        ("train --data ${oc.env:HOME} --out b", "--data: '${oc.env:HOME}' holds ${: values are taken as they stand"),
-        ("train --data a --out b validate=3", "no setting: did you mean validate_every or validation_share? (--help"),
+        (
+            "train --data ${oc.env:HOME} --out b",
+            "--data: '${oc.env:HOME}' holds ${: values are taken as they stand",
+        ),
+        (
+            "train --data a --out b validate=3",
+            "no setting: did you mean validate_every or validation_share? (--help",
+        ),
         ("train --data a --out b steps=many", "steps=many: steps: Value 'many' of type 'str'"),
         ("train --data a --out b lora.rank=0", "want rank ≥ 1"),
         ("train --data a --out b training_mode=tiny", "expected one of ['lora', 'qlora', 'full', 'head']"),
@@ -252,7 +288,10 @@ def test_the_version_names_what_numbers_depend_on(capsys):
         cli.main(["--version"])
     assert end.value.code == 0
     said = capsys.readouterr().out
-    assert f"vla-course {metadata.version('vla-course')}, " in said and f"torch {metadata.version('torch')}" in said
+    assert (
+        f"vla-course {metadata.version('vla-course')}, " in said
+        and f"torch {metadata.version('torch')}" in said
+    )
 
 
 def test_the_record_can_be_played_again(capsys, monkeypatch):

@@ -23,7 +23,18 @@ ADDRESS = PYPROJECT["project"]["urls"]["Repository"]
 
 # A module imports only from its own floor and from those below.
 FLOORS = (
-    {"axes", "policy", "actor_critic", "assets", "errors", "files", "results", "setting_docs", "settings", "workers"},
+    {
+        "axes",
+        "policy",
+        "actor_critic",
+        "assets",
+        "errors",
+        "files",
+        "results",
+        "setting_docs",
+        "settings",
+        "workers",
+    },
     {"openvla", "adapters", "action_tokens", "action_heads", "comparison", "control", "data", "envs"},
     {"policies", "training"},
     {"imitation", "rl"},
@@ -218,16 +229,25 @@ def test_the_readme_maps_every_day_and_links_those_that_exist():
 def test_the_readme_states_what_was_recorded():
     tabletop = results.read("nano/success").values["conditions"]
     towels = results.read("day05/towel").values["rows"]
-    rows = [tabletop[name] for name in ("touch/seen", "touch/unseen_combination", "pick_up/seen", "pick_up/wrong_words")]
+    rows = [
+        tabletop[name]
+        for name in ("touch/seen", "touch/unseen_combination", "pick_up/seen", "pick_up/wrong_words")
+    ]
     counts = [(row["successes"], row["starts"]) for row in rows]
     for family in ("zero-shot", "LoRA", "QLoRA"):
         trained = [row for name, row in towels.items() if name.split(",")[0] == family]
         counts.append(tuple(sum(row[what] for row in trained) for what in ("successes", "episodes")))
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## What was measured")[1].split("## The map")[0]
+    section = (
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .split("## What was measured")[1]
+        .split("## The map")[0]
+    )
     stated = [line.split("|")[2].strip() for line in section.splitlines() if line.startswith("|")][2:]
     intervals = [tuple(round(100 * end) for end in wilson_interval(*count)) for count in counts]
     assert stated == [
-        f"{won} of {starts} ({low}–{high} %)" for (won, starts), (low, high) in zip(counts, intervals, strict=True)
+        f"{won} of {starts} ({low}–{high} %)"
+        for (won, starts), (low, high) in zip(counts, intervals, strict=True)
     ]
 
 
@@ -330,5 +350,9 @@ def test_pictures_start_in_one_place_where_triton_is_loaded_first():
     """Only doctor draws with MuJoCo's own renderer, in a process of its own."""
     places = [*modules(), *LESSONS, *(ROOT / "tools").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     starting = re.compile(r"\bGLContext\(|mujoco\.Renderer\(|mujoco\.viewer")
-    found = {path.relative_to(ROOT).as_posix() for path in places if starting.search(path.read_text(encoding="utf-8"))}
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in places
+        if starting.search(path.read_text(encoding="utf-8"))
+    }
     assert found == {"vla_course/envs/opengl.py", "vla_course/doctor.py"}

@@ -104,7 +104,10 @@ def test_the_full_run_stands_in_every_table_and_beside_the_live_episodes(full_ru
 
 def test_what_the_lesson_says_of_parts_of_garments_was_measured():
     rows = results.read("nano/success").values["conditions"]
-    blind = {verb: rows[f"{verb}/blind"] for verb in ("touch", "touch_part", "push_to", "push_direction", "pick_up", "put")}
+    blind = {
+        verb: rows[f"{verb}/blind"]
+        for verb in ("touch", "touch_part", "push_to", "push_direction", "pick_up", "put")
+    }
     assert blind["touch_part"]["low"] > 0.5 and rows["touch_part/seen"]["low"] > blind["touch_part"]["high"]
     assert all(row["high"] < 0.25 for verb, row in blind.items() if verb != "touch_part")
     assert rows["touch_part/noise"]["high"] < blind["touch_part"]["low"], "random pixels mislead"
@@ -113,8 +116,14 @@ def test_what_the_lesson_says_of_parts_of_garments_was_measured():
 def test_what_the_lesson_says_of_pushing_in_new_words_was_measured():
     rows = results.read("nano/success").values["conditions"]
     for row in (rows["push_to/unseen_phrasing"], rows["push_to/unseen_both"]):
-        assert row["failures"]["held something"] > row["starts"] / 2 and row["touched_what_was_said"] > row["starts"] / 2
-    assert min(row["low"] for name, row in rows.items() if "/unseen_" in name and not name.startswith("push_to")) > 0.4
+        assert (
+            row["failures"]["held something"] > row["starts"] / 2
+            and row["touched_what_was_said"] > row["starts"] / 2
+        )
+    assert (
+        min(row["low"] for name, row in rows.items() if "/unseen_" in name and not name.startswith("push_to"))
+        > 0.4
+    )
 
 
 def test_without_a_full_run_the_lesson_says_so_and_goes_on(tmp_path, monkeypatch, capsys):

@@ -164,17 +164,26 @@ def test_with_an_empty_cache_the_published_class_sees_nothing_and_ours_does():
 
 
 def test_the_real_one_is_planned_and_its_record_shown_without_its_weights(monkeypatch, capsys):
-    names = {"torch": torch, "load_vla": lambda *_, **__: pytest.fail("15 GB are loaded only when a photograph is named")}
-    run(cells("day02_pixels_to_command", ("import free_gb", "PHOTOGRAPH = None", "recorded = results")), names)
+    names = {
+        "torch": torch,
+        "load_vla": lambda *_, **__: pytest.fail("15 GB are loaded only when a photograph is named"),
+    }
+    run(
+        cells("day02_pixels_to_command", ("import free_gb", "PHOTOGRAPH = None", "recorded = results")), names
+    )
     printed = capsys.readouterr().out
     assert "7,541,237,184 parameters in bfloat16: 15.1 GB" in printed and "4 bits (28 layers" in printed
     recorded = results.read("openvla_7b/laptop")
     assert f"weights: {recorded.values['weights']}" in printed and "random" in recorded.values["weights"]
-    assert all(f"{row['what']:48}{row['measured']:8.1f} {row['unit']}" in printed for row in recorded.values["rows"])
+    assert all(
+        f"{row['what']:48}{row['measured']:8.1f} {row['unit']}" in printed for row in recorded.values["rows"]
+    )
 
 
 def test_the_real_one_is_asked_as_the_nano_is(tmp_path, monkeypatch):
-    nano(norm_stats={"bridge_orig": nano_config().norm_stats["tabletop"]}).save_pretrained(tmp_path / "weights")
+    nano(norm_stats={"bridge_orig": nano_config().norm_stats["tabletop"]}).save_pretrained(
+        tmp_path / "weights"
+    )
     monkeypatch.chdir(tmp_path)
     Image.new("RGBA", (64, 48), (9, 90, 200, 255)).save("table.png")
 

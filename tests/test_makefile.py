@@ -80,7 +80,9 @@ def test_the_first_start_says_how_much_it_installs_and_the_second_only_opens_jup
     assert hashed.endswith("--require-hashes --no-deps -r requirements.lock") and torch.endswith(" torch")
     assert course.endswith("-e .[lab,gpu]") and "-q" not in hashed + torch + course
     assert doctor == "vla-course doctor --install-gl" and trust == "python tools/trust_notebooks.py"
-    assert lab.startswith(f"jupyter lab --ServerApp.root_dir={clone} --LabApp.default_url=/lab/tree/notebooks")
+    assert lab.startswith(
+        f"jupyter lab --ServerApp.root_dir={clone} --LabApp.default_url=/lab/tree/notebooks"
+    )
     second = make(clone, "lab", "PYTHON=./complete")
     assert calls(clone) == [lab] and "some minutes" not in second.stdout
 
@@ -99,7 +101,9 @@ def test_in_the_courses_conda_environment_everything_goes_there_and_clean_leaves
     active = {"CONDA_DEFAULT_ENV": name, "CONDA_PREFIX": str(prefix)}
     assert make(clone, "lab", **active).returncode == 0
     assert (prefix / ".installed").exists() and not (clone / ".venv").exists()
-    assert calls(clone)[-1].startswith(f"jupyter lab --ServerApp.root_dir={clone} --LabApp.default_url=/lab/tree")
+    assert calls(clone)[-1].startswith(
+        f"jupyter lab --ServerApp.root_dir={clone} --LabApp.default_url=/lab/tree"
+    )
     make(clone, "clean", **active)
     assert (prefix / "bin" / "python").exists() and not (prefix / ".installed").exists()
 
@@ -112,5 +116,9 @@ def test_another_conda_environment_is_left_alone(clone):
 
 def test_the_newest_libraries_are_installed_beside_without_pins(clone):
     shown = make(clone, "-n", "test-newest", "PYTHON=./complete").stdout
-    assert "constraints.txt" not in shown and "requirements.lock" not in shown and ".venv-newest/bin/python -m pytest" in shown
+    assert (
+        "constraints.txt" not in shown
+        and "requirements.lock" not in shown
+        and ".venv-newest/bin/python -m pytest" in shown
+    )
     assert ".venv/" not in shown

@@ -209,9 +209,21 @@ def test_another_model_is_no_openvla(folder):
         ("config.json", '{"model_type": "openvla", "vision_towers": 5}', "config.json describes no OpenVLA"),
         ("config.json", '{"model_type": "openvla", "text_config": [1]}', "config.json describes no OpenVLA"),
         ("dataset_statistics.json", "", "dataset_statistics.json is damaged"),
-        ("dataset_statistics.json", '{"mine": 3}', "dataset_statistics.json is damaged, the statistics of 'mine'"),
-        ("dataset_statistics.json", '{"mine": {"action": {"q01": ["a"], "q99": [1]}}}', "statistics.json is damaged.*'mine'"),
-        ("dataset_statistics.json", '{"mine": {"action": {"q01": [NaN], "q99": [1]}}}', "q01 or q99 of action is not finite"),
+        (
+            "dataset_statistics.json",
+            '{"mine": 3}',
+            "dataset_statistics.json is damaged, the statistics of 'mine'",
+        ),
+        (
+            "dataset_statistics.json",
+            '{"mine": {"action": {"q01": ["a"], "q99": [1]}}}',
+            "statistics.json is damaged.*'mine'",
+        ),
+        (
+            "dataset_statistics.json",
+            '{"mine": {"action": {"q01": [NaN], "q99": [1]}}}',
+            "q01 or q99 of action is not finite",
+        ),
     ],
 )
 def test_damaged_files_are_named(folder, name, content, message):
@@ -220,19 +232,25 @@ def test_damaged_files_are_named(folder, name, content, message):
         load(folder)
 
 
-@pytest.mark.parametrize("elsewhere", ["../outside.safetensors", "/tmp/outside.safetensors", "a/b.safetensors", "x.bin", 3])
+@pytest.mark.parametrize(
+    "elsewhere", ["../outside.safetensors", "/tmp/outside.safetensors", "a/b.safetensors", "x.bin", 3]
+)
 def test_an_index_names_files_beside_it_only(folder, elsewhere):
     shutil.copy(folder / "model.safetensors", folder.parent / "outside.safetensors")
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"projector.fc1.weight": elsewhere}}))
-    with pytest.raises(ValueError, match=r"index\.json is damaged: want names of safetensors files beside it"):
+    with pytest.raises(
+        ValueError, match=r"index\.json is damaged: want names of safetensors files beside it"
+    ):
         load(folder)
     index.write_text("{}")
     with pytest.raises(ValueError, match=r"index\.json is damaged"):
         load(folder)
 
 
-@pytest.mark.parametrize("depth", ["attn_implementation", "_attn_implementation", "text_config", "per_layer_config"])
+@pytest.mark.parametrize(
+    "depth", ["attn_implementation", "_attn_implementation", "text_config", "per_layer_config"]
+)
 def test_a_checkpoint_may_not_choose_a_kernel_from_elsewhere(folder, depth, monkeypatch):
     monkeypatch.setattr(socket, "socket", None)  # whoever asks anybody fails
     path = folder / "config.json"
@@ -246,7 +264,11 @@ def test_a_checkpoint_may_not_choose_a_kernel_from_elsewhere(folder, depth, monk
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"config\.json asks for .*someone/kernel"):
         load(folder)
-    path.write_text(json.dumps({**json.loads((reference_folder() / "config.json").read_text()), "attn_implementation": "eager"}))
+    path.write_text(
+        json.dumps(
+            {**json.loads((reference_folder() / "config.json").read_text()), "attn_implementation": "eager"}
+        )
+    )
     assert load(folder).config._attn_implementation == "eager"
 
 
@@ -255,7 +277,12 @@ def test_what_a_config_names_is_never_fetched(folder, monkeypatch):
     monkeypatch.setattr(checkpoint, "snapshot_download", None)
     path, there = folder / "config.json", "someone/something"
     content = json.loads(path.read_text())
-    content |= {"_name_or_path": there, "hf_llm_id": there, "transformers_weights": there, "auto_map": {"AutoModel": there}}
+    content |= {
+        "_name_or_path": there,
+        "hf_llm_id": there,
+        "transformers_weights": there,
+        "auto_map": {"AutoModel": there},
+    }
     content["text_config"] |= {"_name_or_path": there, "auto_map": {"AutoModel": there}}
     path.write_text(json.dumps(content))
     assert same(load(folder, dtype=torch.float32).state_dict(), reference_model().state_dict())
@@ -277,7 +304,9 @@ def test_a_note_of_quantisation_beside_whole_weights_means_nothing(folder):
     content["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True).to_dict()
     (folder / "config.json").write_text(json.dumps(content))
     model = load(folder, dtype=torch.float32)
-    assert same(model.state_dict(), reference_model().state_dict()) and not hasattr(model.config, "quantization_config")
+    assert same(model.state_dict(), reference_model().state_dict()) and not hasattr(
+        model.config, "quantization_config"
+    )
 
 
 def test_without_a_word_about_number_types_the_file_decides(folder):

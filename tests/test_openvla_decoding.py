@@ -353,7 +353,11 @@ print(len(traced), max(traced))
 def test_compiled_it_says_the_same():
     """Traced as for the compiler, and run without one: in a process of its own, as types are not checked while tracing."""
     run = subprocess.run(
-        [sys.executable, "-c", COMPILED], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", COMPILED],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr[-2000:]
     graphs, nodes = map(int, run.stdout.split()[-2:])

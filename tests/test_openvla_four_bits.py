@@ -57,7 +57,9 @@ def load(folder, **options):
 def test_codes_and_scales_are_those_of_bitsandbytes(dtype, double):
     weights = torch.randn(3 * 128, 5 * 128, generator=torch.Generator().manual_seed(0)).to(dtype)
     weights[:, :64] = 0  # blocks without a scale
-    packed, state = bitsandbytes.functional.quantize_4bit(weights, compress_statistics=double, quant_type="nf4")
+    packed, state = bitsandbytes.functional.quantize_4bit(
+        weights, compress_statistics=double, quant_type="nf4"
+    )
     theirs = {"": packed, **{f".{part}": tensor for part, tensor in state.as_dict(packed=True).items()}}
     ours = four_bits.stored(weights, double=double)
     assert ours.keys() == theirs.keys()
@@ -87,9 +89,14 @@ def test_layers_of_other_widths_stay_and_are_named(caplog):
                 assert kinds[name] == ("Linear" if left_alone else "Linear4bit")
                 layer.weight.copy_(dense_weight(model.get_submodule(name)))
         ids = torch.tensor([[1, 306, 29871]])
-        given = dict(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=inputs()["pixel_values"][:1])
+        given = dict(
+            input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=inputs()["pixel_values"][:1]
+        )
         torch.testing.assert_close(model(**given).logits, plain(**given).logits, atol=2e-3, rtol=1e-3)
-    assert "Linear4bit" in kinds.values() and {p.dtype for p in model.parameters()} == {torch.float32, torch.uint8}
+    assert "Linear4bit" in kinds.values() and {p.dtype for p in model.parameters()} == {
+        torch.float32,
+        torch.uint8,
+    }
 
 
 def test_a_bar_shows_how_far_quantising_is(full, capsys):
@@ -102,7 +109,9 @@ def test_a_weight_is_read_alone(full, monkeypatch):
     whole, opened = load_file(full / "model.safetensors")[name], []
     parts = checkpoint.tensors_on_disk(full)[name].chunk(3)
     safe_open = checkpoint.safe_open
-    monkeypatch.setattr(checkpoint, "safe_open", lambda *given, **how: opened.append(1) or safe_open(*given, **how))
+    monkeypatch.setattr(
+        checkpoint, "safe_open", lambda *given, **how: opened.append(1) or safe_open(*given, **how)
+    )
     monkeypatch.setattr(checkpoint, "REOPEN", 2 * whole.nbytes)
     for part, rows in zip(parts, whole.chunk(3), strict=True):
         assert part.shape == rows.shape and torch.equal(part[...], rows)
@@ -119,13 +128,18 @@ def test_saved_in_four_bits_it_is_the_same_model_in_less_space(full, small):
     with torch.no_grad():
         assert torch.equal(again(**nano_inputs()).logits, model(**nano_inputs()).logits)
     assert (again.predict_action(picture, "touch") == model.predict_action(picture, "touch")).all()
-    assert type(again.projector.fc1).__name__ == "Linear4bit" and type(again.language_model.lm_head) is nn.Linear
+    assert (
+        type(again.projector.fc1).__name__ == "Linear4bit" and type(again.language_model.lm_head) is nn.Linear
+    )
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (small, full)]
     assert sizes[0] < 0.6 * sizes[1]
     said = json.loads((small / "config.json").read_text())["quantization_config"]
     assert said["load_in_4bit"] and "language_model.lm_head" in said["llm_int8_skip_modules"]
     again.save_pretrained(small / "twice")
-    assert load_file(small / "model.safetensors").keys() == load_file(small / "twice" / "model.safetensors").keys()
+    assert (
+        load_file(small / "model.safetensors").keys()
+        == load_file(small / "twice" / "model.safetensors").keys()
+    )
 
 
 def test_bits_may_be_named_again_and_no_others(small):
@@ -172,7 +186,9 @@ def test_what_only_a_gpu_computes_rightly_is_refused_on_a_cpu(tmp_path):
     (folder / "config.json").write_text(json.dumps(content))
     packed = {"projector.fc1.weight.quant_state.bitsandbytes__nf4": torch.zeros(8, dtype=torch.uint8)}
     save_file(load_file(folder / "model.safetensors") | packed, folder / "model.safetensors")
-    with pytest.raises(ValueError, match=r"30 layers were quantised on a GPU.*projector.fc1 \(136\).*bits=4 on the CPU"):
+    with pytest.raises(
+        ValueError, match=r"30 layers were quantised on a GPU.*projector.fc1 \(136\).*bits=4 on the CPU"
+    ):
         load(folder)
     content["quantization_config"]["bnb_4bit_quant_type"] = "fp4"
     (folder / "config.json").write_text(json.dumps(content))
@@ -189,4 +205,3 @@ def test_what_has_no_such_form_is_not_saved(full, tmp_path):
     with pytest.raises(ValueError, match="no place for adapters"):
         model.save_pretrained(tmp_path / "adapted")
     assert not list(tmp_path.iterdir())
-

@@ -44,9 +44,15 @@ def test_a_trainer_saves_what_loads_and_what_it_goes_on_from(tmp_path):
     )
     Trainer(model=model, args=settings, train_dataset=[sample] * 2).train()
     last = tmp_path / "checkpoint-2"
-    assert same(load(last), model) and not same(load(tmp_path / "checkpoint-1"), model) and not same(nano(), model)
+    assert (
+        same(load(last), model)
+        and not same(load(tmp_path / "checkpoint-1"), model)
+        and not same(nano(), model)
+    )
     fresh = nano(seed=1)
-    missing, unexpected = fresh.load_state_dict(load_file(last / "model.safetensors"), False)  # as a Trainer goes on
+    missing, unexpected = fresh.load_state_dict(
+        load_file(last / "model.safetensors"), False
+    )  # as a Trainer goes on
     assert not missing and not unexpected and same(fresh, model)
 
 
@@ -71,7 +77,13 @@ def test_weights_under_the_names_in_memory_load_as_ever():
 def test_options_of_saving_that_ask_for_what_happens_anyway(folder, tmp_path):
     model = load(folder)
     model.save_pretrained(
-        tmp_path, True, push_to_hub=False, safe_serialization=True, max_shard_size=10**9, variant=None, token="mine"
+        tmp_path,
+        True,
+        push_to_hub=False,
+        safe_serialization=True,
+        max_shard_size=10**9,
+        variant=None,
+        token="mine",
     )
     assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     model.save_pretrained(tmp_path / "other", is_main_process=False)
@@ -104,7 +116,9 @@ def test_options_of_saving_that_are_not_possible(tmp_path, options, message):
 
 
 def test_options_of_loading(folder, monkeypatch):
-    model, info = load(folder, output_loading_info=True, low_cpu_mem_usage=True, trust_remote_code=True, use_safetensors=True)
+    model, info = load(
+        folder, output_loading_info=True, low_cpu_mem_usage=True, trust_remote_code=True, use_safetensors=True
+    )
     assert same(model, nano()) and not any(info.values())
     assert load(folder, torch_dtype=torch.bfloat16).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="only safetensors are read"):
@@ -113,7 +127,9 @@ def test_options_of_loading(folder, monkeypatch):
         with pytest.raises(ValueError, match=rf"from_pretrained\({name}=\.\.\.\)"):
             load(folder, **{name: {"a": 1}})
     asked = {}
-    monkeypatch.setattr(checkpoint, "snapshot_download", lambda name, **options: asked.update(options) or str(folder))
+    monkeypatch.setattr(
+        checkpoint, "snapshot_download", lambda name, **options: asked.update(options) or str(folder)
+    )
     load("someone/something", token="mine", cache_dir="there")
     assert asked["token"] == "mine" and asked["cache_dir"] == "there"
 
@@ -146,8 +162,12 @@ def test_more_words_leave_the_action_tokens_where_they_are(tmp_path):
     model.save_pretrained(tmp_path)
     assert torch.equal(load(tmp_path).predict_token_ids(**given, action_dim=7), before)
     model.resize_token_embeddings(512)
-    assert model.config.vocabulary_size == 512 and torch.equal(model.predict_token_ids(**given, action_dim=7), before)
-    with pytest.raises(ValueError, match="the last 256 of the 512 words are the action tokens; want at least 512"):
+    assert model.config.vocabulary_size == 512 and torch.equal(
+        model.predict_token_ids(**given, action_dim=7), before
+    )
+    with pytest.raises(
+        ValueError, match="the last 256 of the 512 words are the action tokens; want at least 512"
+    ):
         model.resize_token_embeddings(511)
 
 
@@ -160,4 +180,6 @@ def test_a_static_cache_has_room_for_the_image():
     wanted = model.generate(**given, **asked)
     for _ in range(2):
         assert torch.equal(model.generate(**given, **asked, cache_implementation="static"), wanted)
-    assert torch.equal(model.generate(**given, **asked, num_beams=2, cache_implementation="static")[:, :6], wanted[:, :6])
+    assert torch.equal(
+        model.generate(**given, **asked, num_beams=2, cache_implementation="static")[:, :6], wanted[:, :6]
+    )

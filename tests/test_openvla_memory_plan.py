@@ -50,7 +50,11 @@ def test_in_four_bits_siglips_odd_layers_stay_on_a_cpu(plans):
 def test_the_plan_is_what_the_weights_really_take(folder):
     for bits in (None, 4):
         model = load_vla(path=folder, bits=bits, device="cpu")
-        tensors = {name: t for name, t in model.state_dict().items() if "quant_map" not in name and "quant_state" not in name}
+        tensors = {
+            name: t
+            for name, t in model.state_dict().items()
+            if "quant_map" not in name and "quant_state" not in name
+        }
         taken = sum(tensor.nbytes for tensor in tensors.values())
         counted = plan(nano_config(), bits=bits, dtype=torch.float32).weights_gb * 1e9
         assert counted == pytest.approx(taken, rel=0.01)
@@ -58,13 +62,17 @@ def test_the_plan_is_what_the_weights_really_take(folder):
 
 def test_it_says_so_in_words(plans):
     assert str(plans[None, "cpu"]).startswith("7,541,237,184 parameters in bfloat16: 15.1 GB of weights, ")
-    assert str(plans[4, "cpu"]).startswith("7,541,237,184 parameters in 4 bits (28 layers stay in bfloat16): 4.5 GB of weights")
+    assert str(plans[4, "cpu"]).startswith(
+        "7,541,237,184 parameters in 4 bits (28 layers stay in bfloat16): 4.5 GB of weights"
+    )
     assert str(plans[4, "cuda"]).endswith("on cuda") and "stay" not in str(plans[4, "cuda"])
 
 
 def test_too_little_memory_is_one_line_with_both_numbers(plans):
     refuse_if_short(plans[None, "cpu"], 20)
-    with pytest.raises(RuntimeError, match=r"^16\.\d GB of memory are needed on cpu and 8\.0 GB are free: .*bits=4$"):
+    with pytest.raises(
+        RuntimeError, match=r"^16\.\d GB of memory are needed on cpu and 8\.0 GB are free: .*bits=4$"
+    ):
         refuse_if_short(plans[None, "cpu"], 8)
     with pytest.raises(RuntimeError, match=r"4\.0 GB are free: close other programs$"):
         refuse_if_short(plans[4, "cpu"], 4)
@@ -74,14 +82,19 @@ def test_7b_is_loaded_on_a_cpu_where_memory_suffices(folder, monkeypatch, capsys
     """The nano stands in for the weights; what is printed and in which order is the same."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     model = load_vla("7b", path=folder, device="cpu", bits=4)
-    assert type(model.projector.fc1).__name__ == "Linear4bit" and model.language_model.lm_head.weight.dtype == torch.bfloat16
+    assert (
+        type(model.projector.fc1).__name__ == "Linear4bit"
+        and model.language_model.lm_head.weight.dtype == torch.bfloat16
+    )
     assert "parameters in 4 bits: " in capsys.readouterr().out
     assert load_vla("7b", path=folder, device="cpu").dtype == torch.bfloat16
     model.save_pretrained(folder / "small")
     capsys.readouterr()
     again = load_vla("7b", path=folder / "small", device="cpu")
     assert type(again.projector.fc1).__name__ == "Linear4bit"
-    assert "parameters in 4 bits: " in capsys.readouterr().out, "the folder says in how many bits its weights are"
+    assert "parameters in 4 bits: " in capsys.readouterr().out, (
+        "the folder says in how many bits its weights are"
+    )
 
 
 def test_nothing_is_loaded_where_memory_is_short(folder, monkeypatch, capsys):

@@ -129,7 +129,9 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_special_tokens_in_an_instruction_are_plain_text():
-    words = Tokenizer(models.WordLevel({**{chr(code): 4 + code for code in range(128)}, "<unk>": 2}, unk_token="<unk>"))
+    words = Tokenizer(
+        models.WordLevel({**{chr(code): 4 + code for code in range(128)}, "<unk>": 2}, unk_token="<unk>")
+    )
     words.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     words.add_special_tokens(["</s>", "<s>"])
     processor = OpenVLAProcessor(nano_config(), words)

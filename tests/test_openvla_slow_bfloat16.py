@@ -19,7 +19,10 @@ def test_many_rows_are_multiplied_in_float32_and_few_as_before(bias, monkeypatch
     many, few = torch.randn(2, ROWS, 64).bfloat16(), torch.randn(1, 3, 64).bfloat16()
     exact = nn.functional.linear(many.double(), plain.weight.double(), plain.bias.double() if bias else None)
     assert torch.equal(layer(few), plain(few))
-    assert torch.equal(layer(many), exact.bfloat16()) or (layer(many) - exact).abs().max() < 2**-7 * exact.abs().max()
+    assert (
+        torch.equal(layer(many), exact.bfloat16())
+        or (layer(many) - exact).abs().max() < 2**-7 * exact.abs().max()
+    )
     types = []
     linear = nn.functional.linear
     monkeypatch.setattr(nn.functional, "linear", lambda x, *rest: types.append(x.dtype) or linear(x, *rest))

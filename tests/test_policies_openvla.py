@@ -60,14 +60,19 @@ def test_words_of_our_own_and_another_look(model):
 
 def test_one_text_is_said_to_all_environments(model):
     one = OpenVLAPolicy(model).act({"image_close": PICTURES, "instruction": WORDS[0]})
-    np.testing.assert_array_equal(one, OpenVLAPolicy(model).act({"image_close": PICTURES, "instruction": [WORDS[0]] * 3}))
+    np.testing.assert_array_equal(
+        one, OpenVLAPolicy(model).act({"image_close": PICTURES, "instruction": [WORDS[0]] * 3})
+    )
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ({"instruction": WORDS[:2]}, "one instruction for each of 3 environments, got 2"),
-        ({"running": np.ones(2, bool)}, r"running: want True or False for each of 3 environments, got bool of shape \(2,\)"),
+        (
+            {"running": np.ones(2, bool)},
+            r"running: want True or False for each of 3 environments, got bool of shape \(2,\)",
+        ),
         ({"running": np.ones(4, bool)}, r"got bool of shape \(4,\)"),
         ({"running": np.array([0, 1, 2])}, "running: .* got int64"),
     ],

@@ -24,7 +24,9 @@ def test_the_median_of_all_looks():
     found = [heard(memory, row)[0] for row in said]
     np.testing.assert_allclose(found[0], said[0])
     np.testing.assert_allclose(found[1], said[:2].mean(0))
-    np.testing.assert_allclose(found[2], [0.2, 0.2, 0.2, 0.5], err_msg="one wild look counts for no more than one")
+    np.testing.assert_allclose(
+        found[2], [0.2, 0.2, 0.2, 0.5], err_msg="one wild look counts for no more than one"
+    )
     assert said[2].tolist() == [0.2, 0.9, 0.2, 0.5], "what is given stays as it is"
 
 

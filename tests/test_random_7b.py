@@ -40,7 +40,10 @@ def test_a_checkpoint_that_loads_and_acts(program, config, shapes, tmp_path):
     program.write(tmp_path, shapes, config, 0)
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 3
     model = load_vla(path=tmp_path)
-    assert model.dtype == torch.bfloat16 and json.loads((tmp_path / "config.json").read_text())["random_weights_seed"] == 0
+    assert (
+        model.dtype == torch.bfloat16
+        and json.loads((tmp_path / "config.json").read_text())["random_weights_seed"] == 0
+    )
     assert (model.language_model.model.norm.weight == 1).all() and not model.projector.fc1.bias.any()
     assert model.language_model.lm_head.weight.float().std().item() == pytest.approx(0.02, rel=0.05)
     picture = torch.randint(0, 256, (30, 40, 3), dtype=torch.uint8).numpy()
@@ -48,7 +51,9 @@ def test_a_checkpoint_that_loads_and_acts(program, config, shapes, tmp_path):
     assert model.encode(picture, "Put the spoon on the towel").isfinite().all()
 
 
-def test_it_goes_on_where_it_was_stopped_with_the_same_numbers(program, config, shapes, tmp_path, monkeypatch):
+def test_it_goes_on_where_it_was_stopped_with_the_same_numbers(
+    program, config, shapes, tmp_path, monkeypatch
+):
     whole = tmp_path / "whole"
     program.write(whole, shapes, config, 0)
     wanted = {path.name: path.read_bytes() for path in whole.glob("model*")}
@@ -90,7 +95,9 @@ def test_openvla_7b_is_four_files(program, monkeypatch):
 def test_a_file_is_a_safetensors_file(program, tmp_path):
     shapes = {"a.weight": [3, 5], "b.bias": [7]}
     with (tmp_path / "x.safetensors").open("wb") as file:
-        program.write_shard(file, shapes, {"a.weight": 1, "b.bias": 2}, SimpleNamespace(update=lambda _: None))
+        program.write_shard(
+            file, shapes, {"a.weight": 1, "b.bias": 2}, SimpleNamespace(update=lambda _: None)
+        )
     with safe_open(tmp_path / "x.safetensors", framework="pt") as file:
         assert torch.equal(file.get_tensor("a.weight"), program.draw("a.weight", [3, 5], 1))
         assert file.get_slice("b.bias").get_shape() == [7]

@@ -67,8 +67,14 @@ def test_settings_survive_a_file(tmp_path):
         (["rank"], "'rank': a setting is written key=value, like learning_rate=5e-4"),
         (["part.names=[a"], "'part.names=[a': the value cannot be read"),
         (["data=x", "learning_rate=0"], "learning_rate: want a number above zero"),
-        (["data=${oc.env:HOME}"], "data=${oc.env:HOME}: '${oc.env:HOME}' holds ${: values are taken as they stand"),
-        (["part.names=[${data}]"], "part.names=[${data}]: '[${data}]' holds ${: values are taken as they stand"),
+        (
+            ["data=${oc.env:HOME}"],
+            "data=${oc.env:HOME}: '${oc.env:HOME}' holds ${: values are taken as they stand",
+        ),
+        (
+            ["part.names=[${data}]"],
+            "part.names=[${data}]: '[${data}]' holds ${: values are taken as they stand",
+        ),
     ],
 )
 def test_a_word_that_does_not_fit(words, message):
@@ -82,7 +88,10 @@ def test_a_word_that_does_not_fit(words, message):
     [
         ("data: x\nlearnin_rate: 3", "{path}: learnin_rate is no setting: did you mean learning_rate?"),
         ("data: x\npart:\n  rank: four", "{path}: part.rank: Value 'four' of type 'str' could not be"),
-        ("learning_rate: 1\ndata: ${oc.env:HOME}", "{path}, line 2: '${{oc.env:HOME}}' holds ${{: values are taken"),
+        (
+            "learning_rate: 1\ndata: ${oc.env:HOME}",
+            "{path}, line 2: '${{oc.env:HOME}}' holds ${{: values are taken",
+        ),
         ("data: x\npart: {{names: [a, '${{data'}}", "{path}, line 2: "),
         ("data: x\n mode: full", "{path}, line 2: no YAML: mapping values are not allowed"),
         ("- 1\n- 2", "{path}: want lines like `learning_rate: 5e-4`"),
@@ -138,7 +147,12 @@ def test_every_setting_says_what_it_is():
 def test_the_list_has_every_key_with_its_default_and_meaning():
     lines = listing(TrainConfig, 80).splitlines()
     assert max(map(len, lines)) <= 80
-    for line in ("  data=…  (must be given)", "  scale=nano  (one of nano, 7b)", "  lora.rank=8", "  init_from=null"):
+    for line in (
+        "  data=…  (must be given)",
+        "  scale=nano  (one of nano, 7b)",
+        "  lora.rank=8",
+        "  init_from=null",
+    ):
         assert line in lines
     assert {"  camera_names=[]", "  augment=true", "  learning_rate=0.0005"} <= set(lines)
     assert lines[lines.index("  save_every=100") + 1] == "      Steps between two checkpoints."

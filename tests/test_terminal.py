@@ -35,7 +35,11 @@ def test_everything_printed_goes_that_way(capsys):
 
 def test_names_and_settings_cannot_colour_an_error(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for words in (["report", "\x1b[31mx"], ["train", "--data", "\x1b[31mx", "--out", "b"], ["train", "\x1b[31mx=1"]):
+    for words in (
+        ["report", "\x1b[31mx"],
+        ["train", "--data", "\x1b[31mx", "--out", "b"],
+        ["train", "\x1b[31mx=1"],
+    ):
         assert cli.main(words) == 2
         out, err = capsys.readouterr()
         assert "\\u001b[31mx" in err and "\x1b" not in out + err
@@ -46,7 +50,11 @@ def test_names_and_settings_cannot_colour_an_error(capsys, tmp_path, monkeypatch
     [
         (CannotRunError("no GPU:\n  - buy one"), 2, "vla-course: no GPU:\n  - buy one\n"),
         (KeyboardInterrupt(), 130, "vla-course: stopped\n"),
-        (KeyboardInterrupt("the same command goes on"), 130, "vla-course: stopped: the same command goes on\n"),
+        (
+            KeyboardInterrupt("the same command goes on"),
+            130,
+            "vla-course: stopped: the same command goes on\n",
+        ),
     ],
 )
 def test_how_a_command_ends_early(capsys, monkeypatch, error, code, said):

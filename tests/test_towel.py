@@ -98,7 +98,8 @@ def test_what_day_07_says_about_looks_and_throws_was_measured():
 
     def pooled(seeds):
         sides = [
-            [run.success for seed in seeds for run in evaluation(f"{way}_seed_{seed}").episodes] for way in ("lora", "qlora")
+            [run.success for seed in seeds for run in evaluation(f"{way}_seed_{seed}").episodes]
+            for way in ("lora", "qlora")
         ]
         return paired_bootstrap(*map(np.array, sides), 0)
 
@@ -108,7 +109,9 @@ def test_what_day_07_says_about_looks_and_throws_was_measured():
     assert low < 0 < high, "fresh ones"
     over = results.read("day06/qlora_against_lora").values["over_trainings"]
     rates = [evaluation(f"lora_seed_{seed}").rate for seed in towel.SEEDS]
-    assert 100 * (max(rates) - min(rates)) > 4 * abs(over["mean"]), "throws of one recipe, and the two recipes"
+    assert 100 * (max(rates) - min(rates)) > 4 * abs(over["mean"]), (
+        "throws of one recipe, and the two recipes"
+    )
     low, high = pooled(towel.SEEDS)
     assert over["high"] - over["low"] > 100 * (high - low), "the wider one"
 
@@ -150,7 +153,9 @@ def test_the_t_shirt_is_reported_as_measured():
         record.read(towel.ROOT / towel.EVALUATIONS / f"tshirt_{name}.json") for name in ("zero_shot", "lora")
     )
     assert len(zero.evaluation.episodes) == len(tuned.evaluation.episodes) == 20
-    assert zero.evaluation.successes == 0 and record.gain(zero, tuned).interval[0] <= 0, "nothing that twenty starts could show"
+    assert zero.evaluation.successes == 0 and record.gain(zero, tuned).interval[0] <= 0, (
+        "nothing that twenty starts could show"
+    )
     assert LeRobotDataset(towel.ROOT / "data/demos/tshirt").num_episodes == 20
     assert len(make_garment("tshirt").folds) == 3
 

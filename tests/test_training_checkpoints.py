@@ -28,7 +28,9 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << (place % 8)
         path.write_bytes(damaged)
-        with pytest.raises(SettingsError, match=r"checkpoint\.pt is damaged \(.*\): remove it to begin again"):
+        with pytest.raises(
+            SettingsError, match=r"checkpoint\.pt is damaged \(.*\): remove it to begin again"
+        ):
             checkpoints.load(tmp_path)
 
 
@@ -50,7 +52,15 @@ def test_a_checkpoint_of_before_there_was_a_footer_loads(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"step": -5}, {"step": 2.0}, {"step": True}, {"weights": 3}, {"optimizer": None}, {"settings": 1}, {"more": 1}],
+    [
+        {"step": -5},
+        {"step": 2.0},
+        {"step": True},
+        {"weights": 3},
+        {"optimizer": None},
+        {"settings": 1},
+        {"more": 1},
+    ],
 )
 def test_parts_that_no_run_writes_are_damage(tmp_path, change):
     torch.save({**vars(KEPT), **change}, tmp_path / checkpoints.NAME)

@@ -50,7 +50,9 @@ def test_plain_attention_gives_the_same_gradients_and_is_for_cpus_only():
         with plain_attention(torch.device(where)):
             assert torch.backends.cuda.flash_sdp_enabled() == (where == "cuda")
             model(**batch).loss.backward()
-        found.append({name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None})
+        found.append(
+            {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+        )
     assert found[0].keys() == found[1].keys() and found[0]
     for name, gradient in found[0].items():
         assert torch.linalg.norm(gradient - found[1][name]) < 1e-3 * torch.linalg.norm(gradient) + 1e-6, name

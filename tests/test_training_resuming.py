@@ -37,7 +37,11 @@ def kept(config):
 
 
 def test_a_path_may_be_spelled_otherwise(config, tmp_path):
-    for spell in (lambda name: f"./{name}/", lambda name: str(tmp_path / name), lambda name: f"{name}/../{name}"):
+    for spell in (
+        lambda name: f"./{name}/",
+        lambda name: str(tmp_path / name),
+        lambda name: f"{name}/../{name}",
+    ):
         other = replace(config, data=spell("towel"), init_from=spell("model"), out=spell("run"))
         assert kept(other).step == 3
     shutil.move("towel", "moved")
@@ -53,11 +57,17 @@ def test_what_does_not_change_the_learning_may_change(config):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(learning_rate=1.0), r"other settings \(learning_rate=0.0005, here 1.0\): choose another folder"),
+        (
+            dict(learning_rate=1.0),
+            r"other settings \(learning_rate=0.0005, here 1.0\): choose another folder",
+        ),
         (dict(seed=1, batch_size=3), r"\(batch_size=16, here 3, seed=0, here 1\)"),
         (dict(lora=LoRAConfig(rank=3, alpha=16)), r"\(lora.rank=8, here 3\)"),
         (dict(steps=4, seed=1), r"\(steps=9, here 4, seed=0, here 1\)"),
-        (dict(steps=12), r"finish it with steps=9 \(it is at step 3\), then begin another run: --init-from run"),
+        (
+            dict(steps=12),
+            r"finish it with steps=9 \(it is at step 3\), then begin another run: --init-from run",
+        ),
         (dict(init_from=None), r"have changed \(init_from: config.json is gone, "),
         (dict(init_from="some/repository"), r"init_from is new"),
     ],
@@ -69,14 +79,19 @@ def test_what_decides_the_learning_may_not(config, change, message):
 
 def test_a_finished_run_goes_on_as_another_one(config):
     checkpoints.save(Path("run"), Checkpoint(9, {}, {}, settings_of(config), sources_of(config)))
-    with pytest.raises(SettingsError, match="from what it learned, begin another run: --init-from run with another --out"):
+    with pytest.raises(
+        SettingsError, match="from what it learned, begin another run: --init-from run with another --out"
+    ):
         kept(replace(config, steps=12))
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("towel/data/chunk-000/file-000.parquet", r"data: data/chunk-000/file-000.parquet is another\): restore them"),
+        (
+            "towel/data/chunk-000/file-000.parquet",
+            r"data: data/chunk-000/file-000.parquet is another\): restore them",
+        ),
         ("towel/meta/info.json", "data: meta/info.json is another"),
         ("model/model.safetensors", "init_from: model.safetensors is another"),
     ],
@@ -97,7 +112,13 @@ def test_a_film_that_is_gone_and_one_that_is_new(config):
 
 
 def test_notes_beside_the_data_are_none_of_the_runs_business(config):
-    for name in ("towel/README.md", "towel/.lock", "towel/meta/.hidden", "model/checkpoint.pt", "model/metrics.jsonl"):
+    for name in (
+        "towel/README.md",
+        "towel/.lock",
+        "towel/meta/.hidden",
+        "model/checkpoint.pt",
+        "model/metrics.jsonl",
+    ):
         Path(name).write_text("anything")
     assert kept(config).step == 3
 

@@ -12,7 +12,11 @@ from vla_course.assets import CHECKOUT, MANIFEST, sha256
 
 
 def listing(root: Path) -> str:
-    files = [*root.glob("data/**/*"), *root.glob("notebooks/day??_*.ipynb"), *root.glob("solutions/day??_*.ipynb")]
+    files = [
+        *root.glob("data/**/*"),
+        *root.glob("notebooks/day??_*.ipynb"),
+        *root.glob("solutions/day??_*.ipynb"),
+    ]
     kept = sorted(
         path
         for path in files

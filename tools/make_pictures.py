@@ -156,7 +156,12 @@ def _box(axes: Axes, x: float, text: str, color: str, *, y: float = 33, width: f
 def main(wanted: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     programs = {garment: partial(fold_picture, garment) for garment in ("tshirt", "towel", "trousers")}
-    programs |= {"strip": first_row, "zero_shot": zero_shot_row, "towels": towels_row, "command": command_picture}
+    programs |= {
+        "strip": first_row,
+        "zero_shot": zero_shot_row,
+        "towels": towels_row,
+        "command": command_picture,
+    }
     for name in wanted or programs:
         if name not in programs:
             raise SystemExit(f"no picture {name!r}: there are {', '.join(programs)}")

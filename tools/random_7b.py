@@ -95,7 +95,9 @@ def write_weights(folder: Path, shapes: Shapes, seed: int) -> None:
         OSError: the disk is too small; nothing is written.
     """
     plan = split(shapes)
-    shards = {file: {name: shapes[name] for name in names} for file, names in plan.filename_to_tensors.items()}
+    shards = {
+        file: {name: shapes[name] for name in names} for file, names in plan.filename_to_tensors.items()
+    }
     sizes = {file: len(header(held)) + sum(map(nbytes, held.values())) for file, held in shards.items()}
     left = [file for file in shards if not _is_whole(folder / file, sizes[file])]
     needed, free = sum(sizes[file] for file in left), shutil.disk_usage(folder).free

@@ -75,7 +75,10 @@ PHRASINGS = (
 """Other words for the task, for a run that is told all of them; none is among those of `vla_course.evaluation.language`."""
 MANY_WORDS = "LoRA, thirteen ways to say it"
 CROPPED = "crop_area=0.9"
-CROPS = {"crop_kept": ("with the crop", "center_crop=true"), "crop_forgotten": ("without", "center_crop=false")}
+CROPS = {
+    "crop_kept": ("with the crop", "center_crop=true"),
+    "crop_forgotten": ("without", "center_crop=false"),
+}
 """Two evaluations of one run that learned from crops."""
 RANKS = (1, 2, 4, 16)
 """Beside the preset's own. All runs of the sweep, and the T-shirt's, are shorter than the preset says."""

@@ -21,8 +21,12 @@ def unchanged_notebooks(root: Path, listed: dict[str, str]) -> list[Path]:
 def main() -> None:
     notebooks = unchanged_notebooks(CHECKOUT, manifest())
     if notebooks:
-        subprocess.run([sys.executable, "-m", "jupyter", "trust", *notebooks], check=True, stdout=subprocess.DEVNULL)
-    print(f"{len(notebooks)} unchanged notebooks of the course may show their films and pictures (jupyter trust).")
+        subprocess.run(
+            [sys.executable, "-m", "jupyter", "trust", *notebooks], check=True, stdout=subprocess.DEVNULL
+        )
+    print(
+        f"{len(notebooks)} unchanged notebooks of the course may show their films and pictures (jupyter trust)."
+    )
 
 
 if __name__ == "__main__":

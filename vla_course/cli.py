@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vla-course", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--version", action=_Version, help="the versions of the course and of what it runs on")
+    parser.add_argument(
+        "--version", action=_Version, help="the versions of the course and of what it runs on"
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
 
     command = commands.add_parser("doctor", help="what this machine can do, and what mends the rest")

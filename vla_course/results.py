@@ -60,7 +60,9 @@ def write(
         RuntimeError: the package does not run from a checkout and no root is given.
     """
     if root is None and not assets.is_checkout():
-        raise CannotRunError("results are recorded in a clone of the repository; give root= to write elsewhere")
+        raise CannotRunError(
+            "results are recorded in a clone of the repository; give root= to write elsewhere"
+        )
     result = Result(
         name=name,
         values=dict(values),

@@ -34,10 +34,30 @@ SETTINGS, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 # Settings that leave the answer W + alpha / r · B A as it is. All others must be off, also those that later versions bring.
 _READ = ("peft_type", "r", "lora_alpha", "lora_dropout", "init_lora_weights")
-_WHICH_LAYERS = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern")  # the tensors name them
-_NOTES = ("task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode")
+_WHICH_LAYERS = (
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+)  # the tensors name them
+_NOTES = (
+    "task_type",
+    "auto_mapping",
+    "peft_version",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+)
 # These belong to a kind that is switched on elsewhere: by init_lora_weights, use_qalora or megatron_config.
-_DETAILS = ("eva_config", "corda_config", "loftq_config", "lora_ga_config", "qalora_group_size", "megatron_core", "runtime_config")
+_DETAILS = (
+    "eva_config",
+    "corda_config",
+    "loftq_config",
+    "lora_ga_config",
+    "qalora_group_size",
+    "megatron_core",
+    "runtime_config",
+)
 _HARMLESS = {*_READ, *_WHICH_LAYERS, *_NOTES, *_DETAILS}
 # How A and B may begin. Other ways (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) change the base weights as well.
 _PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva", "mica")
@@ -172,7 +192,11 @@ def read_config(path: Path) -> LoRAConfig:
 
 def _not_plain(settings: Mapping[str, Any]) -> list[str]:
     """The names of the settings with which an adapter computes something else than plain LoRA."""
-    others = [key for key, value in settings.items() if value and key not in _HARMLESS and (key, value) != ("bias", "none")]
+    others = [
+        key
+        for key, value in settings.items()
+        if value and key not in _HARMLESS and (key, value) != ("bias", "none")
+    ]
     if settings.get("peft_type") != "LORA":
         others.insert(0, "peft_type")
     if settings.get("init_lora_weights", True) not in _PLAIN_STARTS:

@@ -294,7 +294,9 @@ class LeRobotDataset:
         numbers = column(table, "task_index", path).reshape(len(table), -1)[:, 0].tolist()
         unknown = set(numbers) - self._tasks.keys()
         if unknown:
-            raise ValueError(f"{path}: episode {index} has task {min(unknown)}, which {schema.TASKS} does not know")
+            raise ValueError(
+                f"{path}: episode {index} has task {min(unknown)}, which {schema.TASKS} does not know"
+            )
         return tuple(self._tasks[number] for number in numbers)
 
     def _film(self, index: int, key: str) -> tuple[Path, Float[np.ndarray, " T"]]:
@@ -305,7 +307,9 @@ class LeRobotDataset:
         if wanted is not None and path.exists():
             check_hash(path, wanted, self._folder / schema.HASHES)
         begin = f"{place}/from_timestamp"
-        begin_s = real_number(self._row(index).get(begin), f"{begin} of episode {index}", self._folder / "meta/episodes")
+        begin_s = real_number(
+            self._row(index).get(begin), f"{begin} of episode {index}", self._folder / "meta/episodes"
+        )
         file, table = self._numbers(index)
         times = column(table, "timestamp", file).reshape(len(table), -1)[:, 0].astype(np.float64)
         if not np.isfinite(times).all() or (np.diff(times) < 0).any():

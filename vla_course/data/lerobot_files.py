@@ -42,8 +42,14 @@ def read_info(path: Path) -> dict[str, Any]:
         if name not in features:
             raise ValueError(f"{path}: a set without {name!r} teaches no robot; it has {', '.join(features)}")
         shape = features[name].get("shape")
-        if not isinstance(shape, list) or len(shape) != 1 or not whole_number(shape[0], f"shape of {name}", path):
-            raise ValueError(f"{path}: {name} must be a list of numbers, shape [count], found shape {shape!r}")
+        if (
+            not isinstance(shape, list)
+            or len(shape) != 1
+            or not whole_number(shape[0], f"shape of {name}", path)
+        ):
+            raise ValueError(
+                f"{path}: {name} must be a list of numbers, shape [count], found shape {shape!r}"
+            )
     return info
 
 
@@ -82,7 +88,9 @@ def read_tasks(folder: Path) -> dict[int, str]:
         raise ValueError(f"{path}: want columns task and task_index, found {', '.join(table.column_names)}")
     texts = table.column(words).to_pylist()
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{path}: {words} must hold texts, found {table.schema.field(words).type}, or one is missing")
+        raise ValueError(
+            f"{path}: {words} must hold texts, found {table.schema.field(words).type}, or one is missing"
+        )
     numbers = [whole_number(number, "task_index", path) for number in table.column("task_index").to_pylist()]
     return dict(zip(numbers, texts, strict=True))
 
@@ -102,7 +110,12 @@ def read_stats(path: Path, info: Mapping[str, Any]) -> dict[str, dict[str, np.nd
         except (AttributeError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path}: the statistics of {feature} are no numbers: {error}") from error
     for name in (schema.STATE, schema.ACTION):
-        _check_stats(found.get(name, {}), tuple(info["features"][name]["shape"]), info["total_frames"], f"{path}: the statistics of {name}")
+        _check_stats(
+            found.get(name, {}),
+            tuple(info["features"][name]["shape"]),
+            info["total_frames"],
+            f"{path}: the statistics of {name}",
+        )
     return found
 
 
@@ -139,7 +152,9 @@ def file_path(folder: Path, pattern: Any, chunk: int, file: int, video_key: str 
         return str(values[field[1]]).zfill(int(field[2] or 0))
 
     if not isinstance(pattern, str) or re.search("[{}]", FIELD.sub("", pattern)):
-        raise ValueError(f"{folder / schema.INFO}: want a path with chunk_index, file_index and video_key, found {pattern!r}")
+        raise ValueError(
+            f"{folder / schema.INFO}: want a path with chunk_index, file_index and video_key, found {pattern!r}"
+        )
     return inside(folder, FIELD.sub(filled, pattern))
 
 

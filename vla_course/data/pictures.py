@@ -30,7 +30,9 @@ def picture_shape(feature: Mapping[str, Any], where: str) -> tuple[int, int, int
         if None in found or not found:
             found = shape if shape[2] == COLORS else [*shape[1:], shape[0]]
     if len(found) != 3 or not all(type(side) is int and side > 0 for side in found) or found[2] != COLORS:
-        raise ValueError(f"{where}: want pictures of height, width and {COLORS} channels, found shape {shape!r} for {names!r}")
+        raise ValueError(
+            f"{where}: want pictures of height, width and {COLORS} channels, found shape {shape!r} for {names!r}"
+        )
     return found[0], found[1], COLORS
 
 
@@ -65,5 +67,7 @@ def inside(root: Path, path: str) -> Path:
         ValueError: the path leads out of the set's folder.
     """
     if "\0" in path or Path(path).is_absolute() or ".." in Path(path.replace("\\", "/")).parts:
-        raise ValueError(f"{root}: {path!r} leads out of the data set: names of cameras and files must stay in it")
+        raise ValueError(
+            f"{root}: {path!r} leads out of the data set: names of cameras and files must stay in it"
+        )
     return root / path

@@ -149,7 +149,11 @@ def _texts(
     """The set's instruction and the other words for it, as token ids; nothing where there are none."""
     if augmentation is None or not augmentation.phrasings:
         return []
-    own = {words for episode in np.unique(dataset.episode_index[chosen]).tolist() for words in dataset.track(episode).said}
+    own = {
+        words
+        for episode in np.unique(dataset.episode_index[chosen]).tolist()
+        for words in dataset.track(episode).said
+    }
     if len(own) > 1:
         raise ValueError(
             f"other words are for one instruction, and this set has {len(own)} ({'; '.join(sorted(own))}): leave phrasings out"

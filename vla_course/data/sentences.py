@@ -157,7 +157,9 @@ def sentences(
         learned[number] = labels(ids[number], one.prompt, pad)
         learned[number, one.prompt + told : one.prompt + 2 * told] = UNLEARNED  # how far it is, is told
     words = torch.tensor([one.words for one, _ in places])
-    states, ahead = (torch.from_numpy(np.stack([getattr(one, of)[at] for one, at in places])) for of in ("states", "ahead"))
+    states, ahead = (
+        torch.from_numpy(np.stack([getattr(one, of)[at] for one, at in places])) for of in ("states", "ahead")
+    )
     return Sentences(ids, learned, mask, words, states, ahead)
 
 
@@ -172,9 +174,7 @@ class _Said:
     ahead: Float[np.ndarray, "T S"]
 
 
-def _refuse_other_statistics(
-    tracks: Sequence[Track], model: OpenVLAForActionPrediction, key: str
-) -> None:
+def _refuse_other_statistics(tracks: Sequence[Track], model: OpenVLAForActionPrediction, key: str) -> None:
     """Raise where another robot's statistics would cut off most of what is demonstrated; quantiles of its own cut off 2 % of it.
 
     States are not judged: a few demonstrations may well show one that most others do not have.
@@ -191,7 +191,9 @@ def _refuse_other_statistics(
         )
 
 
-def _said_in(track: Track, words: str, model: OpenVLAForActionPrediction, key: str, normalize: Normalize) -> _Said:
+def _said_in(
+    track: Track, words: str, model: OpenVLAForActionPrediction, key: str, normalize: Normalize
+) -> _Said:
     config, processor = model.config, model.processor
     assert processor is not None
     statistics, count = action_statistics(config.norm_stats, key), len(track.actions)

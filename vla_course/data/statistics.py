@@ -80,9 +80,7 @@ def fitting_dimensions(frames: Float[np.ndarray, "T D"]) -> Bool[np.ndarray, " D
     return stretched
 
 
-def told_dimensions(
-    frames: Float[np.ndarray, "T D"], stay: Sequence[int]
-) -> Bool[np.ndarray, " D"]:
+def told_dimensions(frames: Float[np.ndarray, "T D"], stay: Sequence[int]) -> Bool[np.ndarray, " D"]:
     """The mask in which the numbers `stay`, and no others, stay as they are.
 
     Raises:
@@ -94,7 +92,9 @@ def told_dimensions(
             raise ValueError(f"there is no number {number}: they are 0 to {count - 1}")
         if not fits[number]:
             low, high = frames[:, number].min(), frames[:, number].max()
-            raise ValueError(f"number {number} goes from {low:.4g} to {high:.4g}, and what stays as it is must lie in [-1, 1]")
+            raise ValueError(
+                f"number {number} goes from {low:.4g} to {high:.4g}, and what stays as it is must lie in [-1, 1]"
+            )
     return ~np.isin(np.arange(count), stay)
 
 

@@ -51,7 +51,9 @@ def real_number(value: Any, what: str, path: Path) -> int | float:
     return value
 
 
-def read_table(path: Path, whose: str, *, columns: Sequence[str] | None = None, without: Sequence[str] = ()) -> pa.Table:
+def read_table(
+    path: Path, whose: str, *, columns: Sequence[str] | None = None, without: Sequence[str] = ()
+) -> pa.Table:
     """A parquet file, which is looked into for the sake of `whose` ("episode 3"): all of it, or the columns that are wanted.
 
     Raises:
@@ -77,7 +79,9 @@ def column(table: pa.Table, name: str, path: Path) -> np.ndarray:
     rows, kind = len(column), column.type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     flat = column.flatten() if lists else column
-    if not (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type) or pa.types.is_boolean(flat.type)):
+    if not (
+        pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type) or pa.types.is_boolean(flat.type)
+    ):
         raise ValueError(f"{path}: {name!r} must hold numbers, found {kind}")
     if column.null_count or flat.null_count:
         raise ValueError(f"{path}: a number of {name!r} is missing")

@@ -135,7 +135,9 @@ def _load_triton_before_mesa() -> None:
     spec = importlib.util.find_spec("triton")
     for folder in (spec and spec.submodule_search_locations) or ():
         for library in Path(folder, "_C").glob("libtriton*.so"):
-            with contextlib.suppress(OSError):  # where it cannot be loaded, `import triton` cannot load it either
+            with contextlib.suppress(
+                OSError
+            ):  # where it cannot be loaded, `import triton` cannot load it either
                 ctypes.CDLL(str(library))  # RTLD_NOW: every symbol is bound before this returns
 
 

@@ -80,8 +80,12 @@ class Acting:
             self._check_says_waypoints()
         if self.config.waypoint_dims:
             if parallel is not None:
-                raise ValueError("this model says waypoints first, and then its action: it cannot say all at once (parallel=None)")
-            ids = self._by_waypoints(inputs, state, unnorm_key, len(statistics.q01), recall, constrained=constrained)
+                raise ValueError(
+                    "this model says waypoints first, and then its action: it cannot say all at once (parallel=None)"
+                )
+            ids = self._by_waypoints(
+                inputs, state, unnorm_key, len(statistics.q01), recall, constrained=constrained
+            )
         else:
             ids = self.predict_token_ids(
                 inputs["input_ids"],
@@ -291,7 +295,9 @@ class Acting:
         if not all(isinstance(text, str) for text in instructions):
             raise ValueError(f"an instruction is text, not {instructions!r}")
         if not single and (isinstance(image, PillowImage.Image) or getattr(image, "ndim", 0) == 3):
-            raise ValueError("one picture goes with one instruction (text); a sequence of instructions wants as many pictures")
+            raise ValueError(
+                "one picture goes with one instruction (text); a sequence of instructions wants as many pictures"
+            )
         images: Any = [image] if single else image
         if single and states is not None:
             states = states[None]
@@ -324,5 +330,7 @@ def _most_likely(logits: torch.Tensor) -> torch.Tensor:
 
 def _finite(logits: torch.Tensor) -> torch.Tensor:
     if not bool(logits.isfinite().all()):
-        raise ValueError("the model answers NaN or infinity, and no action: its weights or its pixel values are damaged")
+        raise ValueError(
+            "the model answers NaN or infinity, and no action: its weights or its pixel values are damaged"
+        )
     return logits

@@ -130,9 +130,7 @@ def to_original(tensors: Mapping[str, torch.Tensor], config: OpenVLAConfig) -> d
     return published | rest
 
 
-def find(
-    name: str, *, revision: str | None = None, local_files_only: bool = False, **options: Any
-) -> Path:
+def find(name: str, *, revision: str | None = None, local_files_only: bool = False, **options: Any) -> Path:
     """The folder of a checkpoint: a local one, or one downloaded from the Hugging Face hub into its cache.
 
     `options` are those of huggingface_hub's `snapshot_download`.
@@ -222,7 +220,11 @@ def _holds_packed_weights(folder: Path) -> bool:
 
 def _refuse_foreign_attention(content: Any, path: Path) -> None:
     """Raise where config.json, at any depth, asks for attention that transformers would get elsewhere."""
-    parts = content.items() if isinstance(content, dict) else enumerate(content if isinstance(content, list) else [])
+    parts = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content if isinstance(content, list) else [])
+    )
     for name, part in parts:
         asked = part.values() if isinstance(part, dict) else [part]
         if "attn_implementation" in str(name) and any(how not in (None, *ATTENTION) for how in asked):
@@ -387,12 +389,18 @@ def _shards(index: Path) -> list[str]:
     names: list[Any] = list(content.values()) if isinstance(content, dict) else [None]
     for name in names:
         if not isinstance(name, str) or not name.endswith(".safetensors") or Path(name).name != name:
-            raise ValueError(f"{index} is damaged: want names of safetensors files beside it in weight_map, not {name!r}")
+            raise ValueError(
+                f"{index} is damaged: want names of safetensors files beside it in weight_map, not {name!r}"
+            )
     return sorted(set(names))
 
 
 def write(
-    folder: str | Path, config: OpenVLAConfig, tensors: Mapping[str, torch.Tensor], *, max_shard_size: int | str
+    folder: str | Path,
+    config: OpenVLAConfig,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    max_shard_size: int | str,
 ) -> None:
     """Write config.json, dataset_statistics.json and the weights under their published names.
 
@@ -444,13 +452,17 @@ def write_files(
     try:
         shards = split_torch_state_dict_into_shards(dict(tensors), max_shard_size=max_shard_size)
         for file, names in shards.filename_to_tensors.items():
-            held = {name: tensors[name].contiguous().clone() for name in names}  # safetensors takes none that share memory
+            held = {
+                name: tensors[name].contiguous().clone() for name in names
+            }  # safetensors takes none that share memory
             write_tensors(partial / file, held)
         if shards.is_sharded:
             index = {"metadata": shards.metadata, "weight_map": shards.tensor_to_filename}
             _write_json(partial / "model.safetensors.index.json", index)
         content = {**config.to_dict(), "architectures": ["OpenVLAForActionPrediction"]}
-        content.pop("quantization_config", None)  # said again where these weights are quantised, whatever the model was loaded as
+        content.pop(
+            "quantization_config", None
+        )  # said again where these weights are quantised, whatever the model was loaded as
         dtype = str(tensors["language_model.lm_head.weight"].dtype).removeprefix("torch.")
         _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype, **said})
         _write_json(partial / "dataset_statistics.json", config.norm_stats)

@@ -40,7 +40,12 @@ def save(
 
 
 def read(
-    folder: Path, model: nn.Module, quantization: Mapping[str, Any], dtype: torch.dtype | None, *, on_cpu: bool
+    folder: Path,
+    model: nn.Module,
+    quantization: Mapping[str, Any],
+    dtype: torch.dtype | None,
+    *,
+    on_cpu: bool,
 ) -> dict[str, Any]:
     """Every tensor of a checkpoint that `save` wrote, to be read when it is asked for; `model` has the shapes before quantising.
 
@@ -52,7 +57,9 @@ def read(
             missing, unknown or of another shape (all are named).
     """
     if quantization.get("bnb_4bit_quant_type") != "nf4" or not quantization.get("load_in_4bit"):
-        raise ValueError(f"the weights in {folder} are quantised, and not in bitsandbytes' NF4: they cannot be read")
+        raise ValueError(
+            f"the weights in {folder} are quantised, and not in bitsandbytes' NF4: they cannot be read"
+        )
     layers = quantised_layers(model, quantization.get("llm_int8_skip_modules"))
     odd = [name for name in kept_on_cpu(model) if name in layers]
     if on_cpu and odd:
@@ -67,7 +74,9 @@ def read(
         parts = _part_shapes(numbers, double=bool(quantization.get("bnb_4bit_use_double_quant")))
         wanted.update({f"{name}.weight{part}": shape for part, shape in parts.items()})
     found = checkpoint.tensors_on_disk(folder)
-    shapes = {name: () if name.endswith(STATE) else tensor.shape for name, tensor in found.items()}  # JSON of any length
+    shapes = {
+        name: () if name.endswith(STATE) else tensor.shape for name, tensor in found.items()
+    }  # JSON of any length
     checkpoint.refuse_other_tensors(folder, shapes, wanted)
     return {name: tensor.to(dtype) if dtype and name in whole else tensor for name, tensor in found.items()}
 

@@ -60,7 +60,9 @@ def split_loading(options: dict[str, Any]) -> dict[str, Any]:
             )
     for name in ("use_safetensors", "weights_only"):
         if options.pop(name, None) is False:
-            raise ValueError(f"from_pretrained({name}=False): only safetensors are read, since a pickle can run any code")
+            raise ValueError(
+                f"from_pretrained({name}=False): only safetensors are read, since a pickle can run any code"
+            )
     options.pop("trust_remote_code", None)  # no code comes with a folder
     if "torch_dtype" in options:  # its earlier name
         options.setdefault("dtype", options.pop("torch_dtype"))
@@ -77,7 +79,9 @@ def padding_behind_start(attention_mask: Int[torch.Tensor, "B L"]) -> Int[torch.
     """
     real = attention_mask.bool()
     if not bool(real.any(dim=1).all()):
-        raise ValueError("a row of the attention mask is nothing but padding (0): each needs a start token and words")
+        raise ValueError(
+            "a row of the attention mask is nothing but padding (0): each needs a start token and words"
+        )
     first = real & (real.cumsum(dim=1) == 1)
     return torch.where(first, 0, torch.where(real, 2, 1)).argsort(dim=1, stable=True)
 
@@ -93,7 +97,10 @@ class Interface:
         self.language_model.lm_head = head
 
     def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
     ) -> nn.Module:
         """Give the vocabulary more rows, as transformers does. They stand behind the action tokens, whose ids stay as they are.
 
@@ -110,7 +117,9 @@ class Interface:
         self.config.pad_to_multiple_of = len(table.weight) - words
         return table  # type: ignore[no-any-return]
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
         """Take over weights under the names in memory, or the published ones, as a Trainer does to go on from its checkpoint.
 
         Raises:
@@ -128,7 +137,12 @@ class Interface:
         return super().load_state_dict(state_dict, strict=strict, assign=assign)  # type: ignore[misc]
 
     def _prepare_cache_for_generation(
-        self, generation_config: Any, model_kwargs: dict[str, Any], mode: Any, batch_size: int, max_cache_length: int
+        self,
+        generation_config: Any,
+        model_kwargs: dict[str, Any],
+        mode: Any,
+        batch_size: int,
+        max_cache_length: int,
     ) -> None:
         """A cache of fixed size has room for the image's patches too, which no token id stands for."""
         if model_kwargs.get("pixel_values") is not None:

@@ -49,7 +49,9 @@ class Plan:
         )
 
 
-def plan(config: OpenVLAConfig, *, bits: Bits = None, dtype: torch.dtype = torch.bfloat16, device: str = "cpu") -> Plan:
+def plan(
+    config: OpenVLAConfig, *, bits: Bits = None, dtype: torch.dtype = torch.bfloat16, device: str = "cpu"
+) -> Plan:
     """What a model of this config needs on this device with its linear layers in so many bits; the head and all else in `dtype`."""
     with torch.device("meta"):
         model = OpenVLAForActionPrediction(config)

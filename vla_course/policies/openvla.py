@@ -121,7 +121,9 @@ class OpenVLAPolicy:
         if isinstance(said, str):
             return [said] * count
         if len(said) != count:
-            raise ValueError(f"want one instruction for each of {count} environments, got {len(said)}: {list(said)}")
+            raise ValueError(
+                f"want one instruction for each of {count} environments, got {len(said)}: {list(said)}"
+            )
         return list(said)
 
     def _states(self, observations: Mapping[str, Any], asked: np.ndarray) -> np.ndarray | None:

@@ -60,7 +60,9 @@ def fine_tune(
         run.set_learning_rate(schedule(step, config.warmup_steps, config.steps, config.learning_rate))
         for part in range(config.gradient_accumulation):
             batch = run.batch(step * config.gradient_accumulation + part)
-            with plain_attention(run.accelerator.device):  # on the way back too: checkpointed layers run again there
+            with plain_attention(
+                run.accelerator.device
+            ):  # on the way back too: checkpointed layers run again there
                 with run.accelerator.autocast():
                     value, metrics = loss_at(step)(run.model, batch)
                 run.accelerator.backward(value / config.gradient_accumulation)

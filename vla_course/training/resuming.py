@@ -63,7 +63,9 @@ def sources_of(config: TrainConfig) -> dict[str, str]:
     if config.init_from is not None:
         folder = Path(config.init_from).expanduser()
         model = [_fingerprints("init_from", folder, name) for name in MODEL_FILES]
-        found |= {name: digest for files in model for name, digest in files.items()} or {"init_from": config.init_from}
+        found |= {name: digest for files in model for name, digest in files.items()} or {
+            "init_from": config.init_from
+        }
     return found
 
 
@@ -113,7 +115,8 @@ def _more_steps(kept: Checkpoint, config: TrainConfig, steps: int) -> str:
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     words = [
-        f"{name} is {'new' if name not in before else 'gone' if name not in now else 'another'}" for name in names
+        f"{name} is {'new' if name not in before else 'gone' if name not in now else 'another'}"
+        for name in names
     ]
     more = f" and {len(words) - 3} more" if len(words) > 3 else ""
     return ", ".join(words[:3]) + more

@@ -182,7 +182,10 @@ def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
     """Those of the data set; where it is mirrored, of both, so that left and right are measured alike."""
     assert config.dataset_key is not None
     tracks = list(dataset.tracks())
-    masks = {"state_mask": state_dimensions(config.state_key, tracks[0].states.shape[1]), "action_mask": _told(tracks, config)}
+    masks = {
+        "state_mask": state_dimensions(config.state_key, tracks[0].states.shape[1]),
+        "action_mask": _told(tracks, config),
+    }
     if not config.mirror:
         return dataset_statistics(tracks, config.dataset_key, **masks)
     try:

@@ -79,7 +79,9 @@ def base_model(config: TrainConfig, *, _from: tuple[Path, ...] = ()) -> OpenVLAF
     if not is_adapter(folder):
         return load_vla(config.scale, path=_local_model(config.init_from), bits=config.bits)
     if folder.resolve() in _from:
-        raise ValueError(f"init_from: {folder} begins with itself ({' from '.join(map(str, [*_from, folder]))})")
+        raise ValueError(
+            f"init_from: {folder} begins with itself ({' from '.join(map(str, [*_from, folder]))})"
+        )
     model = base_model(read_config(folder), _from=(*_from, folder.resolve()))
     if not config.adapts:
         peft_format.load_adapter(model, folder)
