@@ -11,7 +11,8 @@
 # %% tags=["picture"]
 import torch
 
-from vla_course import recording, video
+from vla_course import video
+from vla_course.evaluation import tabletop_recording
 from vla_course.openvla.load import load_vla
 from vla_course.policies.openvla import RIGHT_HAND, tabletop_policy
 
@@ -22,11 +23,11 @@ model = load_vla(SCALE)
 policy = tabletop_policy(model)
 
 sentences = ["touch the red cube", "push the blue can to the yellow plate", "pick up the red cube"]
-films = [recording.record(policy, words) for words in sentences]
+films = [tabletop_recording.record(policy, words) for words in sentences]
 video.show_video(
-    recording.side_by_side(films),
+    tabletop_recording.side_by_side(films),
     fps=5,
-    strip=recording.moments(films),
+    strip=tabletop_recording.moments(films),
     width=900,
     alt="A robot arm at a table with four coloured things, three times: "
     + "; ".join(f"“{film.words}”, {film.outcome}" for film in films),
@@ -45,7 +46,7 @@ video.show_video(
 # robot's left is on your right. "Away" is away from the robot, towards you.
 
 # %% tags=["demo"]
-from vla_course.say_it import SayIt
+from vla_course.widgets.say_it import SayIt
 
 SayIt(policy)
 
@@ -74,13 +75,14 @@ import gymnasium
 import numpy as np
 from IPython.display import Markdown
 
-from vla_course import plots, predictions, results, strip
+from vla_course import plots, predictions, results
 from vla_course.checks import day01 as checks
 from vla_course.envs.end_effector import SingleArmAction
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.wrappers import FixedStart
-from vla_course.evaluate import Env, batch_of_one
+from vla_course.evaluation import strip
+from vla_course.evaluation.episodes import Env, batch_of_one
 from vla_course.policy import Policy
 
 parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -114,7 +116,7 @@ checks.check_build_prompt(build_prompt)
 
 # %%
 policy = tabletop_policy(model, build_prompt=build_prompt)
-start = recording.said_at(recording.TABLE, "touch the red cube")[0]
+start = tabletop_recording.said_at(tabletop_recording.TABLE, "touch the red cube")[0]
 table = TabletopEnv(cameras=("close",), image_size=policy.image_size)
 seen, info = table.reset(seed=0, options=start)
 prompts = {
@@ -154,7 +156,7 @@ for name, action in said.items():
 # once; `batch_of_one(observation, instruction)` makes a batch of the one you have.
 
 # %%
-from vla_course.evaluate import run_episode  # exercise
+from vla_course.evaluation.episodes import run_episode  # exercise
 
 # %%
 checks.check_run_episode(run_episode)
@@ -192,7 +194,7 @@ video.show_video(frames, fps=5, width=400, alt=f"The arm's attempt to {instructi
 # $$\frac{p + \frac{z^2}{2n} \pm z\sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}$$
 
 # %%
-from vla_course.evaluate import wilson_interval  # exercise
+from vla_course.evaluation.intervals import wilson_interval  # exercise
 
 # %%
 checks.check_wilson_interval(wilson_interval)

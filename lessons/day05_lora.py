@@ -70,15 +70,16 @@ from vla_course.data.statistics import dataset_statistics
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.table import table_in_close_picture
 from vla_course.envs.tabletop.env import TabletopEnv
-from vla_course.evaluate import run_episode, wilson_interval
+from vla_course.evaluation.episodes import run_episode
+from vla_course.evaluation.intervals import wilson_interval
+from vla_course.fine_tuning.frozen_features import look_once
+from vla_course.fine_tuning.losses import action_token_loss
+from vla_course.fine_tuning.run_folder import load_run, tell_data
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.published import our_lora_shapes, published_lora_shapes
 from vla_course.policies.folding import two_hand_policy
-from vla_course.rank_microscope import RankMicroscope
-from vla_course.training.frozen_features import look_once
-from vla_course.training.losses import action_token_loss
-from vla_course.training.order import Order
-from vla_course.training.run_folder import load_run, tell_data
+from vla_course.training.sample_order import Order
+from vla_course.widgets.rank_microscope import RankMicroscope
 
 torch.set_num_threads(1)  # small matrices: more threads only wait for one another
 

@@ -8,7 +8,7 @@
 # nano OpenVLA driving the arm with it; and the arithmetic that tells you what fits on a graphics card before you rent it.
 
 # %% tags=["picture"]
-from vla_course import memory_bars
+from vla_course.widgets import memory_bars
 
 memory_bars.promise()
 
@@ -52,16 +52,8 @@ from IPython.display import Markdown
 from jaxtyping import Float, UInt8
 from torch import nn
 
-from vla_course import plots, predictions, recording, results, video
-from vla_course.adapters.activations import Batch
-from vla_course.adapters.live_memory import (
-    byte_count,
-    measure_training_state,
-    storages,
-    weight_storages,
-)
+from vla_course import plots, predictions, results, video
 from vla_course.adapters.lora import LoRAConfig, adaptable_layers, inject
-from vla_course.adapters.memory import PUBLISHED, estimate_training_state, openvla_7b_table, sizes
 from vla_course.adapters.nf4 import pack, unpack
 from vla_course.adapters.nf4_linear import quantize_layers
 from vla_course.checks import day06 as checks
@@ -69,12 +61,17 @@ from vla_course.data.demonstrations import CollectConfig, make_demonstrations
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.samples import DemonstrationSamples, add_statistics
 from vla_course.envs.tabletop.env import TabletopEnv
-from vla_course.evaluate import bootstrap_interval, evaluate, wilson_interval
+from vla_course.evaluation import tabletop_recording
+from vla_course.evaluation.episodes import evaluate
+from vla_course.evaluation.intervals import bootstrap_interval, wilson_interval
+from vla_course.fine_tuning.losses import action_token_loss
+from vla_course.memory.activations import Batch
+from vla_course.memory.estimate import PUBLISHED, estimate_training_state, openvla_7b_table, sizes
+from vla_course.memory.measured import byte_count, measure_training_state, storages, weight_storages
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.processor import build_prompt
 from vla_course.policies.openvla import tabletop_policy
-from vla_course.training.losses import action_token_loss
 
 torch.set_num_threads(1)  # small matrices: more threads only wait for one another
 
@@ -412,11 +409,11 @@ print(f"belief moved by {mean_and_interval(shift['NF4'], 3)}")
 # %% tags=["demo"]
 policies = {"32 bits": tabletop_policy(nano), "4 bits": tabletop_policy(small)}
 sentence = "touch the red cube"
-films = [recording.record(policy, sentence) for policy in policies.values()]
+films = [tabletop_recording.record(policy, sentence) for policy in policies.values()]
 video.show_video(
-    recording.side_by_side(films),
+    tabletop_recording.side_by_side(films),
     fps=5,
-    strip=recording.moments(films),
+    strip=tabletop_recording.moments(films),
     width=620,
     alt=f"Two films of the arm told “{sentence}”, left with 32 bits per weight, right with 4: "
     + "; ".join(film.outcome for film in films),
@@ -496,7 +493,7 @@ for name, bits in (("bfloat16", 16), ("NF4", bits_per_parameter(64)), ("twice", 
 # Weights, gradients, moments. What is frozen has only the first. Count in GB of 10⁹ bytes. (A card "of 24 GB" has 24 · 2³⁰, 7 % more.)
 
 # %%
-from vla_course.adapters.memory import training_state_gb  # exercise
+from vla_course.memory.estimate import training_state_gb  # exercise
 
 # %%
 checks.check_training_state_gb(training_state_gb)

@@ -16,10 +16,10 @@ from vla_course import assets, video
 from vla_course.evaluation import record
 from vla_course.evaluation.assembly import make_env
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.episodes import Trial, play
+from vla_course.evaluation.trials import Trial, play
+from vla_course.fine_tuning.run_folder import load_run
 from vla_course.openvla.load import load_vla
 from vla_course.policies.folding import one_hand_policy, two_hand_policy
-from vla_course.training.run_folder import load_run
 
 torch.set_num_threads(1)  # small matrices: more threads only wait for one another
 ONE_HAND = EvaluationConfig(label="zero-shot")
@@ -101,32 +101,33 @@ from statistics import NormalDist
 from IPython.display import Markdown
 from jaxtyping import Bool, Float, Int
 
-from vla_course import plots, predictions, report, results, strip
+from vla_course import plots, predictions, results
 from vla_course.action_tokens import BINS, action_statistics
 from vla_course.adapters.lora import LoRAConfig, inject
 from vla_course.checks import day07 as checks
-from vla_course.comparison import RESAMPLES
 from vla_course.data.augmentation import AugmentationConfig, center_crop, center_crop_box
 from vla_course.data.demonstrations import CollectConfig, make_demonstrations
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.lerobot_writer import LeRobotWriter
 from vla_course.data.samples import DemonstrationSamples
-from vla_course.data.sentences import UNLEARNED
 from vla_course.data.statistics import dataset_statistics, grip_dimensions
+from vla_course.data.token_rows import UNLEARNED
 from vla_course.envs.end_effector import EndEffectorAction
-from vla_course.evaluate import Evaluation, batch_of_one
-from vla_course.evaluation import action_quality, alignment
-from vla_course.evaluation.closed_loop import crew, play_all
+from vla_course.evaluation import action_quality, alignment, strip
+from vla_course.evaluation.episodes import Evaluation, batch_of_one
+from vla_course.evaluation.intervals import RESAMPLES
 from vla_course.evaluation.language import instructions
 from vla_course.evaluation.record import EvaluationRecord, gain
+from vla_course.evaluation.robustness import TESTS
 from vla_course.evaluation.run import verify
-from vla_course.interval_playground import IntervalPlayground
+from vla_course.evaluation.workers import crew, play_all
+from vla_course.fine_tuning.frozen_features import look_once
+from vla_course.fine_tuning.losses import action_token_loss
+from vla_course.fine_tuning.run_folder import tell_data
 from vla_course.policies.openvla import RIGHT_HAND
-from vla_course.robustness import TESTS
-from vla_course.training.frozen_features import look_once
-from vla_course.training.losses import action_token_loss
-from vla_course.training.run_folder import tell_data
+from vla_course.report import page
 from vla_course.training.schedule import warmup_cosine
+from vla_course.widgets.interval_playground import IntervalPlayground
 
 size = nano.config.image_size
 
@@ -150,7 +151,7 @@ size = nano.config.image_size
 # ## 07.1 The gain, from the same starts
 
 # %%
-from vla_course.comparison import paired_bootstrap  # exercise
+from vla_course.evaluation.intervals import paired_bootstrap  # exercise
 
 # %%
 checks.check_paired_bootstrap(paired_bootstrap)
@@ -273,7 +274,7 @@ else:
 # when it is pretty will find a gain in nothing.
 
 # %%
-from vla_course.comparison import episodes_needed  # exercise
+from vla_course.evaluation.intervals import episodes_needed  # exercise
 
 # %%
 checks.check_episodes_needed(episodes_needed)
@@ -434,7 +435,7 @@ for name in ("zero_shot", "lora_seed_0"):
 # whether *odd* input confuses it. Gibberish? The same. A fair wrong instruction is as usual as the right one: another episode's.
 
 # %%
-from vla_course.comparison import wrong_instructions  # exercise
+from vla_course.evaluation.language import wrong_instructions  # exercise
 
 # %%
 checks.check_wrong_instructions(wrong_instructions)
@@ -561,7 +562,7 @@ for name, (near, look) in seen.items():
 # reported. First compute it right.
 
 # %%
-from vla_course.comparison import action_token_accuracy  # exercise
+from vla_course.fine_tuning.losses import action_token_accuracy  # exercise
 
 # %%
 checks.check_action_token_accuracy(action_token_accuracy)
@@ -656,7 +657,7 @@ if not (zero and chosen):
     print("not recorded yet, so these are the live episodes:")
     live_records = {"before.json": before, "after.json": after, "wrong.json": misled}
     places = [record.write(one, work / "live" / name) for name, one in live_records.items()]
-report.show([*places, *measured], title="Did it really get better?")
+page.show([*places, *measured], title="Did it really get better?")
 
 # %% [markdown]
 # ## Your row of the strip

@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from vla_course import assets, results
 from vla_course.axes import AXES
 from vla_course.checks.notebook import days, lesson_of
-from vla_course.evaluate import wilson_interval
+from vla_course.evaluation.intervals import wilson_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vla_course"
@@ -21,50 +21,25 @@ LESSONS = sorted((ROOT / "lessons").glob("day*.py"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ADDRESS = PYPROJECT["project"]["urls"]["Repository"]
 
-# A module imports only from its own floor and from those below.
+# A module imports from its own package and from the floors below: never from above, and never from a neighbour on its floor.
 FLOORS = (
-    {
-        "axes",
-        "policy",
-        "actor_critic",
-        "assets",
-        "errors",
-        "files",
-        "results",
-        "setting_docs",
-        "settings",
-        "workers",
-    },
-    {"openvla", "adapters", "action_tokens", "action_heads", "comparison", "control", "data", "envs"},
-    {"policies", "training"},
-    {"imitation", "rl"},
-    {
-        "evaluate",
-        "evaluation",
-        "robustness",
-        "report",
-        "picture",
-        "plots",
-        "video",
-        "widget_root",
-        "widgets",
-        "recording",
-        "say_it",
-        "token_explorer",
-        "patch_eraser",
-        "data_browser",
-        "memory_bars",
-        "interval_playground",
-        "rank_microscope",
-        "strip",
-        "predictions",
-        "progress",
-    },
+    {"axes", "policy", "actor_critic", "errors", "files", "assets", "settings", "picture"},
+    {"plots", "video", "progress"},
+    {"results", "predictions"},
+    {"action_tokens", "adapters", "control"},
+    {"openvla", "robot", "training"},
+    {"memory", "envs", "action_heads"},
+    {"data"},
+    {"policies", "fine_tuning", "rl"},
+    {"imitation", "pretraining", "distributed"},
+    {"evaluation", "serving"},
+    {"report", "widgets", "leaderboard"},
     {"checks"},
-    {"cli", "doctor", "presets", "experiments", "terminal"},
+    {"cli", "presets"},
 )
-# On the same floor or below, and yet strangers.
-STRANGERS = {"envs": {"torch", "openvla"}, "control": {"torch"}, "openvla": {"envs"}}
+ROOT_LIMIT = 14
+# Below, and yet strangers.
+STRANGERS = {"envs": {"torch", "openvla"}, "control": {"torch"}, "robot": {"torch"}, "openvla": {"envs"}}
 STRANGERS |= {"rl": {"openvla", "envs"}, "imitation": {"openvla", "envs"}}
 
 
@@ -103,8 +78,32 @@ def test_modules_import_downwards(path):
         top, _, rest = name.partition(".")
         below = rest.split(".")[0]
         if top == "vla_course" and below:
-            assert floor[below] <= floor[part(path)], f"{part(path)} imports {below} from a floor above"
+            assert below == part(path) or floor[below] < floor[part(path)], (
+                f"{part(path)} imports {below}, which does not stand on a floor below it"
+            )
         assert (below if top == "vla_course" else top) not in STRANGERS.get(part(path), set())
+
+
+def test_the_root_holds_few_modules():
+    at_root = sorted(path.stem for path in PACKAGE.glob("*.py") if path.name != "__init__.py")
+    assert len(at_root) <= ROOT_LIMIT, f"{at_root}: which of these belong into a package?"
+
+
+def test_every_test_names_the_module_that_it_tests():
+    """tests/envs/folding/test_env.py tests vla_course/envs/folding/env.py; words may follow, as in test_model_cameras.py."""
+    homes = {"lessons": ROOT / "lessons", "tools": ROOT / "tools"}
+    strays = []
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder, name = path.relative_to(ROOT / "tests").parent, path.stem.removeprefix("test_")
+        if folder.parts and folder.parts[0] in homes:
+            names = {file.stem.split("_")[0] for file in homes[folder.parts[0]].rglob("*.py")}
+            names |= {file.stem for file in homes[folder.parts[0]].rglob("*.py")} | {"nano"}
+        else:
+            names = {file.stem for file in (PACKAGE / folder).glob("*.py")}
+            names |= {"house", "makefile", "benchmarks"} if not folder.parts else set()
+        if not any(name == known or name.startswith(f"{known}_") for known in names):
+            strays.append(str(path.relative_to(ROOT)))
+    assert strays == []
 
 
 def test_package_inits_are_empty():
@@ -257,7 +256,7 @@ def test_every_lesson_has_checks_notebooks_and_its_mistakes():
     for path in LESSONS:
         assert (ROOT / "notebooks" / f"{path.stem}.ipynb").exists()
         assert (ROOT / "solutions" / f"{path.stem}.ipynb").exists()
-        assert (ROOT / "tests" / f"test_checks_{path.stem.split('_')[0]}.py").exists()
+        assert (ROOT / "tests" / "checks" / f"test_{path.stem.split('_')[0]}.py").exists()
 
 
 def test_no_notebook_is_left_from_a_lesson_that_is_gone():
@@ -355,4 +354,4 @@ def test_pictures_start_in_one_place_where_triton_is_loaded_first():
         for path in places
         if starting.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"vla_course/envs/opengl.py", "vla_course/doctor.py"}
+    assert found == {"vla_course/envs/opengl.py", "vla_course/cli/doctor.py"}

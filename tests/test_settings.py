@@ -7,9 +7,8 @@ import pytest
 
 from vla_course.data.demonstrations import CollectConfig
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.setting_docs import described, listing
-from vla_course.settings import SettingsError, keys, presets, read_settings, to_yaml
-from vla_course.training.config import TrainConfig
+from vla_course.fine_tuning.config import TrainConfig
+from vla_course.settings import SettingsError, described, keys, listing, presets, read_settings, to_yaml
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from pathlib import Path
 import yaml
 
 from vla_course import assets, results
-from vla_course.comparison import paired_bootstrap
+from vla_course.evaluation.intervals import paired_bootstrap
 from vla_course.evaluation.record import gain
 from vla_course.evaluation.record import read as read_evaluation
-from vla_course.robustness import PLAIN, TESTS
-from vla_course.training.metric_files import read_metrics
-from vla_course.training.run_folder import STATISTICS
+from vla_course.evaluation.robustness import PLAIN, TESTS
+from vla_course.fine_tuning.run_folder import STATISTICS
+from vla_course.training.metrics import read_metrics
 
 ROOT = assets.CHECKOUT
 RUNS, EVALUATIONS, SHIPPED = "build/towel", "data/results/day07", "data/checkpoints/towel_lora"

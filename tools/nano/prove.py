@@ -37,7 +37,8 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import name, parse
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Thing, held_out
-from vla_course.evaluate import Episode, Evaluation, evaluate, wilson_interval
+from vla_course.evaluation.episodes import Episode, Evaluation, evaluate
+from vla_course.evaluation.intervals import wilson_interval
 from vla_course.openvla.load import load_vla
 from vla_course.policies.openvla import Look, OpenVLAPolicy
 

@@ -16,7 +16,7 @@ from typing import Any
 import peft
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vla_course.adapters.lora import (
@@ -28,7 +28,6 @@ from vla_course.adapters.lora import (
     weight_shape,
 )
 from vla_course.files import PARTIAL, read_object
-from vla_course.openvla.checkpoint import write_tensors
 
 SETTINGS, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -237,3 +236,15 @@ def _pairs(tensors: Mapping[str, torch.Tensor]) -> tuple[Pairs, list[str]]:
             problems.append(f"unknown: {name}")
     problems += [f"missing: the other half of {module}" for module, both in sides.items() if len(both) == 1]
     return {module: (both["A"], both["B"]) for module, both in sides.items() if len(both) == 2}, problems
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: it cannot be written, or the disk is full.
+    """
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{path.name} could not be written: {error}") from error

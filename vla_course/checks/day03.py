@@ -202,7 +202,7 @@ def check_rotation_error(rotation_error: Callable[..., np.ndarray]) -> Iterator[
 
 @lesson.exercise(
     "03.4",
-    library="vla_course.control.inverse_kinematics:damped_least_squares",
+    library="vla_course.robot.inverse_kinematics:damped_least_squares",
     minutes=15,
     difficulty=2,
     hints=(

@@ -357,7 +357,7 @@ def check_center_crop_box(center_crop_box: Callable[..., tuple[int, int, int, in
 
 @lesson.exercise(
     "04.5",
-    library="vla_course.data.sentences:build_labels",
+    library="vla_course.data.token_rows:build_labels",
     minutes=10,
     difficulty=2,
     hints=(

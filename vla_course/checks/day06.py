@@ -350,7 +350,7 @@ def check_bits_per_parameter(bits_per_parameter: Callable[..., float]) -> Iterat
 
 @lesson.exercise(
     "06.5",
-    library="vla_course.adapters.memory:training_state_gb",
+    library="vla_course.memory.estimate:training_state_gb",
     minutes=10,
     difficulty=2,
     hints=(

@@ -23,11 +23,11 @@ from vla_course.data.tables import read_json, write
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
 from vla_course.envs.folding.env import FoldingEnv
+from vla_course.envs.processes import Workers
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.vector import known_spec
 from vla_course.files import remove_partials, writing_alone
-from vla_course.workers import Workers
 
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""

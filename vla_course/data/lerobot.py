@@ -11,7 +11,6 @@ from jaxtyping import Float, Int, UInt8
 
 from vla_course.data import schema
 from vla_course.data.episodes import Episode
-from vla_course.data.frames import read_frames
 from vla_course.data.lerobot_files import (
     check_hash,
     file_path,
@@ -23,6 +22,7 @@ from vla_course.data.lerobot_files import (
 )
 from vla_course.data.pictures import picture_shape, stored_picture
 from vla_course.data.tables import column, read_json, read_table, real_number, whole_number
+from vla_course.data.videos import read_frames
 
 RECORDING = "recording"
 PICTURES = ("video", "image")

@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from vla_course.data import schema
 from vla_course.data.episodes import Episode
-from vla_course.data.frames import encode_frames, join_videos, video_info
 from vla_course.data.lerobot import RECORDING, LeRobotDataset
 from vla_course.data.lerobot_files import read_rows, read_tasks, row_statistics, write_hashes
 from vla_course.data.statistics import aggregate_statistics, feature_statistics
 from vla_course.data.tables import beside, column, read_table, write
+from vla_course.data.videos import encode_frames, join_videos, video_info
 
 MB = 2**20
 

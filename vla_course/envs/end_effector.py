@@ -10,11 +10,11 @@ from gymnasium.utils import RecordConstructorArgs
 from jaxtyping import Float
 
 from vla_course.control.actions import encode_residual, end_effector_delta
-from vla_course.control.grip import grip_closure, grip_pose
-from vla_course.control.inverse_kinematics import InverseKinematics
 from vla_course.control.rotations import matrix_from_rpy, rotation_error
-from vla_course.envs.robot import ACTION_SCALE, SIDES
 from vla_course.envs.wrappers import StepResult, execute, slowed
+from vla_course.robot.grip import grip_closure, grip_pose
+from vla_course.robot.inverse_kinematics import InverseKinematics
+from vla_course.robot.two_arms import ACTION_SCALE, SIDES
 
 FINGERS = (slice(6, 30), slice(36, 60))
 NUM_ACTIONS = 61

@@ -12,14 +12,14 @@ from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import UNSEEN_PHRASING
 from vla_course.envs.vector import known_spec
 from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
-from vla_course.evaluation.episodes import Env, Trial
 from vla_course.evaluation.language import instructions
+from vla_course.evaluation.robustness import TESTS, reset_options
+from vla_course.evaluation.trials import Env, Trial
 from vla_course.policy import Policy
-from vla_course.robustness import TESTS, reset_options
 
 if TYPE_CHECKING:
+    from vla_course.fine_tuning.config import TrainConfig
     from vla_course.policies.openvla import OpenVLAPolicy
-    from vla_course.training.config import TrainConfig
 
 FILM_SIZE = (240, 320)
 NANO_SIDE = 84
@@ -159,7 +159,7 @@ def _run_of(config: EvaluationConfig) -> "TrainConfig | None":
     """The settings of the run that the policy is, if it is one."""
     if config.policy in (EXPERT, NANO):
         return None
-    from vla_course.training.run_folder import is_run, read_config
+    from vla_course.fine_tuning.run_folder import is_run, read_config
 
     return read_config(config.policy) if is_run(config.policy) else None
 
@@ -170,10 +170,10 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
             f"policy {config.policy!r} is neither {EXPERT!r} nor {NANO!r}, and no folder of a run or a model"
         )
     # Imported here, so that workers that play the expert never wait for torch.
+    from vla_course.fine_tuning.run_folder import is_run, load_run
     from vla_course.openvla.load import load_vla
     from vla_course.policies.folding import one_hand_policy, two_hand_policy
     from vla_course.policies.openvla import tabletop_policy
-    from vla_course.training.run_folder import is_run, load_run
 
     key, crop, area = config.unnorm_key, bool(config.center_crop), 0.9
     if config.policy == NANO:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vla_course.envs.folding.sensors import check_known
-from vla_course.robustness import PLAIN, TESTS
+from vla_course.evaluation.robustness import PLAIN, TESTS
 
 EXPERT, NANO = "expert", "nano"
 ACTIONS = ("auto", "own", "end_effector", "left_hand", "right_hand")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from vla_course import results
-from vla_course.comparison import paired_bootstrap
-from vla_course.evaluate import Episode, Evaluation
 from vla_course.evaluation.config import EvaluationConfig
+from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.intervals import paired_bootstrap
 from vla_course.files import write_text
 
 KIND = "evaluation"

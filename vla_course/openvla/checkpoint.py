@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from vla_course.action_tokens import action_statistics
+from vla_course.adapters.peft_format import write_tensors
 from vla_course.files import read_object
 from vla_course.openvla.config import OpenVLAConfig
 
@@ -475,18 +475,6 @@ def write_files(
                 old.unlink()
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write a safetensors file.
-
-    Raises:
-        OSError: it cannot be written, or the disk is full.
-    """
-    try:
-        save_file(tensors, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(f"{path.name} could not be written: {error}") from error
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -11,12 +11,12 @@ from jaxtyping import Float
 
 from vla_course.control.actions import end_effector_delta
 from vla_course.control.easing import rise
-from vla_course.control.inverse_kinematics import InverseKinematics
 from vla_course.control.rotations import rotation_error
 from vla_course.envs.end_effector import EndEffectorAction, matrix_from_rotation_vector
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.fold_plan import FoldPlan, fingertip_clearance_m, turned_rad
-from vla_course.envs.robot import home_position
+from vla_course.robot.inverse_kinematics import InverseKinematics
+from vla_course.robot.two_arms import home_position
 
 TRAVEL_M_S, CARRY_M_S = 0.50, 0.43
 """How fast a hand goes through the air, and along the arc with cloth in it."""
