@@ -16,7 +16,7 @@ from demonstration_sets import write_model, write_set
 
 from vla_course.cli import main as cli
 from vla_course.evaluation import run as evaluation
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.record import EvaluationRecord
 from vla_course.files import writing_alone
 from vla_course.fine_tuning.loop import Run
@@ -142,7 +142,7 @@ def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypat
     def evaluate_policy(config, path, progress):
         asked.append((config, path))
         episodes = tuple(
-            Episode(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(config.episodes)
+            EpisodeResult(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(config.episodes)
         )
         for done, episode in enumerate(episodes, 1):
             progress(done, len(episodes), episode)
@@ -190,7 +190,7 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path, monkeypatch):
     from vla_course.evaluation.config import EvaluationConfig
     from vla_course.evaluation.record import write
 
-    episodes = tuple(Episode(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(4))
+    episodes = tuple(EpisodeResult(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(4))
     write(EvaluationRecord(EvaluationConfig("nano", episodes=4), Evaluation(episodes)), tmp_path / "out.json")
     assert cli.main(["report", "out.json", "--out", "page.html", "--title", "Three of four"]) == 0
     assert "Three of four" in (tmp_path / "page.html").read_text()

@@ -37,7 +37,7 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import name, parse
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Thing, held_out
-from vla_course.evaluation.episodes import Episode, Evaluation, evaluate
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation, evaluate
 from vla_course.evaluation.intervals import wilson_interval
 from vla_course.openvla.load import load_vla
 from vla_course.policies.openvla import Look, OpenVLAPolicy
@@ -155,13 +155,13 @@ def record(models: Models, found: dict[str, Any]) -> Path:
     return results.write("nano/success", values, seeds=range(models.starts))
 
 
-def _said(episode: Episode) -> str:
+def _said(episode: EpisodeResult) -> str:
     """The thing, or the part of a garment, that the words are about, as the environment calls it."""
     target = parse(episode.instruction)[0].target
     return target.part or f"{target.color} {target.kind}"
 
 
-def _reason(episode: Episode) -> str:
+def _reason(episode: EpisodeResult) -> str:
     """Why an episode was no success, without the names of things."""
     if not episode.failure:
         return "out of time"

@@ -17,7 +17,7 @@ import numpy as np
 
 from vla_course import results
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.intervals import paired_bootstrap
 from vla_course.files import write_text
 
@@ -158,7 +158,7 @@ def read(path: str | Path) -> EvaluationRecord:
         asked = content["config"]
         record = EvaluationRecord(
             config=EvaluationConfig(**{**asked, "cameras": tuple(asked.get("cameras", ()))}),
-            evaluation=Evaluation(tuple(Episode(**row) for row in content["episodes"])),
+            evaluation=Evaluation(tuple(EpisodeResult(**row) for row in content["episodes"])),
             films={name: Film(**film) for name, film in content["films"].items()},
             **{name: content[name] for name in _ABOUT},
         )
