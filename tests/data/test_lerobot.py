@@ -21,6 +21,7 @@ from vla_course.data import lerobot_writer, schema
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.lerobot_writer import LeRobotWriter
+from vla_course.files import PARTIAL
 
 FPS, CAMERA = 5, "close"
 LENGTHS = (5, 1, 9, 4)
@@ -298,12 +299,13 @@ def test_merging_that_was_interrupted_is_done_again(tmp_path, monkeypatch):
 
 
 def stops_at(name: str):
-    """`os.replace` that is killed where part of a path is to be finished."""
+    """`os.replace` in a process that is killed where the target's path holds this name."""
     replace = os.replace
 
     def stop(source, target):
         if name in Path(target).as_posix():
-            raise KeyboardInterrupt
+            shutil.copy(source, Path(target).with_name(f"{PARTIAL}killed{Path(target).suffix}"))
+            raise KeyboardInterrupt  # a process that is killed removes nothing
         replace(source, target)
 
     return stop
