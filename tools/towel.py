@@ -32,7 +32,7 @@ from vla_course.training.metrics import read_metrics
 ROOT = assets.CHECKOUT
 RUNS, EVALUATIONS, SHIPPED = "build/towel", "data/results/day07", "data/checkpoints/towel_lora"
 DEMOS = "build/demos"
-TOWELS = ["--preset", "finetune-lora", "--data", "data/demos/towel", "dataset_key=towel"]
+TOWELS = ["--preset", "finetune-lora", "--data", "data/demos/towel", "unnorm_key=towel"]
 WIDE = ["lora.rank=16", "lora.alpha=32"]
 """Twice the preset's rank."""
 QUANTIZED = "training_mode=qlora"
@@ -47,12 +47,12 @@ VARIANTS = {
     "wrist_cameras": (
         "waypoints first, three cameras",
         ["cameras=[close,left_wrist,right_wrist]"],
-        ["shift_m=0", "camera_names=[close,left_wrist,right_wrist]"],
+        ["shift_m=0", "cameras=[close,left_wrist,right_wrist]"],
     ),
     "no_mirror": ("steps alone, no mirror", [], ["waypoints=false", "shift_m=0", "mirror=false"]),
     "joint_state": (
         "the same, told joints",
-        ["state=joint_position"],
+        ["state_key=joint_position"],
         ["waypoints=false", "shift_m=0", "mirror=false"],
     ),
 }
@@ -114,7 +114,7 @@ def trainings() -> dict[str, list[str]]:
     for rank in RANKS:
         runs[f"rank_{rank}"] = [*TOWELS, *SHORT, f"lora.rank={rank}", f"lora.alpha={2 * rank}"]
     runs["rank_8"] = [*TOWELS, *SHORT]
-    runs["tshirt_lora"] = [*TOWELS, *SHORT, "data=data/demos/tshirt", "dataset_key=tshirt"]
+    runs["tshirt_lora"] = [*TOWELS, *SHORT, "data=data/demos/tshirt", "unnorm_key=tshirt"]
     return runs
 
 

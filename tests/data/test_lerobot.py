@@ -198,7 +198,7 @@ def test_sets_of_others_have_other_codecs_no_seeds_and_pandas_indices(copy):
     for path in (copy / "data").rglob("*.parquet"):
         table = pq.read_table(path)
         pq.write_table(table.drop_columns([schema.EXECUTED]), path)
-    read = LeRobotDataset(copy, camera=CAMERA).episode(2)
+    read = LeRobotDataset(copy, cameras=CAMERA).episode(2)
     assert (read.success, read.seed, read.executed) == (True, -1, None)
     np.testing.assert_array_equal(read.images, episode(2).images)
 
@@ -467,4 +467,4 @@ def test_episodes_and_cameras_that_are_not_there(finished):
     with pytest.raises(IndexError, match=r"no episode 4 .* 0 to 3"):
         LeRobotDataset(finished).episode(4)
     with pytest.raises(ValueError, match=r"it has observation\.images\.close"):
-        LeRobotDataset(finished, camera="top")
+        LeRobotDataset(finished, cameras="top")

@@ -175,7 +175,7 @@ class LeRobotWriter:
         return {schema.image_key(camera): seen[camera] for camera in self.cameras}
 
     def _go_on(self) -> None:
-        stopped = LeRobotDataset(self.root, camera=self.cameras)
+        stopped = LeRobotDataset(self.root, cameras=self.cameras)
         if stopped.all_cameras != self.cameras:
             raise ValueError(
                 f"{self._folder} was recorded with the cameras {', '.join(stopped.all_cameras)}, not with "
