@@ -256,7 +256,7 @@ def test_every_preset_fits_and_is_what_its_name_says():
     assert {name for name, one in found.items() if one.training_mode == "full"} == {"finetune-full"}
     lean = found["finetune-memory-efficient"]
     assert lean.bits == 4 and lean.gradient_checkpointing
-    assert all(4 <= one.lora.rank <= 8 for one in found.values() if one.adapts)
+    assert all(4 <= one.lora.rank <= 16 for one in found.values() if one.adapts)
     assert [name for name, one in found.items() if one.gradient_checkpointing] == [
         "finetune-memory-efficient"
     ]
