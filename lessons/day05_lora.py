@@ -181,7 +181,9 @@ try:
     folder = assets.find_folder("data/demos/towel")
 except FileNotFoundError:
     folder = f"{tempfile.mkdtemp(prefix='day05_')}/towel"
-    make_demonstrations(CollectConfig(episodes=12, image_size=size, workers=1), folder, progress=False)
+    make_demonstrations(
+        CollectConfig(episodes=12, image_size=(size, size), workers=1), folder, progress=False
+    )
     print("the 200 demonstrations are not recorded yet: 12 were made now")
 dataset = LeRobotDataset(folder)
 print(f"{dataset.num_episodes} demonstrations, {dataset.num_frames} pictures, each with its action")

@@ -85,7 +85,7 @@ torch.set_num_threads(1)  # small matrices: more threads only wait for one anoth
 nano = load_vla("nano")
 size = nano.config.image_size
 with tempfile.TemporaryDirectory() as folder:
-    wanted = CollectConfig(env="Tabletop-v0", episodes=8, image_size=size, workers=1)
+    wanted = CollectConfig(env="Tabletop-v0", episodes=8, image_size=(size, size), workers=1)
     make_demonstrations(wanted, f"{folder}/few", progress=False)
     dataset = LeRobotDataset(f"{folder}/few")
     add_statistics(nano, dataset, "few")

@@ -167,7 +167,9 @@ try:
     folder = assets.find_folder("data/demos/towel")
 except FileNotFoundError:
     folder = f"{tempfile.mkdtemp(prefix='day07_')}/towel"
-    make_demonstrations(CollectConfig(episodes=12, image_size=size, workers=1), folder, progress=False)
+    make_demonstrations(
+        CollectConfig(episodes=12, image_size=(size, size), workers=1), folder, progress=False
+    )
     print("the 200 demonstrations are not recorded yet: 12 were made now")
 towels = LeRobotDataset(folder)
 if run is None:
@@ -585,7 +587,7 @@ def tokens_right(model, samples, frames):
 
 # %% tags=["demo"]
 work = Path(tempfile.mkdtemp(prefix="day07_"))
-new = CollectConfig(episodes=10, image_size=size, first_seed=60_000_000)
+new = CollectConfig(episodes=10, image_size=(size, size), first_seed=60_000_000)
 make_demonstrations(new, work / "new", progress=False)
 unseen = LeRobotDataset(work / "new")
 unseen_samples = DemonstrationSamples(live, unseen, KEY, **LOOKS)

@@ -48,7 +48,7 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
     assert "numbers learn from 24 frames, each picture looked at once" in out
     config = read_config("runs/towel")
     assert (config.steps, config.batch_size, config.lora.rank, config.lora.alpha) == (2, 4, 2, 8)
-    assert (config.camera_names, config.state_dim, config.dataset_key) == (("close",), 7, "towel")
+    assert (config.cameras, config.state_dim, config.unnorm_key) == (("close",), 7, "towel")
     before = (tmp_path / "runs/towel/config.yaml").read_text()
     assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=3"]) == 2
     assert (
@@ -158,15 +158,18 @@ def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypat
         == 0
     )
     ((config, path),) = asked
-    assert (config.policy, config.camera, config.episodes, config.first_seed) == ("run", "wrist", 4, 7)
+    assert (config.policy, config.cameras, config.episodes, config.first_seed) == ("run", ("wrist",), 4, 7)
     assert str(path) == "out.json"
-    said = capsys.readouterr().out
+    said, notes = capsys.readouterr()
+    assert notes == "", "a run's own file may have former names"
     assert "run on FoldTowel-v0: 3/4 (30–95 %) strict success" in said
     assert "record: out.json; films: none" in said
     assert "next: vla-course report out.json, or vla-course eval --verify out.json" in said
     cli.main(["eval", "run", "camera=close"])
-    assert asked[-1][0].camera == "close"
-    assert "nothing was kept: with --json out.json" in capsys.readouterr().out
+    assert asked[-1][0].cameras == ("close",)
+    said, notes = capsys.readouterr()
+    assert "nothing was kept: with --json out.json" in said
+    assert notes == "vla-course: note: camera=close: camera is now called cameras\n"
     (tmp_path / "mine.yaml").write_text("policy: expert\nepisodes: 2\n")
     assert cli.main(["eval", "--config", "mine.yaml"]) == 0 and asked[-1][0].policy == "expert"
 
