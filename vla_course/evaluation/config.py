@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vla_course.envs.folding.sensors import check_known
+from vla_course.envs.arguments import check_known
 from vla_course.evaluation.robustness import PLAIN, TESTS
 from vla_course.settings import both_sides
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from vla_course.control.actions import end_effector_delta
 from vla_course.control.easing import rise
-from vla_course.control.rotations import rotation_error
-from vla_course.envs.end_effector import EndEffectorAction, matrix_from_rotation_vector
+from vla_course.control.rotations import matrix_from_rotation_vector, rotation_error
+from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.fold_plan import FoldPlan, fingertip_clearance_m, turned_rad
 from vla_course.robot.inverse_kinematics import InverseKinematics
