@@ -199,7 +199,7 @@ MISTAKES = {
         (one_below, "31743 is no action token"),
         (nearest_edge, "not to the nearest one"),
         (llama_only, "32000 is only Llama's"),
-        (ids_with_a_decimal_point, "returns whole numbers"),
+        (ids_with_a_decimal_point, "should be whole numbers"),
     ],
     "detokenize_actions": [
         (left_edge, "left edge"),

@@ -317,7 +317,7 @@ MISTAKES = {
         (marks_with_zero, "marked with -100"),
         (one_too_many, "the first action token is not learned"),
         (one_too_few, "given, not learned"),
-        (in_place, "make a copy first"),
+        (in_place, "changed in place"),
         (every_action_token, "a place in the row decides"),
         (always_llamas_padding, "as they are given"),
     ],

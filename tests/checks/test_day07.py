@@ -276,7 +276,7 @@ MISTAKES = {
         (variance_of_the_second, "of the second policy alone"),
         (pooled, "variance of the mean rate"),
         (rounds_down, "353 episodes are not quite enough"),
-        (does_not_round, "to a whole episode"),
+        (does_not_round, "a whole number"),
         (one_sided, "one side only"),
         (power_as_it_is, "not power itself"),
         (squares_then_adds, "added, then squared"),
@@ -292,7 +292,7 @@ MISTAKES = {
         (any_other_word, "not among the different words"),
         (the_first_other, "let `rng` choose"),
         (own_luck, "no other source of chance"),
-        (in_place, "the list of instructions is changed"),
+        (in_place, "changed in place"),
         (one_too_few, "return 2 values, not 1"),
     ],
     "action_token_accuracy": [
