@@ -287,15 +287,15 @@ MISTAKES = {
     "split_by_episode": [
         (shuffles_frames, "frames were drawn one by one"),
         (last_frames, "the border falls into an episode"),
-        (last_episodes, "always the same two"),
+        (last_episodes, "always the same ones"),
         (numbers_of_episodes, "every frame wants an answer"),
         (turned_round, "8 of 10 episodes are trained on"),
         (counts_from_zero, "assumed that episodes are counted from 0"),
-        (no_seed, "made anew in each call"),
+        (no_seed, "made anew from `seed`"),
         (seed_ignored, "the seed is not used"),
         (rounded_to_nothing, "rounded to nothing"),
         (always_one, "asks for no validation at all"),
-        (until_enough_frames, "count episodes, not frames"),
+        (until_enough_frames, "the share of the different episodes"),
     ],
     "center_crop_box": [
         (share_of_the_side, "81 % of the area"),
@@ -307,7 +307,7 @@ MISTAKES = {
         (always_a_square, "the picture's own shape"),
         (always_ninety, "the share is a parameter"),
         (never_everything, "nothing is cut away"),
-        (half_pixels, "half a pixel"),
+        (half_pixels, "return a whole number (an int), not 5.5"),
     ],
     "build_labels": [
         (learns_the_prompt, "the prompt is learned too"),

@@ -281,11 +281,11 @@ MISTAKES = {
         (without_zero, "0 is missing"),
         (seven_of_the_eight, "seven even steps of their own"),
         (even_on_both_sides, "even steps on both sides of 0"),
-        (another_outermost, "NormalDist().inv_cdf of torch.linspace(OUTERMOST"),
-        (in_float64, "torch.tensor(sorted"),
+        (another_outermost, "the outermost share is OUTERMOST"),
+        (in_float64, "end with .float()"),
     ],
     "quantize_nf4": [
-        (one_size_for_all, "one size for all weights"),
+        (one_size_for_all, "that is one for all weights"),
         (sizes_apart_codes_together, "codes with one size for all"),
         (largest_with_its_sign, "take absolute values first"),
         (mean_size, "the mean size"),
@@ -311,7 +311,7 @@ MISTAKES = {
         (codes_alone, "the codes alone cannot be read"),
         (scales_of_16_bits, "the scales are 32-bit numbers"),
         (a_scale_for_every_weight, "a whole scale for every weight"),
-        (always_64, "it is not always 64"),
+        (always_64, "its size is `block`, here 20"),
         (second_level_per_block, "one scale for every block here"),
         (second_level_per_weight, "second_block *scales*"),
         (forgets_the_8_bit_codes, "8-bit scales of the first level are still stored"),
@@ -330,7 +330,7 @@ MISTAKES = {
         (no_frozen, "frozen weights take room"),
         (in_gib, "that is in GiB"),
         (in_bytes, "that is in bytes"),
-        (whole_bytes, "frozen_bytes may be less than one"),
+        (whole_bytes, "frozen_bytes may be less than a byte"),
     ],
 }
 
