@@ -11,7 +11,7 @@ from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
 from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import UNSEEN_PHRASING
 from vla_course.envs.vector import known_spec
-from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
+from vla_course.evaluation.config import EXPERT, NANO, POLICIES, EvaluationConfig
 from vla_course.evaluation.language import instructions
 from vla_course.evaluation.robustness import TESTS, reset_options
 from vla_course.evaluation.trials import Env, Trial
@@ -31,12 +31,14 @@ def make_env(config: EvaluationConfig) -> Env:
     Raises:
         ValueError: the environment is unknown, or one of its options, or the policy learned from pictures that are not square.
     """
-    test = TESTS[config.test]
-    told = (state_key(config),)
-    options: dict[str, Any] = {"render_mode": "rgb_array", "render_size": FILM_SIZE, "observations": told}
+    config, test = settled(config), TESTS[config.test]
+    options: dict[str, Any] = {
+        "render_mode": "rgb_array",
+        "render_size": FILM_SIZE,
+        "observations": (config.state,),
+    }
     if config.policy != EXPERT:
-        side = picture_side(config)
-        options |= {"cameras": cameras(config), "image_size": (side, side)}
+        options |= {"cameras": config.looks_through, "image_size": (config.image_size, config.image_size)}
     options |= test.env_options | config.env_options
     env: Env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **options)
     if test.wrap is not None:
@@ -49,64 +51,62 @@ def make_env(config: EvaluationConfig) -> Env:
 
 
 def settled(config: EvaluationConfig) -> EvaluationConfig:
-    """The same evaluation with everything said that the policy's run decides: what is seen, and what is told.
+    """The same evaluation with camera, state and picture size filled in: from the settings, else from the policy's run, else defaults.
 
-    Raises:
-        ValueError: as `picture_side`.
-    """
-    main, *others = cameras(config)
-    return replace(
-        config,
-        camera=None if others else main,
-        cameras=(main, *others) if others else (),
-        state=state_key(config),
-        image_size=picture_side(config),
-    )
-
-
-def cameras(config: EvaluationConfig) -> tuple[str, ...]:
-    """What the policy looks through: as the config says, else as its run did, else the close camera."""
-    if config.camera is not None or config.cameras:
-        return config.cameras or (str(config.camera),)
-    run = _run_of(config)
-    return (run.camera_names if run else ()) or (CLOSE_CAMERA,)
-
-
-def state_key(config: EvaluationConfig) -> str:
-    """The observation that the policy is told as its state: as the config says, else as its run has it, else where hands are."""
-    run = _run_of(config) if config.state is None else None
-    return config.state or (run.state_key if run else None) or HANDS
-
-
-def picture_side(config: EvaluationConfig) -> int:
-    """Height and width of what the policy sees: as the config says, else of the pictures its run learned from, or as its model looks.
-
-    A model resizes whatever it is shown. But small pictures made large are blurred, and large ones made small are smooth: what
-    it is shown when it acts comes from the same size as what it learned from.
+    A settled evaluation is returned as it is. The defaults are the close camera, the state of the hands (`HANDS`) and the size of
+    the model's own pictures.
 
     Raises:
         ValueError: the run learned from pictures that are not square.
     """
-    if config.image_size is not None:
-        return config.image_size
+    if config.looks_through and config.state is not None and config.image_size is not None:
+        return config
+    run = _run_of(config)
+    main, *others = config.looks_through or (run.camera_names if run else ()) or (CLOSE_CAMERA,)
+    return replace(
+        config,
+        camera=None if others else main,
+        cameras=(main, *others) if others else (),
+        state=config.state or (run.state_key if run else None) or HANDS,
+        image_size=config.image_size or _picture_side(config, run),
+    )
+
+
+def check_policy(config: EvaluationConfig) -> None:
+    """Make sure that the policy is there, before anything is started for it.
+
+    Raises:
+        FileNotFoundError: it is neither the expert nor the nano, and no folder.
+    """
+    if config.policy not in (EXPERT, NANO) and not Path(config.policy).is_dir():
+        raise FileNotFoundError(f"policy: {config.policy} is no folder; give {POLICIES}")
+
+
+def _picture_side(config: EvaluationConfig, run: "TrainConfig | None") -> int:
+    """Height and width in pixels of what the policy sees: those of the pictures its run learned from, else its model's own.
+
+    A model resizes any picture. But enlarged pictures are blurred, and reduced ones are smooth: the policy acts on pictures
+    of the size that it learned from.
+
+    Raises:
+        ValueError: the run learned from pictures that are not square.
+    """
     folder = Path(config.policy)
     if config.policy in (EXPERT, NANO) or not folder.is_dir():
         return NANO_SIDE
-    # Imported here, for the expert's sake, as below.
-    from vla_course.openvla import checkpoint
-
-    run = _run_of(config)
     if run is None:
+        from vla_course.openvla import checkpoint  # here, for the expert's sake, as below
+
         return checkpoint.read_config(folder).image_size
-    sides = run.image_size
-    if sides is None:  # a run of before this was kept
+    if run.image_size is None:  # runs did not record it at first
         return NANO_SIDE
-    if sides[0] != sides[1]:
+    height, width = run.image_size
+    if height != width:
         raise ValueError(
-            f"{config.name} learned from pictures of {sides[0]} × {sides[1]} pixels, and the environment shows square ones: "
+            f"{config.name} learned from pictures of {height} × {width} pixels, and the environment shows square ones: "
             "if that is what you want, give their side, image_size=…"
         )
-    return sides[0]
+    return height
 
 
 def make_policy(config: EvaluationConfig, env: Env) -> Policy:
@@ -120,7 +120,8 @@ def make_policy(config: EvaluationConfig, env: Env) -> Policy:
         from vla_course.policies.expert import ExpertPolicy
 
         return ExpertPolicy(env)
-    policy = _model_policy(config)
+    check_policy(config)
+    policy = _model_policy(settled(config))
     wanted = (env.action_space.shape or (0,))[-1]
     if policy.action_dim != wanted:
         raise ValueError(
@@ -156,7 +157,7 @@ def _tabletop_trials(config: EvaluationConfig) -> list[Trial]:
 
 
 def _run_of(config: EvaluationConfig) -> "TrainConfig | None":
-    """The settings of the run that the policy is, if it is one."""
+    """The settings of the run that produced the policy; None for other policies."""
     if config.policy in (EXPERT, NANO):
         return None
     from vla_course.fine_tuning.run_folder import is_run, read_config
@@ -165,10 +166,6 @@ def _run_of(config: EvaluationConfig) -> "TrainConfig | None":
 
 
 def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
-    if config.policy != NANO and not Path(config.policy).is_dir():
-        raise FileNotFoundError(
-            f"policy {config.policy!r} is neither {EXPERT!r} nor {NANO!r}, and no folder of a run or a model"
-        )
     # Imported here, so that workers that play the expert never wait for torch.
     from vla_course.fine_tuning.run_folder import is_run, load_run
     from vla_course.openvla.load import load_vla
@@ -186,15 +183,9 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
     else:
         model = load_vla(path=config.policy)
     model.eval()
+    camera, state = config.looks_through, str(config.state)
     if config.on_tabletop:
-        return tabletop_policy(model, camera=cameras(config), state_key=state_key(config))
+        return tabletop_policy(model, camera=camera, state_key=state)
     if config.moves in ("left_hand", "right_hand"):
-        return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=cameras(config))
-    return two_hand_policy(
-        model,
-        camera=cameras(config),
-        unnorm_key=key,
-        crop=crop,
-        crop_area=area,
-        state_key=state_key(config),
-    )
+        return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=camera)
+    return two_hand_policy(model, camera=camera, unnorm_key=key, crop=crop, crop_area=area, state_key=state)

@@ -8,6 +8,7 @@ from vla_course.envs.folding.sensors import check_known
 from vla_course.evaluation.robustness import PLAIN, TESTS
 
 EXPERT, NANO = "expert", "nano"
+POLICIES = f"a run's folder, a model's folder, {NANO} or {EXPERT}"
 ACTIONS = ("auto", "own", "end_effector", "left_hand", "right_hand")
 WORDS = ("own", "paraphrase", "wrong", "empty")
 
@@ -92,6 +93,11 @@ class EvaluationConfig:
         if self.policy == EXPERT or self.on_tabletop:
             return "own"
         return "right_hand" if self.policy == NANO else "end_effector"
+
+    @property
+    def looks_through(self) -> tuple[str, ...]:
+        """The cameras that are given, the main one first; none where the policy's run decides."""
+        return self.cameras or (() if self.camera is None else (self.camera,))
 
     @property
     def on_tabletop(self) -> bool:
