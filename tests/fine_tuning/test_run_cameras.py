@@ -18,7 +18,7 @@ from vla_course.data.augmentation import center_crop
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.schema import COLLECT
 from vla_course.evaluation import record
-from vla_course.evaluation.assembly import cameras, make_env, make_policy, settled, state_key
+from vla_course.evaluation.assembly import make_env, make_policy, settled
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.fine_tuning.config import TrainConfig
 from vla_course.fine_tuning.frozen_features import FrozenFeatures, gigabytes
@@ -118,9 +118,8 @@ def test_an_evaluation_asks_for_what_was_learned_from(way, tmp_path):
         cli.main(["eval", str(run), "--episodes", "1", "--json", str(path), "max_steps=2", "workers=0"]) == 0
     )
     kept = record.read(path)
-    assert cameras(kept.config) == looks and state_key(kept.config) == key
+    assert kept.config.cameras == looks and kept.config.state_key == key
     assert kept.evaluation.episodes[0].steps == 2 and kept.config.image_size == (28, 28)
-    assert kept.config.cameras == looks
     assert cli.main(["eval", "--verify", str(path)]) == 0
 
 
@@ -270,7 +269,7 @@ def test_a_policy_shows_its_model_every_camera_in_order():
 def test_who_has_no_run_looks_through_the_close_camera_and_is_told_of_hands():
     for policy in ("nano", "expert"):
         plain = EvaluationConfig(policy=policy)
-        assert (cameras(plain), state_key(plain)) == (("close",), "end_effector")
-        assert settled(plain).cameras == ("close",) and settled(settled(plain)) == settled(plain)
+        assert (settled(plain).cameras, settled(plain).state_key) == (("close",), "end_effector")
+        assert settled(settled(plain)) == settled(plain)
     several = EvaluationConfig(cameras=("top", "close"), state_key="joint_position")
-    assert (cameras(several), state_key(several)) == (("top", "close"), "joint_position")
+    assert (settled(several).cameras, settled(several).state_key) == (("top", "close"), "joint_position")

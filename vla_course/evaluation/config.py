@@ -9,6 +9,7 @@ from vla_course.evaluation.robustness import PLAIN, TESTS
 from vla_course.settings import both_sides
 
 EXPERT, NANO = "expert", "nano"
+POLICIES = f"a run's folder, a model's folder, {NANO} or {EXPERT}"
 ACTIONS = ("auto", "own", "end_effector", "left_hand", "right_hand")
 WORDS = ("own", "paraphrase", "wrong", "empty")
 
