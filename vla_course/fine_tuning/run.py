@@ -75,7 +75,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
 
 
 def train(
-    run: Prepared,
+    prepared: Prepared,
     *,
     schedule: Schedule = warmup_cosine,
     loss: Loss | None = None,
@@ -91,7 +91,7 @@ def train(
         InUseError: another process trains in this folder.
         OSError: what was learned could not be written; the checkpoint is there, and the same command goes on.
     """
-    config = run.config
+    config = prepared.config
 
     def loss_at(step: int) -> Loss:
         return loss or partial(action_token_loss, spread_bins=label_spread(config, step))
@@ -100,17 +100,17 @@ def train(
         remove_partials(folder)
         write_config(config)
         fine_tune(
-            run.model,
-            run.samples,
+            prepared.model,
+            prepared.samples,
             config,
-            validation=run.validation,
+            validation=prepared.validation,
             schedule=schedule,
             loss_at=loss_at,
             watch=watch,
             progress=progress,
-            sources=run.sources,
+            sources=prepared.sources,
         )
-        save_learned(run.model.eval(), run.config)
+        save_learned(prepared.model.eval(), prepared.config)
     return folder
 
 
