@@ -107,7 +107,10 @@ def test_every_test_names_the_module_that_it_tests():
     assert strays == []
 
 
-RENAMES_A_FOLDER = {"tools/nano/make_nano.py"}
+RENAMES_SOMETHING_ELSE = {
+    "tools/nano/make_nano.py",  # a whole folder
+    "vla_course/progress.py",  # a damaged file, out of the way
+}
 UNFINISHED = {"mkstemp", "NamedTemporaryFile"}
 
 
@@ -124,7 +127,7 @@ def test_files_are_replaced_by_files_py_alone():
                 of_os = ast.unparse(node.func.value) == "os" and called in {"replace", "rename"}
                 if of_os or called in UNFINISHED or (called in {"replace", "rename"} and one_path):
                     own.add(name)
-    assert own - RENAMES_A_FOLDER == {"vla_course/files.py"}
+    assert own - RENAMES_SOMETHING_ELSE == {"vla_course/files.py"}
 
 
 def test_package_inits_are_empty():

@@ -19,7 +19,7 @@ from vla_course.evaluation import run as evaluation
 from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.record import EvaluationRecord
 from vla_course.files import writing_alone
-from vla_course.fine_tuning.loop import Run
+from vla_course.fine_tuning.loop import FineTuning
 from vla_course.fine_tuning.run_folder import load_run, read_config
 from vla_course.training.metrics import read_metrics
 
@@ -88,14 +88,14 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys
         "augment=false",
     ]
     words += ["steps=3", "batch_size=2", "warmup_steps=1", "save_every=1"]
-    whole, stopped_at = Run.after, iter((0, 1))
+    whole, stopped_at = FineTuning.after, iter((0, 1))
 
     def stopped(run, step, *rest):
         if step == next(stopped_at):
             raise KeyboardInterrupt
         whole(run, step, *rest)
 
-    monkeypatch.setattr(Run, "after", stopped)
+    monkeypatch.setattr(FineTuning, "after", stopped)
     assert cli.main(words) == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         "vla-course: stopped: there is no checkpoint in run yet, and the same command begins again"
@@ -105,7 +105,7 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys
     assert capsys.readouterr().err.splitlines()[-1] == (
         "vla-course: stopped: the last checkpoint is run/checkpoint.pt, and the same command goes on from there"
     )
-    monkeypatch.setattr(Run, "after", whole)
+    monkeypatch.setattr(FineTuning, "after", whole)
     assert cli.main(words) == 0
     assert "run: done; `vla-course eval run --json run.json` says how well it acts" in capsys.readouterr().out
     assert [line["step"] for line in read_metrics("run")] == [3]

@@ -14,8 +14,9 @@ from openvla_reference import nano
 
 from vla_course.adapters.lora import LoRAConfig
 from vla_course.cli import main as cli
-from vla_course.data.augmentation import center_crop
+from vla_course.data.augmentation import AugmentationConfig, center_crop
 from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.schema import COLLECT
 from vla_course.evaluation import record
 from vla_course.evaluation.assembly import make_env, make_policy, settled
@@ -208,6 +209,41 @@ def test_a_run_with_other_cameras_is_another_run(config):
         begin(replace(config, cameras=CAMERAS[:2]))
     kept = kept_checkpoint(begin(config).config)
     assert kept is not None and "state_key: null" in kept.settings, "what the data decide makes no other run"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augment": False},
+        {"mirror": True, "validation_share": 0.4},
+        {"mirror": True, "phrasings": ("fold it",)},
+    ],
+)
+def test_each_episode_is_read_once(config, monkeypatch, changes):
+    """For statistics, token rows, those of the mirror, validation and other words together."""
+    read, numbers = LeRobotDataset.track, []
+
+    def counted(self, index):
+        numbers.append(index)
+        return read(self, index)
+
+    monkeypatch.setattr(LeRobotDataset, "track", counted)
+    begin(replace(config, **{"augment": True, **changes}))
+    assert sorted(numbers) == [0, 1, 2]
+
+
+def test_samples_are_the_same_whoever_has_read_the_episodes(config):
+    prepared = begin(replace(config, augment=True, mirror=True, phrasings=("fold it",)))
+    dataset = LeRobotDataset(config.data, cameras=CAMERAS)
+    augmentation = AugmentationConfig(phrasings=("fold it",))
+    alone = DemonstrationSamples(prepared.model, dataset, "towel", augmentation=augmentation, mirror=True)
+    indices = np.arange(len(alone))
+    for seed in (None, 0):
+        here, there = (
+            samples.batch(indices, None if seed is None else np.random.default_rng(seed))
+            for samples in (prepared.samples, alone)
+        )
+        assert here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
 
 
 # --- what the state is

@@ -1,7 +1,7 @@
 """One fine-tuning from its settings: data and model are brought together, something learns, the run's folder keeps it."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -66,16 +66,19 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
         kept_checkpoint(config, sources)
     model = base_model(config)
     assert config.unnorm_key is not None and config.state_dim is not None
-    tell_data(model, _statistics(dataset, config), config.state_dim, config.num_images, config.waypoints)
+    tracks = dict(enumerate(dataset.tracks()))  # read once, for statistics and samples
+    tell_data(
+        model, _statistics(dataset, tracks, config), config.state_dim, config.num_images, config.waypoints
+    )
     prepare(model, config, layer=layer, adapter=first_adapter(config))
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
-    samples = _samples(model, dataset, config, ~left_out, mirror=config.mirror)
-    validation = _samples(model, dataset, config, left_out) if left_out.any() else None
+    samples = _samples(model, dataset, tracks, config, ~left_out, mirror=config.mirror)
+    validation = _samples(model, dataset, tracks, config, left_out) if left_out.any() else None
     return Prepared(model, _looked_at(model, samples, config), validation, config, sources)
 
 
 def train(
-    run: Prepared,
+    prepared: Prepared,
     *,
     schedule: Schedule = warmup_cosine,
     loss: Loss | None = None,
@@ -91,7 +94,7 @@ def train(
         InUseError: another process trains in this folder.
         OSError: what was learned could not be written; the checkpoint is there, and the same command goes on.
     """
-    config = run.config
+    config = prepared.config
 
     def loss_at(step: int) -> Loss:
         return loss or partial(action_token_loss, spread_bins=label_spread(config, step))
@@ -100,17 +103,17 @@ def train(
         remove_partials(folder)
         write_config(config)
         fine_tune(
-            run.model,
-            run.samples,
+            prepared.model,
+            prepared.samples,
             config,
-            validation=run.validation,
+            validation=prepared.validation,
             schedule=schedule,
             loss_at=loss_at,
             watch=watch,
             progress=progress,
-            sources=run.sources,
+            sources=prepared.sources,
         )
-        save_learned(run.model.eval(), run.config)
+        save_learned(prepared.model.eval(), prepared.config)
     return folder
 
 
@@ -171,10 +174,12 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
     )
 
 
-def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
+def _statistics(
+    dataset: LeRobotDataset, episodes: Mapping[int, Track], config: TrainConfig
+) -> dict[str, Any]:
     """Those of the data set; where it is mirrored, of both, so that left and right are measured alike."""
     assert config.unnorm_key is not None
-    tracks = list(dataset.tracks())
+    tracks = list(episodes.values())
     masks = {
         "state_mask": state_dimensions(config.state_key, tracks[0].states.shape[1]),
         "action_mask": _told(tracks, config),
@@ -206,6 +211,7 @@ def _told(tracks: Sequence[Track], config: TrainConfig) -> Bool[np.ndarray, " A"
 def _samples(
     model: OpenVLAForActionPrediction,
     dataset: LeRobotDataset,
+    tracks: Mapping[int, Track],
     config: TrainConfig,
     chosen: np.ndarray,
     *,
@@ -219,6 +225,7 @@ def _samples(
         frames=np.flatnonzero(chosen),
         augmentation=_augmentation(config),
         mirror=mirror,
+        tracks=tracks,
     )
 
 
