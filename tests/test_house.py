@@ -85,6 +85,18 @@ def test_modules_import_downwards(path):
         assert (below if top == "vla_course" else top) not in STRANGERS.get(part(path), set())
 
 
+def test_environments_know_each_other_by_their_garments_only():
+    """What two environments share lies beside them in envs/; the tabletop shows the folding task's garments as flat prints."""
+    shared = {"cloth_skin", "garments", "prints"}
+    folders = {path.parent.name for path in (PACKAGE / "envs").glob("*/__init__.py")}
+    assert {"folding", "tabletop"} <= folders
+    for path in (PACKAGE / "envs").rglob("*.py"):
+        for name in imports(path):
+            other, *rest = name.removeprefix("vla_course.envs.").split(".")
+            if name.startswith("vla_course.envs.") and other in folders - {path.parent.name}:
+                assert rest[0] in shared, f"{path.relative_to(PACKAGE)} imports {name}"
+
+
 def test_the_root_holds_few_modules():
     at_root = sorted(path.stem for path in PACKAGE.glob("*.py") if path.name != "__init__.py")
     assert len(at_root) <= ROOT_LIMIT, f"{at_root}: which of these belong into a package?"

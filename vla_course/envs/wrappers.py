@@ -8,9 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from vla_course.envs.observations import TEXT_CHARACTERS, TEXT_LENGTH
+from vla_course.envs.observations import TEXT_CHARACTERS, TEXT_LENGTH, Observation, instruction_space
 
-Observation = dict[str, Any]
 StepResult = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 
 
@@ -67,7 +66,7 @@ class InstructionText(
         RecordConstructorArgs.__init__(self)
         gymnasium.ObservationWrapper.__init__(self, env)
         instruction: str = self.get_wrapper_attr("instruction")
-        text = spaces.Text(TEXT_LENGTH, charset=TEXT_CHARACTERS)
+        text = instruction_space()
         if instruction not in text:
             raise ValueError(
                 f"an instruction has at most {TEXT_LENGTH} letters of {TEXT_CHARACTERS!r}: {instruction!r}"

@@ -1,33 +1,20 @@
 """What the robot can sense: the observation space of the folding task, and the points of its cloud."""
 
-from typing import Any
-
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Int
 
-from vla_course.envs.arguments import check_known
 from vla_course.envs.folding.garments import Garment
-from vla_course.envs.observations import IMAGE, MAX_ANGLE_RAD, MAX_DISTANCE_M
+from vla_course.envs.observations import MAX_ANGLE_RAD, MAX_DISTANCE_M
 
 HISTORY = 5
 MAX_STAGES = 3
 MAX_POINTS = 2048
 
 
-def observation_space(
-    keys: tuple[str, ...] | None,
-    *,
-    num_keypoints: int,
-    num_points: int,
-    cameras: tuple[str, ...],
-    image_size: tuple[int, int],
-) -> spaces.Dict:
-    """The space of an observation with these state keys (None: all) and cameras.
-
-    Raises: ValueError for a key that is not known.
-    """
-    everything = {
+def state_spaces(*, num_keypoints: int, num_points: int) -> dict[str, spaces.Box]:
+    """The space of every key of an observation but the images."""
+    return {
         "joint_position": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
         "joint_target": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
         "hand_position": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (2, 3), np.float32),
@@ -39,14 +26,6 @@ def observation_space(
         "time_left": spaces.Box(0, 1, (1,), np.float32),
         "previous_actions": spaces.Box(-1, 1, (HISTORY, 61), np.float32),
     }
-    if keys is not None:
-        check_known("observation key", keys, everything)
-    chosen: dict[str, spaces.Space[Any]] = {
-        key: everything[key] for key in (everything if keys is None else keys)
-    }
-    for camera in cameras:
-        chosen[IMAGE + camera] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
-    return spaces.Dict(chosen)
 
 
 def surface_points(garment: Garment, count: int) -> tuple[Int[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:

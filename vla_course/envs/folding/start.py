@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vla_course.envs.arguments import pinned_value
+from vla_course.envs.arguments import check_known, pinned_value
 from vla_course.envs.folding.config import YAW_RANGE_RAD, StartConfig
 from vla_course.envs.folding.unseen import ALL_TABLES, AWAY, PATTERNS
 
@@ -71,9 +71,8 @@ def draw_start(
         "distractors": AWAY,
     }
     known = [field.name for field in fields(Start)]
+    check_known("reset option", options or {}, known)
     for name, value in (options or {}).items():
-        if name not in known:
-            raise ValueError(f"unknown reset option {name!r}: the options are {', '.join(known)}")
         drawn[name] = _fitting(name, value, drawn[name], num_sizes=config.num_sizes)
     return Start(**drawn)
 
