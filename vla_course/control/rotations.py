@@ -14,7 +14,7 @@ def rotation_error(
 ) -> Float[np.ndarray, " 3"]:
     """The rotation vector, in the base frame, that turns the current orientation into the target.
 
-    Its direction is the axis to turn about, its length the angle in radians, from 0 to π. Both matrices map
+    Its direction is the axis of the rotation, its length the angle in radians, from 0 to π. Both matrices map
     the hand's frame to the base frame. Exact for any pair: equal orientations give zeros, and half a turn
     gives a vector of length π (either sign is right there).
 
