@@ -26,7 +26,7 @@ def run_episode(env: Env, policy: Policy, instruction: str, max_steps: int) -> t
 
     The policy looks again before every step. Of the chunk that it returns for its one environment, the first action is
     carried out. The episode ends where the environment says so, or after `max_steps`; whether it was a success is what the
-    environment says last, in `info["is_success"]`.
+    environment says last, in `info["is_success"]`. The environment chooses the start, and stays open for the next episode.
     """
     policy.reset(np.array([True]))
     observation, info = env.reset()
