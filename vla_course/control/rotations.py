@@ -15,8 +15,8 @@ def rotation_error(
     """The rotation vector, in the base frame, that turns the current orientation into the target.
 
     Its direction is the axis of the rotation, its length the angle in radians, from 0 to π. Both matrices map
-    the hand's frame to the base frame. Exact for any pair: equal orientations give zeros, and half a turn
-    gives a vector of length π (either sign is right there).
+    the hand's frame to the base frame. Exact for any pair, however little they differ: equal orientations give
+    zeros, and half a turn, where the sine vanishes as well, gives a vector of length π (either sign is right there).
 
     Raises:
         ValueError: a matrix is not 3 x 3 or holds a number that is not finite.
