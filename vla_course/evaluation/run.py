@@ -13,7 +13,8 @@ from vla_course import results
 from vla_course.errors import CannotRunError
 from vla_course.evaluation.assembly import check_policy, make_env, make_policy, settled, trials
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.record import EvaluationRecord, Film, check_room, difference, read, write
+from vla_course.evaluation.record import EvaluationRecord, Film, check_room, difference, write
+from vla_course.evaluation.studies import record_at
 from vla_course.evaluation.trials import best_and_worst
 from vla_course.evaluation.workers import Ask, MakeEnv, MakePolicy, Progress, crew, film, play_all
 from vla_course.video import write_video
@@ -106,7 +107,7 @@ class Verification:
 
 
 def verify(
-    path: str | Path,
+    place: str | Path,
     share: float = 0.1,
     *,
     seed: int | None = None,
@@ -117,7 +118,8 @@ def verify(
 ) -> Verification:
     """Compute a record's summary again, and play a share of its episodes again, at least one, to compare all that is recorded.
 
-    The episodes are drawn with `seed`, a random one where none is given: whoever made the record could not know which.
+    `place` is "out.json", or "study.parquet::name" for one evaluation of a study. The episodes are drawn with `seed`, a random
+    one where none is given: whoever made the record could not know which.
 
     Raises:
         ValueError: the share is not above 0 and at most 1, there is no such evaluation, or it contradicts itself.
@@ -125,7 +127,7 @@ def verify(
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is above 0 and at most 1, not {share}")
-    record = read(path)
+    record = record_at(place)
     if make_policy is None:
         check_policy(record.config)
     episodes = record.evaluation.episodes
