@@ -32,5 +32,7 @@ if __name__ == "__main__":
 
 def test_an_experts_worker_never_loads_torch(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines() == ["ExpertPolicy True set()", "set()"]
