@@ -1,4 +1,4 @@
-"""The report's second half: answers, alignment, training, films, and where the numbers come from."""
+"""Sections of the report beside success: action quality, alignment, training curves, films, provenance."""
 
 import base64
 from collections.abc import Sequence
@@ -12,8 +12,6 @@ from vla_course.evaluation.robustness import PLAIN
 from vla_course.picture import Picture
 from vla_course.report.findings import Findings
 from vla_course.report.html import picture, section, table
-
-CURVES = ("loss/total", "loss/bc", "validation/loss/bc")
 
 
 def answers(found: Findings) -> str:
@@ -73,23 +71,20 @@ def alignment(found: Findings) -> str:
 
 
 def curves(found: Findings) -> str:
-    """The losses of training runs."""
-    series: dict[str, dict[float, float]] = {}
+    """Loss and token accuracy of each training run, on training and validation frames (`plots.LEARNING`)."""
+    shown = ""
     for run, lines in found.curves.items():
-        for name in CURVES:
-            points = {float(line["step"]): float(line[name]) for line in lines if name in line}
-            if points:
-                series[f"{run}: {name}"] = points
-    if not series:
-        return ""
-    drawing, (axes,) = plots.figure()
-    for color, (name, points) in zip(plots.COLORS, series.items(), strict=False):
-        axes.plot(list(points), list(points.values()), color=color, label=name, linewidth=1.6)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.legend(frameon=False, fontsize=8)
-    ends = "; ".join(f"{name} ends at {list(points.values())[-1]:.3g}" for name, points in series.items())
-    return section("Training", picture(plots.picture(drawing, f"Loss over steps: {ends}.")))
+        panels = [[name for name in names if any(name in line for line in lines)] for names in plots.LEARNING]
+        panels = [names for names in panels if names]
+        if panels:
+            ends = (f"{name} ends at {_last(lines, name):.3g}" for names in panels for name in names)
+            drawing = plots.curves(lines, panels, alt=f"Training of {run}, over steps: {'; '.join(ends)}.")
+            shown += f"<p>{escape(run)}</p>{picture(drawing)}"
+    return section("Training", shown) if shown else ""
+
+
+def _last(lines: Sequence[dict[str, Any]], name: str) -> float:
+    return float(next(line[name] for line in reversed(lines) if name in line))
 
 
 def films(found: Findings) -> str:
