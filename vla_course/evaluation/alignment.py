@@ -1,5 +1,6 @@
 """Do picture and words meet inside the model? Whether they find each other, and where the model looks before it acts."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -161,8 +162,8 @@ def garment_attention(
             inputs_embeds=read, attention_mask=mask, use_cache=False, output_attentions=True
         ).attentions
     chosen = found if layer is None else (found[layer],)
-    side = model.config.image_size // 14
-    patches = side**2
+    patches = model.config.patches_per_image
+    side = math.isqrt(patches)
     looks = torch.stack([weights[:, :, -1, 1 : 1 + patches].mean(dim=1) for weights in chosen]).mean(dim=0)
     garment = torch.from_numpy(np.stack([_share_of_patches(one, side) for one in masks])).to(looks)
     on_picture = looks.sum(dim=1)
