@@ -31,8 +31,7 @@ def wilson_interval(successes: int, episodes: int, z: float = 1.96) -> tuple[flo
 def bootstrap_interval(values: Float[np.ndarray, " N"], seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of the mean, from 10 000 draws of as many values out of these, with replacement.
 
-    It asks for no formula and fits any number per episode; of a rate of 0 or 1 it knows no better than that, so there
-    `wilson_interval` says more.
+    It needs no formula and fits any number per episode. For a rate of 0 or 1 it has no width, and `wilson_interval` is right.
 
     Raises:
         ValueError: there are no values.

@@ -23,12 +23,12 @@ from vla_course.results import PROVENANCE, Provenance, broken_provenance
 
 KIND = "evaluation"
 _ABOUT = ("seconds", *PROVENANCE)
-EPISODE_BYTES, FILM_BYTES = 1_000, 1_000_000  # a little more than they take
+EPISODE_BYTES, FILM_BYTES = 1_000, 1_000_000  # upper estimates
 
 
 @dataclass(frozen=True)
 class Film:
-    """An episode to be watched: a file beside the record."""
+    """A film of an episode: a file beside the record."""
 
     seed: int
     file: str
@@ -126,7 +126,7 @@ def _text(content: Any) -> str:
 
 
 def _summary(record: EvaluationRecord) -> dict[str, Any]:
-    """What a record says of its episodes together."""
+    """The summary over a record's episodes."""
     evaluation = record.evaluation
     return {
         "label": record.config.name,
@@ -183,7 +183,7 @@ def from_content(content: Any, source: str) -> EvaluationRecord:
 
 
 def _contradiction(record: EvaluationRecord, content: Mapping[str, Any]) -> str:
-    """Where a record's settings, episodes and summary do not fit together; "" where they do."""
+    """The first contradiction between a record's settings, episodes and summary, in words; "" where there is none."""
     config, episodes = record.config, record.evaluation.episodes
     seeds = [episode.seed for episode in episodes]
     if seeds != list(config.seeds):
@@ -211,7 +211,7 @@ def _in_words(seeds: Sequence[int]) -> str:
 
 
 def difference(stated: Mapping[str, Any], found: Mapping[str, Any], who: str) -> str:
-    """The first value of `stated` that `found` has otherwise, in words; "" where there is none."""
+    """The first value of `stated` that differs in `found`, in words; "" where there is none."""
     for name, value in stated.items():
         other = found[name]
         if isinstance(other, Mapping):
@@ -223,7 +223,7 @@ def difference(stated: Mapping[str, Any], found: Mapping[str, Any], who: str) ->
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal, but for the last digits of a number."""
+    """Equal up to rounding."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
     if isinstance(one, float) and isinstance(other, float):
@@ -233,7 +233,7 @@ def _same(one: Any, other: Any) -> bool:
 
 @dataclass(frozen=True)
 class Gain:
-    """What the second of two policies gained over the first, from the same starts."""
+    """The gain in success of one policy over another, from the same starts."""
 
     before: str
     after: str
@@ -243,7 +243,7 @@ class Gain:
     lost: int
     """Starts from which only the first did."""
     interval: tuple[float, float]
-    """95 %, from drawing starts again."""
+    """95 %, bootstrapped over starts."""
 
     @property
     def mean(self) -> float:
@@ -267,7 +267,7 @@ def gain(
     interval: Callable[..., tuple[float, float]] = paired_bootstrap,
     seed: int = 0,
 ) -> Gain:
-    """Compare two policies, start by start. `interval` is what works out the interval.
+    """The gain of a policy over another, start by start. `interval(before, after, seed)` computes its interval.
 
     Raises:
         ValueError: they did not begin from the same starts.

@@ -15,7 +15,7 @@ from vla_course.report.html import picture, section, table
 
 
 def answers(found: Findings) -> str:
-    """Action quality on recorded frames, and why it is not success."""
+    """Action quality on recorded frames, beside what the most frequent token reaches."""
     if not found.answers:
         return ""
     rows = [
@@ -109,7 +109,7 @@ def films(found: Findings) -> str:
 
 
 def about(found: Findings) -> str:
-    """Where the numbers come from."""
+    """Settings and provenance of each evaluation."""
     rows = []
     for one in found.evaluations:
         config = one.config
@@ -136,7 +136,7 @@ def about(found: Findings) -> str:
 
 
 def _token_accuracy(one: dict[str, Any]) -> Picture:
-    """A row of dots for each dimension: all frames, moving frames, and what needs no policy at all."""
+    """Token accuracy of each dimension: over all frames, over moving frames, and of the most frequent token."""
     names = dimension_names(len(one["l1"]))
     keys = {
         "all frames": "token_accuracy",
@@ -167,7 +167,7 @@ def _token_accuracy(one: dict[str, Any]) -> Picture:
 
 
 def dimension_names(count: int) -> list[str]:
-    """What the numbers of an action are called: seven for each hand, numbers alone where they are others."""
+    """Names of an action's dimensions: seven for each hand; their numbers for other sizes."""
     hand = ["x", "y", "z", "roll", "pitch", "yaw", "grip"]
     if count == len(hand):
         return hand

@@ -1,4 +1,4 @@
-"""What there is to report: evaluations, action quality, alignment and training curves out of files and folders."""
+"""Contents of the report: evaluations, action quality, alignment and training curves, read from files and folders."""
 
 import json
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from vla_course.training.metrics import read_metrics
 
 @dataclass
 class Findings:
-    """What there is to report."""
+    """Everything that a report can show."""
 
     evaluations: list[EvaluationRecord] = field(default_factory=list)
     films: dict[str, list[tuple[str, EvaluationRecord, bytes]]] = field(default_factory=dict)
-    """For every policy: "best" or "worst", of which record, and the film."""
+    """By policy: "best" or "worst", the record, and the film's bytes."""
     answers: list[dict[str, Any]] = field(default_factory=list)
     """Action quality on recorded frames."""
     alignments: list[dict[str, Any]] = field(default_factory=list)
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """For every training run the lines of its metrics."""
+    """By training run: the lines of its metrics file."""
 
     @property
     def plain(self) -> list[EvaluationRecord]:
-        """Evaluations under no test, with the right words: one of each policy, the first as what others are compared with."""
+        """Evaluations without robustness test and with the task's own words: one of each policy. The first is the reference."""
         return [one for one in self.evaluations if one.config.test == PLAIN and one.config.words == "own"]
 
 

@@ -81,7 +81,7 @@ def success(found: Findings) -> str:
 
 
 def gains(found: Findings) -> str:
-    """What each policy gained over the first, start by start."""
+    """The gain of each policy over the first, start by start."""
     if len(found.plain) < 2:
         return ""
     first, *others = found.plain
@@ -112,7 +112,7 @@ def gains(found: Findings) -> str:
 
 
 def language(found: Findings) -> str:
-    """Right words, other words, wrong words, none."""
+    """Success under own words, a paraphrase, another task's words, and none."""
     told = [one for one in found.evaluations if one.config.test == PLAIN]
     if len({one.config.words for one in told}) < 2:
         return ""
@@ -131,7 +131,7 @@ def language(found: Findings) -> str:
 
 
 def robustness(found: Findings) -> str:
-    """The matrix: a row for each test, a column for each policy."""
+    """Success under each robustness test: a row for each test, a column for each policy."""
     tested = [one for one in found.evaluations if one.config.words == "own"]
     if all(one.config.test == PLAIN for one in tested):
         return ""
@@ -154,7 +154,7 @@ def robustness(found: Findings) -> str:
 
 
 def _tinted(one: EvaluationRecord | None, plain: EvaluationRecord | None) -> str:
-    """A cell of the matrix: the number says it, the tint only helps the eye."""
+    """A cell of the matrix: the number, with a tint that repeats it."""
     if one is None:
         return "<td>–</td>"
     evaluation = one.evaluation
