@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vla_course import assets, video
-from vla_course.evaluation import record
+from vla_course.evaluation import record, studies
 from vla_course.evaluation.assembly import make_env
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.trials import Trial, play
@@ -26,12 +26,15 @@ ONE_HAND = EvaluationConfig(label="zero-shot")
 TWO_HANDS = EvaluationConfig(action="end_effector", label="fine-tuned")
 
 
+try:
+    study = studies.read("day07/towel")
+except FileNotFoundError:
+    study = {}
+
+
 def recorded(name):
     """An evaluation that is part of the course, or None where it is not recorded yet."""
-    try:
-        return record.read(assets.find(f"data/results/day07/{name}.json"))
-    except FileNotFoundError:
-        return None
+    return study.get(name)
 
 
 nano = load_vla("nano")
@@ -431,9 +434,7 @@ for name in ("zero_shot", "lora_seed_0"):
         print(f"{name}: not recorded yet")
         continue
     again = {"lora_seed_0": lambda env: policies["fine-tuned"][1]}.get(name)
-    checked = verify(
-        assets.find(f"data/results/day07/{name}.json"), 0.01, seed=0, workers=0, make_policy=again
-    )
+    checked = verify(f"{study.path}::{name}", 0.01, seed=0, workers=0, make_policy=again)
     print(f"{name}: {checked}")
 
 # %% [markdown]
@@ -651,7 +652,7 @@ Markdown(robust + (f"\n\n{sure} of {len(tested)} beyond chance, recorded." if le
 # ## The report: one page
 #
 # All of it, for somebody who was not there. The same page comes from the command line as one HTML file that needs nothing else:
-# `vla-course report data/results/day07/zero_shot.json … --out report.html`. The first policy named is the one that the others are compared with.
+# `vla-course report data/results/day07/towel.parquet::zero_shot … --out report.html`. The first policy named is the one that the others are compared with.
 
 # %% tags=["demo"]
 (work / "answers.json").write_text(json.dumps(quality.summary("the live run")))
@@ -665,7 +666,7 @@ NAMES += [
     *(f"{way}words_{words}" for way in ("", "many_") for words in ("own", "paraphrase", "wrong", "empty")),
     *(f"test_{name}" for name in TESTS),
 ]
-places = [assets.find(f"data/results/day07/{name}.json") for name in NAMES if recorded(name)]
+places = [f"{study.path}::{name}" for name in NAMES if recorded(name)]
 if not (zero and chosen):
     print("not recorded yet, so these are the live episodes:")
     live_records = {"before.json": before, "after.json": after, "wrong.json": misled}

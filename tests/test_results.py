@@ -1,12 +1,16 @@
-"""One schema and one writer for recorded results."""
+"""Two kinds of recorded file, with one provenance: results, and studies of evaluations."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from vla_course import assets, results
-from vla_course.evaluation import record
+from vla_course.evaluation import record, studies
+from vla_course.evaluation.config import EvaluationConfig
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
+from vla_course.evaluation.record import EvaluationRecord
 
 
 def test_what_is_written_reads_back_with_its_circumstances(tmp_path, monkeypatch):
@@ -55,15 +59,39 @@ def test_a_file_that_breaks_the_schema_is_refused(tmp_path, change, message):
         results.load(path)
 
 
-def test_every_recorded_result_follows_the_schema():
-    files = sorted((assets.CHECKOUT / "data" / "results").rglob("*.json"))
-    evaluations = [path for path in files if json.loads(path.read_text()).get("kind") == record.KIND]
-    for (
-        path
-    ) in evaluations:  # each episode is in them, so that they can be compared in pairs, and played again
-        assert record.read(path).command.startswith("vla-course eval ")
-    others = [path for path in files if path not in evaluations]
-    names = {results.load(path).name for path in others}
-    assert names == {
-        path.relative_to(assets.CHECKOUT / "data/results").with_suffix("").as_posix() for path in others
-    }
+def test_every_recorded_file_is_a_result_or_a_study():
+    folder = assets.CHECKOUT / "data" / "results"
+    files = {path for path in folder.rglob("*") if path.is_file() and path.suffix != ".mp4"}
+    tables = {path for path in files if path.suffix == studies.SUFFIX}
+    assert len(tables) == 1
+    for path in tables:  # each episode is in them, so that they can be compared in pairs, and played again
+        for one in studies.load(path).values():
+            assert one.command.startswith("vla-course eval ")
+    names = {results.load(path).name for path in files - tables}
+    assert names == {path.relative_to(folder).with_suffix("").as_posix() for path in files - tables}
+
+
+def test_both_kinds_of_file_say_the_same_of_where_their_numbers_come_from(tmp_path):
+    path = results.write("day99/fold", {"x": 1}, seeds=[0], root=tmp_path)
+    one = EvaluationRecord(
+        EvaluationConfig(episodes=1), Evaluation((EpisodeResult(0, "", True, True, "", "", 1),))
+    )
+    written, evaluated = json.loads(path.read_text()), json.loads(record.to_json(one))
+    assert set(results.PROVENANCE) == {"command", "date", "revision", "versions", "hardware"}
+    for key in results.PROVENANCE:
+        assert written[key] == evaluated[key]
+    assert str(one) == str(results.load(path)), "the line that lessons print"
+    assert list(written) == ["name", "values", "seeds", *results.PROVENANCE], "as files have always been"
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        (assets.CHECKOUT / "tools" / "towel.py", "python tools/towel.py 'label=a b'"),
+        ("/somewhere/else/mine.py", "python mine.py 'label=a b'"),
+        (assets.CHECKOUT / ".venv" / "bin" / "vla-course", "vla-course 'label=a b'"),
+    ],
+)
+def test_a_command_is_what_one_types_in_the_checkout(monkeypatch, program, command):
+    monkeypatch.setattr(sys, "argv", [str(program), "label=a b"])
+    assert results.running_command() == command

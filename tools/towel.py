@@ -2,12 +2,13 @@
 
     python tools/towel.py collect [NAME …]   record the demonstrations that some runs need and that do not ship
     python tools/towel.py train [NAME …]     train these runs, all without a name; one that was stopped goes on
-    python tools/towel.py eval [NAME …]      evaluate what has been trained and not been evaluated yet
+    python tools/towel.py eval [NAME …]      evaluate what has been trained and not been evaluated yet; with --again, also what has
     python tools/towel.py ship               put the adapter that lessons begin with under data/checkpoints/
-    python tools/towel.py record             sum up the evaluations under data/results/
+    python tools/towel.py record             put the evaluations into the study data/results/day07/towel.parquet, and sum them up
 
-Runs lie under build/towel/, demonstrations that do not ship under build/demos/, evaluations under data/results/day07/. Everything is done by
-`vla-course collect`, `train` and `eval`, so each line can be run by hand; NAME may end in * ("rank_*").
+Runs lie under build/towel/, demonstrations that do not ship under build/demos/, evaluations under build/evaluations/, one JSON file each, until
+they are recorded: so a study that was stopped goes on. Everything is done by `vla-course collect`, `train` and `eval`, so each line can be run by
+hand; NAME may end in * ("rank_*").
 """
 
 import argparse
@@ -22,16 +23,18 @@ from pathlib import Path
 import yaml
 
 from vla_course import assets, results
-from vla_course.evaluation.intervals import paired_bootstrap
-from vla_course.evaluation.record import gain
-from vla_course.evaluation.record import read as read_evaluation
+from vla_course.evaluation import record as records
+from vla_course.evaluation import studies
+from vla_course.evaluation.intervals import interval_over_trainings, paired_bootstrap
+from vla_course.evaluation.record import EvaluationRecord, gain
 from vla_course.evaluation.robustness import PLAIN, TESTS
 from vla_course.fine_tuning.run_folder import STATISTICS
 from vla_course.training.metrics import read_metrics
 
 ROOT = assets.CHECKOUT
-RUNS, EVALUATIONS, SHIPPED = "build/towel", "data/results/day07", "data/checkpoints/towel_lora"
-DEMOS = "build/demos"
+RUNS, DEMOS, EVALUATIONS = "build/towel", "build/demos", "build/evaluations"
+STUDY = "data/results/day07/towel.parquet"
+SHIPPED = "data/checkpoints/towel_lora"
 TOWELS = ["--preset", "finetune-lora", "--data", "data/demos/towel", "unnorm_key=towel"]
 QUANTIZED = "training_mode=qlora"
 SEEDS = tuple(range(10))
@@ -85,7 +88,7 @@ SHORT = ["steps=600"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `vla-course eval` is asked; the file is named after the key that this stands under."""
+    """Arguments of `vla-course eval`; the key that this stands under is its name in the study."""
 
     policy: str
     label: str
@@ -120,7 +123,7 @@ def _of_rank(rank: int) -> list[str]:
 
 
 def evaluations() -> dict[str, Evaluation]:
-    """What is evaluated, by the name of its file."""
+    """Every evaluation of the study, by its name there, in the order of the study."""
     found = {"zero_shot": Evaluation("nano", "zero-shot", films=True)}
     for way, said in (("lora", "LoRA"), ("qlora", "QLoRA")):
         for seed in SEEDS:
@@ -161,17 +164,15 @@ def train(names: Sequence[str]) -> None:
         _vla_course("train", *arguments, "--out", f"{RUNS}/{name}")
 
 
-def evaluate(names: Sequence[str]) -> None:
+def evaluate(names: Sequence[str], again: bool = False) -> None:
+    recorded = _recorded()
     for name, asked in _chosen(evaluations(), names).items():
         path = ROOT / EVALUATIONS / f"{name}.json"
-        if path.exists():
+        if not again and (path.exists() or name in recorded):
             print(f"{name}: evaluated already")
             continue
         settings = [f"label={asked.label}", f"episodes={asked.episodes}", *asked.settings]
         _vla_course("eval", asked.policy, "--json", f"{EVALUATIONS}/{name}.json", *settings)
-        if not asked.films:
-            for film in path.parent.glob(f"{name}_*.mp4"):
-                film.unlink()
 
 
 def ship() -> None:
@@ -190,7 +191,7 @@ def ship() -> None:
 
 
 def record() -> None:
-    done = {path.stem: read_evaluation(path) for path in (ROOT / EVALUATIONS).glob("*.json")}
+    done = _keep_in_study()
     counts = {
         name: {"successes": one.evaluation.successes, "episodes": len(one.evaluation.episodes)}
         for name, one in done.items()
@@ -223,6 +224,25 @@ def record() -> None:
         results.write("day06/qlora_against_lora", _difference(done, counts, pairs), seeds=pairs)
 
 
+def _recorded() -> Mapping[str, EvaluationRecord]:
+    """The study as it is; nothing where there is none yet."""
+    return studies.load(ROOT / STUDY) if (ROOT / STUDY).exists() else {}
+
+
+def _keep_in_study() -> dict[str, EvaluationRecord]:
+    """Put what was evaluated since into the study, with the films that ship, and return all of it in its order."""
+    fresh = {path.stem: records.read(path) for path in (ROOT / EVALUATIONS).glob("*.json")}
+    known = {**_recorded(), **fresh}
+    done = {name: known[name] for name in evaluations() if name in known}
+    if fresh:
+        studies.write(done, ROOT / STUDY)
+    for name in fresh.keys() & done.keys():
+        if evaluations()[name].films:
+            for film in fresh[name].films.values():
+                shutil.copyfile(ROOT / EVALUATIONS / film.file, (ROOT / STUDY).with_name(film.file))
+    return done
+
+
 def _swept(rank: int, counted: Mapping[str, int]) -> dict[str, float]:
     folder = ROOT / RUNS / f"rank_{rank}"
     lines = read_metrics(folder)[-10:]
@@ -250,7 +270,6 @@ def _learned_numbers(folder: Path) -> int:
 def _difference(done: Mapping, counts: Mapping, seeds: Sequence[int]) -> dict:
     """QLoRA less LoRA: over all pairs of a seed and a start, with the interval from drawing pairs again; and over trainings alone."""
     import numpy as np
-    from scipy.stats import ttest_1samp
 
     won = {
         way: np.array(
@@ -270,12 +289,12 @@ def _difference(done: Mapping, counts: Mapping, seeds: Sequence[int]) -> dict:
     mean = float(won["qlora"].mean() - won["lora"].mean())
     points = {"mean": 100 * mean, "low": 100 * low, "high": 100 * high}
     trainings = np.array([100 * one.mean for one in each])
-    interval = ttest_1samp(trainings, 0).confidence_interval()
+    low, high = interval_over_trainings(trainings)
     over = {
         "points": trainings.tolist(),
         "mean": float(trainings.mean()),
-        "low": float(interval.low),
-        "high": float(interval.high),
+        "low": low,
+        "high": high,
     }
     return {
         **sums,
@@ -305,11 +324,14 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("collect", "train", "eval", "ship", "record"))
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--again", action="store_true", help="evaluate also what has been evaluated already")
     options = parser.parse_args()
     if options.what in ("ship", "record"):
         {"ship": ship, "record": record}[options.what]()
+    elif options.what == "eval":
+        evaluate(options.names, options.again)
     else:
-        {"collect": collect, "train": train, "eval": evaluate}[options.what](options.names)
+        {"collect": collect, "train": train}[options.what](options.names)
 
 
 if __name__ == "__main__":

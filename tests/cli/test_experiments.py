@@ -16,8 +16,9 @@ from demonstration_sets import write_model, write_set
 
 from vla_course.cli import main as cli
 from vla_course.evaluation import run as evaluation
+from vla_course.evaluation import studies
 from vla_course.evaluation.episodes import EpisodeResult, Evaluation
-from vla_course.evaluation.record import EvaluationRecord
+from vla_course.evaluation.record import EvaluationRecord, read
 from vla_course.files import writing_alone
 from vla_course.fine_tuning.loop import FineTuning
 from vla_course.fine_tuning.run_folder import load_run, read_config
@@ -137,41 +138,35 @@ def test_a_run_of_your_own_as_the_readme_tells_it(capsys, tmp_path):
 
 
 def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypatch):
-    asked = []
-
-    def evaluate_policy(config, path, progress):
-        asked.append((config, path))
+    def play_all(ask, trials, *, max_steps, progress):
         episodes = tuple(
-            EpisodeResult(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(config.episodes)
+            EpisodeResult(trial.seed, "fold", trial.seed < 10, trial.seed < 10, "", "", 5) for trial in trials
         )
         for done, episode in enumerate(episodes, 1):
             progress(done, len(episodes), episode)
-        return EvaluationRecord(config, Evaluation(episodes))
+        return Evaluation(episodes)
 
-    monkeypatch.setattr(evaluation, "evaluate_policy", evaluate_policy)
+    def settings_of(*words):
+        assert cli.main(["eval", "--json", "out.json", *words]) == 0
+        return read("out.json").config
+
+    monkeypatch.setattr(evaluation, "play_all", play_all)
+    monkeypatch.setattr(evaluation, "_make_films", lambda *_: {})
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.yaml").write_text("data: d\nout: run\ncamera_names: [wrist]\n")
-    assert (
-        cli.main(
-            ["eval", "run", "--env", "FoldTowel-v0", "--episodes", "4", "--json", "out.json", "first_seed=7"]
-        )
-        == 0
-    )
-    ((config, path),) = asked
+    config = settings_of("run", "--env", "FoldTowel-v0", "--episodes", "4", "first_seed=7", "workers=0")
     assert (config.policy, config.cameras, config.episodes, config.first_seed) == ("run", ("wrist",), 4, 7)
-    assert str(path) == "out.json"
     said, notes = capsys.readouterr()
     assert notes == "", "a run's own file may have former names"
     assert "run on FoldTowel-v0: 3/4 (30–95 %) strict success" in said
     assert "record: out.json; films: none" in said
     assert "next: vla-course report out.json, or vla-course eval --verify out.json" in said
-    cli.main(["eval", "run", "camera=close"])
-    assert asked[-1][0].cameras == ("close",)
-    said, notes = capsys.readouterr()
-    assert "nothing was kept: with --json out.json" in said
-    assert notes == "vla-course: note: camera=close: camera is now called cameras\n"
-    (tmp_path / "mine.yaml").write_text("policy: expert\nepisodes: 2\n")
-    assert cli.main(["eval", "--config", "mine.yaml"]) == 0 and asked[-1][0].policy == "expert"
+    assert settings_of("run", "camera=close", "workers=0").cameras == ("close",)
+    assert "vla-course: note: camera=close: camera is now called cameras\n" in capsys.readouterr().err
+    assert cli.main(["eval", "run", "workers=0"]) == 0
+    assert "nothing was kept: with --json out.json" in capsys.readouterr().out
+    (tmp_path / "mine.yaml").write_text("policy: expert\nepisodes: 2\nworkers: 0\n")
+    assert settings_of("--config", "mine.yaml").policy == "expert"
 
 
 def test_collect_asks_for_demonstrations(capsys, monkeypatch):
@@ -198,6 +193,14 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path, monkeypatch):
     assert cli.main(["report", "out.json", "--out", "page.html", "--title", "Three of four"]) == 0
     assert "Three of four" in (tmp_path / "page.html").read_text()
     assert "page.html" in capsys.readouterr().out
+    kept = {"out": read("out.json")}
+    studies.write(kept, "study.parquet")
+    for place in ("study.parquet", "study.parquet::out"):
+        assert cli.main(["report", place, "--out", "same.html", "--title", "Three of four"]) == 0
+        assert (tmp_path / "same.html").read_text() == (tmp_path / "page.html").read_text()
+    capsys.readouterr()
+    assert cli.main(["report", "study.parquet::in"]) == 2
+    assert "study.parquet has no 'in': name one of out" in capsys.readouterr().err
     (tmp_path / "run").mkdir()
     lines = [
         '{"step": 1, "loss/bc": 2.0}',
@@ -258,6 +261,8 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path, monkeypatch):
         ("eval nano episodes=none", "episodes=none: episodes: Value 'none'"),
         ("eval nano --json out.txt", "written to a .json file"),
         ("eval --verify nowhere.json", "nowhere.json"),
+        ("eval --verify nowhere.parquet::one", "nowhere.parquet"),
+        ("report nowhere.parquet::one", "nowhere.parquet is not there"),
         ("progress steps=4", "this command takes no 'steps=4'"),
     ],
 )
@@ -306,6 +311,8 @@ def test_the_record_can_be_played_again(capsys, monkeypatch):
     assert "1 of 2 episodes are the same in every recorded value (chosen with seed 8)" in said
     assert "seed 5: steps is 1, and played again it is 31" in said
     assert asked["where"][1] == 0.5 and asked["seed"] == 8
+    assert cli.main(["eval", "--verify", "study.parquet::zero_shot"]) == 1
+    assert str(asked["where"][0]) == "study.parquet::zero_shot"
 
 
 def test_a_record_that_cannot_be_written_is_printed(capsys, tmp_path, monkeypatch):

@@ -1,10 +1,18 @@
-"""Hand-worked gains, sample sizes, wrong words and token accuracy."""
+"""Hand-worked gains, intervals over trainings, sample sizes, wrong words and token accuracy."""
 
 import jaxtyping
 import numpy as np
 import pytest
+from scipy import stats
 
-from vla_course.evaluation.intervals import episodes_needed, paired_bootstrap
+from vla_course.evaluation import studies
+from vla_course.evaluation.intervals import (
+    episodes_needed,
+    interval_over_trainings,
+    paired_bootstrap,
+    student_quantile,
+    wilson_interval,
+)
 from vla_course.evaluation.language import wrong_instructions
 
 
@@ -31,6 +39,40 @@ def test_starts_must_be_the_same(monkeypatch):
     for before, after in ((np.ones(3, bool), np.ones(4, bool)), (np.ones(0, bool), np.ones(0, bool))):
         with pytest.raises(ValueError, match="same starts"):
             paired_bootstrap(before, after, seed=0)
+
+
+def test_trainings_by_hand():
+    """Two trainings: one degree of freedom, 12.706; five: 2.776, and a standard deviation of 0.1 √2.5."""
+    assert interval_over_trainings(np.array([0.5, 0.7])) == pytest.approx(
+        (0.6 - 1.2706, 0.6 + 1.2706), abs=1e-4
+    )
+    half = 2.7764 * 0.1 * np.sqrt(2.5 / 5)
+    low, high = interval_over_trainings(np.array([0.4, 0.5, 0.6, 0.7, 0.8]))
+    assert (low, high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
+    assert interval_over_trainings(np.full(3, 0.5)) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 10, 99, 1000])
+def test_students_quantiles_are_scipys(freedom):
+    for share in (0.6, 0.9, 0.975, 0.995):
+        assert student_quantile(share, freedom) == pytest.approx(stats.t.ppf(share, freedom), rel=1e-9)
+
+
+def test_ten_recorded_trainings_say_less_than_a_thousand_episodes():
+    """Each adapter is one draw of the recipe: 59–71 % and 57–68 %, where a thousand independent episodes would give 62–68 %."""
+    study = studies.read("day07/towel")
+    rates = {
+        way: np.array([study[f"{way}_seed_{seed}"].evaluation.rate for seed in range(10)])
+        for way in ("lora", "qlora")
+    }
+    found = {way: [round(100 * end) for end in interval_over_trainings(rates[way])] for way in rates}
+    assert found == {"lora": [59, 71], "qlora": [57, 68]}
+    assert [round(100 * end) for end in wilson_interval(654, 1000)] == [62, 68]
+
+
+def test_one_training_says_nothing_about_a_recipe():
+    with pytest.raises(ValueError, match="at least two trainings, got 1"):
+        interval_over_trainings(np.array([0.5]))
 
 
 def test_sample_sizes_of_the_textbook():

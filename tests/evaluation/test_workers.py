@@ -250,6 +250,8 @@ def forged(content: dict, place: str, value) -> dict:
         ("config/episodes", 3, "one episode of each seed from 0 to 2, and holds 4 episodes"),
         ("config/first_seed", 7, "one episode of each seed from 7 to 10"),
         ("config/max_steps", 2, "seed 0: [3-6] steps, where max_steps is 2"),
+        ("config/first_seed", 1, "from 1 to 4, and holds 4 episodes, seeds 0, 1, 2, 3"),
+        ("episodes", [], "from 0 to 3, and holds 0 episodes$"),
         ("episodes/1/seed", 3, "holds 4 episodes, seed 3 2 times"),
         ("episodes/1/steps", 0, "seed 1: 0 steps"),
         ("films", {"best": {"seed": 0, "file": "../secret.mp4"}}, "the film ../secret.mp4 .* is none"),
@@ -358,6 +360,7 @@ def test_damaged_records_say_what_is_wrong(tmp_path):
     damaged = {
         "no JSON": path.read_text()[:-40],
         "no evaluation": json.dumps({"kind": "something"}),
+        "x.json: command and hardware.processor must be there": json.dumps({**content, "hardware": {}}),
         "does not fit": json.dumps({**content, "config": {"polcy": "nano"}}),
         "contradicts itself": json.dumps({**content, "success": {"successes": 0}}),
     }
@@ -433,7 +436,9 @@ def test_what_cannot_be_found_or_does_not_fit_says_so():
     with pytest.raises(ValueError, match="unknown environment"):
         make_env(EvaluationConfig(env="FoldHat-v0"))
     config = EvaluationConfig(policy="runs/nowhere", action="own")
-    with pytest.raises(FileNotFoundError, match="neither 'expert' nor 'nano'"):
+    with pytest.raises(
+        FileNotFoundError, match="is no folder; give a run's folder, a model's folder, nano or expert"
+    ):
         make_policy(config, make_env(config))
 
 

@@ -8,7 +8,7 @@ import pytest
 from lesson_cells import cells, run
 
 from vla_course import assets
-from vla_course.evaluation import record
+from vla_course.evaluation import record, studies
 from vla_course.evaluation import trials as playing
 from vla_course.evaluation import workers as closed_loop
 from vla_course.evaluation.intervals import episodes_needed, paired_bootstrap, wilson_interval
@@ -210,20 +210,18 @@ def test_the_page_shows_live_episodes_where_none_are_recorded(lesson):
 def test_recorded_evaluations_are_compared_read_and_played_again(lesson, results, capsys):
     """Recorded: zero-shot as it is played here; the adapter made up, with a film that is named."""
     real = lesson["before"]
-    record.write(real, results / "zero_shot.json")
     made_up = many(lesson["after"], "LoRA, seed 0", 30)
     films = {"best": record.Film(2, "lora_seed_0_best.mp4")}
-    record.write(replace(made_up, films=films), results / "lora_seed_0.json")
+    towels = {"zero_shot": real, "lora_seed_0": replace(made_up, films=films)}
     for seed in range(3):
         if seed:
-            record.write(many(made_up, f"LoRA, seed {seed}", 30), results / f"lora_seed_{seed}.json")
-        record.write(many(made_up, f"QLoRA, seed {seed}", 29), results / f"qlora_seed_{seed}.json")
+            towels[f"lora_seed_{seed}"] = many(made_up, f"LoRA, seed {seed}", 30)
+        towels[f"qlora_seed_{seed}"] = many(made_up, f"QLoRA, seed {seed}", 29)
     for words, successes in (("paraphrase", 28), ("wrong", 27), ("empty", 2)):
-        record.write(many(made_up, "LoRA, seed 0", successes, words=words), results / f"words_{words}.json")
+        towels[f"words_{words}"] = many(made_up, "LoRA, seed 0", successes, words=words)
     for number, test in enumerate(list(TESTS)[1:4]):
-        record.write(
-            many(made_up, "LoRA, seed 0", 30 - 10 * number, test=test), results / f"test_{test}.json"
-        )
+        towels[f"test_{test}"] = many(made_up, "LoRA, seed 0", 30 - 10 * number, test=test)
+    studies.write(towels, results / "towel.parquet")
     parts = (
         "ONE_HAND =",
         "SEED =",
@@ -243,8 +241,9 @@ def test_recorded_evaluations_are_compared_read_and_played_again(lesson, results
     assert re.search(r"QLoRA less LoRA, the first three: -[23]\.\d points .* more: ruled out\n", said)
     assert "QLoRA less LoRA, the first five: not recorded yet" in said
     assert found["sure"] == 2 and found["robust"].count("beyond chance") == 2
-    assert {path.stem for path in found["places"]} == {path.stem for path in results.glob("*.json")}
-    assert found["places"][0].stem == "zero_shot", "the first policy is what others are compared with"
+    names = [place.split("towel.parquet::")[1] for place in found["places"]]
+    assert {*names} == {*towels}
+    assert names[0] == "zero_shot", "the first policy is what others are compared with"
 
 
 def test_the_numbers_in_the_text_hold():

@@ -1,15 +1,21 @@
 """The report page: everything that lies in a folder, in one file that needs nothing else, readable without seeing it."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from vla_course.evaluation import studies
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import EpisodeResult, Evaluation
-from vla_course.evaluation.record import EvaluationRecord, Film, write, write_json
+from vla_course.evaluation.record import EvaluationRecord, Film, gain, read, write, write_json
 from vla_course.evaluation.robustness import TESTS
 from vla_course.report import page as report
 from vla_course.report.evidence import dimension_names
@@ -26,7 +32,21 @@ BASE = EvaluationRecord(
 )
 
 
-def save(folder, name, label, won, total=20, films=None, **condition):
+# As fine_tuning/loop.py writes them (tests/fine_tuning/test_loop.py): validation is measured less often.
+LEARNING = (
+    {"step": 1, "optimizer/lr": 2e-4, "loss/bc": 3.0, "policy/token_accuracy": 0.1},
+    {
+        "step": 9,
+        "loss/bc": 0.5,
+        "policy/token_accuracy": 0.3,
+        "validation/bc": 0.75,
+        "validation/token_accuracy": 0.2,
+    },
+)
+
+
+def made_up(label, won, total=20, films=None, **condition):
+    """A record of so many episodes."""
     episodes = tuple(
         EpisodeResult(
             seed, "fold", seed < won, seed < won, "", "", 16, 0.01 if seed < won else 0.2, 0.25, "00"
@@ -34,7 +54,11 @@ def save(folder, name, label, won, total=20, films=None, **condition):
         for seed in range(total)
     )
     config = replace(BASE.config, label=label, episodes=total, **condition)
-    write(replace(BASE, config=config, evaluation=Evaluation(episodes), films=films or {}), folder / name)
+    return replace(BASE, config=config, evaluation=Evaluation(episodes), films=films or {})
+
+
+def save(folder, name, *about, **condition):
+    write(made_up(*about, **condition), folder / name)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +85,7 @@ def folder(tmp_path_factory):
         folder / "h.json", {"kind": "alignment", "label": "LoRA <r 8>", "retrieval": found, "attention": seen}
     )
     write_json(folder / "other.json", {"kind": "something else"})
-    (folder / "metrics.jsonl").write_text('{"step": 1, "loss/bc": 3.0}\n{"step": 9, "loss/bc": 0.5}\n')
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LEARNING))
     return folder
 
 
@@ -129,6 +153,72 @@ def test_the_page_needs_nothing_else_and_can_be_read_aloud(folder):
         "LoRA <r 8>, worst episode",
     ]
     assert "not folded, error 200 mm after 16 actions (seed 19)" in page.films[1]["aria-label"]
+
+
+def test_the_validation_loss_is_drawn_beside_the_training_loss(folder, tmp_path):
+    (learning,) = [one["alt"] for one in Page(report.page([folder])).pictures if "Training of" in one["alt"]]
+    assert learning == (
+        f"Training of {folder.name}, over steps: loss/bc ends at 0.5; validation/bc ends at 0.75; "
+        "policy/token_accuracy ends at 0.3; validation/token_accuracy ends at 0.2."
+    )
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss/bc": 3.0}\n')
+    (learning,) = [
+        one["alt"]
+        for one in Page(report.page([folder / "a.json", tmp_path])).pictures
+        if "Training of" in one["alt"]
+    ]
+    assert learning.endswith("over steps: loss/bc ends at 3."), "what was not measured has no curve"
+
+
+def test_many_policies_are_summed_up_and_the_table_says_the_rest(tmp_path):
+    for number, won in enumerate((1, 12, 17, 17, 3)):
+        save(tmp_path, f"{number}.json", f"policy {number}", won)
+    save(tmp_path, "5.json", "elsewhere", 20, env="FoldTShirt-v0")
+    text = report.page([tmp_path])
+    (lead,) = re.findall(r'<p class="lead">(.*?)</p>', text)
+    change = gain(made_up("", 1), made_up("", 17))
+    assert lead == (
+        "policy 0 succeeds in 1/20 (1–24 %). Of 4 other policies from the same starts, the best is policy 2: 17/20 (64–95 %), "
+        f"equalled by 1 more, a gain of {change}, more than chance. Chosen for its rate, it will probably do a little worse on "
+        "new starts. The table has them all."
+    )
+    rows = {row[0]: row[1] for row in Page(text).rows if len(row) == 6 and "/" in row[1]}
+    assert {name: rows[name] for name in ("policy 1", "policy 3", "elsewhere")} == {
+        "policy 1": "12/20",
+        "policy 3": "17/20",
+        "elsewhere": "20/20",
+    }
+    assert "Not all policies from the same starts" in text
+    (three,) = re.findall(
+        r'<p class="lead">(.*?)</p>', report.page([tmp_path / f"{n}.json" for n in range(3)])
+    )
+    assert "policy 1 in 12/20" in three and "policy 2 in 17/20" in three and "best" not in three
+
+
+def test_a_study_is_reported_whole_or_in_part_with_its_films(folder, tmp_path):
+    records = {name: read(folder / f"{name}.json") for name in "baf"}
+    path = studies.write(records, folder / "study" / "towels.parquet")
+    for film in folder.glob("*.mp4"):
+        shutil.copy(film, path.parent)
+    assert [one for one in gather([path]).evaluations] == list(records.values()), "in the study's order"
+    assert gather([path.parent]).evaluations == gather([path]).evaluations
+    part = gather([f"{path}::a", Path(f"{path}::b")])
+    assert part.evaluations == [records["a"], records["b"]]
+    assert [name for name, *_ in part.films["LoRA <r 8>"]] == ["best", "worst"]
+    whole, files = report.page([path]), report.page([folder / f"{name}.json" for name in records])
+    assert whole == files, "the same page, films and all"
+    with pytest.raises(ValueError, match=r"towels\.parquet has no 'c': name one of b, a, f"):
+        gather([f"{path}::c"])
+    with pytest.raises(FileNotFoundError, match=r"gone\.parquet is not there"):
+        gather([tmp_path / "gone.parquet::a"])
+
+
+def test_other_tables_in_a_folder_are_passed_over(folder, tmp_path):
+    pq.write_table(pa.table({"seed": [1]}), tmp_path / "numbers.parquet")
+    shutil.copy(folder / "a.json", tmp_path)
+    assert len(gather([tmp_path]).evaluations) == 1
+    with pytest.raises(ValueError, match="no study of evaluations"):
+        gather([tmp_path / "numbers.parquet"])
 
 
 def test_what_was_not_measured_is_left_out(tmp_path):

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from vla_course.data.demonstrations import CollectConfig
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.statistics import HANDS
 from vla_course.envs.folding.garments import make_garment
-from vla_course.evaluation import record
+from vla_course.evaluation import record, studies
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import Evaluation
 from vla_course.evaluation.intervals import paired_bootstrap
@@ -84,7 +85,7 @@ def test_what_is_recorded_is_what_was_evaluated():
         (file,) = [
             key for key, asked in towel.evaluations().items() if asked.label == name and not asked.settings
         ]
-        found = record.read(towel.ROOT / towel.EVALUATIONS / f"{file}.json").evaluation
+        found = evaluation(file)
         assert row == {"successes": found.successes, "episodes": len(found.episodes)}
     points = 100 * (pair["qlora"]["successes"] - pair["lora"]["successes"]) / pair["lora"]["episodes"]
     assert points == pytest.approx(pair["difference_points"]["mean"])
@@ -147,8 +148,51 @@ def test_a_name_that_nothing_has():
         towel.train(["lora_9"])
 
 
+@cache
+def study() -> studies.Study:
+    return studies.load(towel.ROOT / towel.STUDY)
+
+
 def evaluation(name: str) -> Evaluation:
-    return record.read(towel.ROOT / towel.EVALUATIONS / f"{name}.json").evaluation
+    return study()[name].evaluation
+
+
+def test_the_study_holds_every_evaluation_in_its_order():
+    assert list(study()) == list(towel.evaluations())
+    for name, asked in towel.evaluations().items():
+        config = study()[name].config
+        assert (config.policy, config.label, config.episodes) == (asked.policy, asked.label, asked.episodes)
+
+
+def test_a_study_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
+    """Evaluations are JSON files until they are recorded; what is in the study or beside it is not evaluated again."""
+    first, second = (replace(study()[name], films={}) for name in ("rank_1", "rank_2"))
+    third = replace(study()["zero_shot"], seconds=1.0)
+    asked = []
+    monkeypatch.setattr(towel, "ROOT", tmp_path)
+    monkeypatch.setattr(towel, "_vla_course", lambda *words: asked.append(words[3].split("/")[-1]))
+    studies.write({"rank_1": first, "zero_shot": study()["zero_shot"]}, tmp_path / towel.STUDY)
+    work = tmp_path / towel.EVALUATIONS
+    record.write(second, work / "rank_2.json")
+    for which in ("best", "worst"):
+        (work / f"zero_shot_{which}.mp4").write_text(f"new {which}")
+    towel.evaluate(["rank_[124]", "zero_shot"])
+    assert asked == ["rank_4.json"]
+    assert capsys.readouterr().out.split("\n")[:2] == [
+        "zero_shot: evaluated already",
+        "rank_1: evaluated already",
+    ]
+    towel.evaluate(["zero_shot"], again=True)
+    assert asked == ["rank_4.json", "zero_shot.json"]
+    record.write(third, work / "zero_shot.json")
+    kept = towel._keep_in_study()
+    assert list(kept) == ["zero_shot", "rank_1", "rank_2"], "in the order of the study"
+    assert (
+        dict(studies.load(tmp_path / towel.STUDY))
+        == kept
+        == {"zero_shot": third, "rank_1": first, "rank_2": second}
+    )
+    assert (tmp_path / "data/results/day07/zero_shot_best.mp4").read_text() == "new best"
 
 
 def rate(name: str) -> float:
@@ -163,9 +207,7 @@ def test_what_day_07_says_about_words_was_measured():
 
 
 def test_the_t_shirt_is_reported_as_measured():
-    zero, tuned = (
-        record.read(towel.ROOT / towel.EVALUATIONS / f"tshirt_{name}.json") for name in ("zero_shot", "lora")
-    )
+    zero, tuned = (study()[f"tshirt_{name}"] for name in ("zero_shot", "lora"))
     assert len(zero.evaluation.episodes) == len(tuned.evaluation.episodes) == 20
     assert zero.evaluation.successes == 0 and record.gain(zero, tuned).interval[0] <= 0, (
         "nothing that twenty starts could show"
@@ -195,8 +237,7 @@ def test_what_day_05_says_about_ranks_was_measured():
 def test_what_day_05_says_about_other_eyes_and_states_was_measured():
     """Two nanos, opposite findings: cameras cost folds beside this one alone, joints beside the earlier one alone."""
     one, three, hands, joints = (
-        record.read(towel.ROOT / towel.EVALUATIONS / f"{name}.json")
-        for name in ("recipe_waypoints", "wrist_cameras", "no_mirror", "joint_state")
+        study()[name] for name in ("recipe_waypoints", "wrist_cameras", "no_mirror", "joint_state")
     )
     assert record.gain(one, three).interval[1] < 0 and three.evaluation.rate < one.evaluation.rate / 2
     low, high = record.gain(hands, joints).interval

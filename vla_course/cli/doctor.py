@@ -1,4 +1,4 @@
-"""What this machine can do, and for each thing that is wrong, the command that mends it."""
+"""Whether this machine can run the course; for every problem, the command that mends it."""
 
 import importlib.util
 import io
@@ -37,7 +37,7 @@ import triton
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing this machine can or cannot do."""
+    """The outcome of one examination."""
 
     topic: str
     ok: bool

@@ -1,4 +1,4 @@
-"""The commands of an experiment: record demonstrations, fine-tune a model, say how well it acts, report.
+"""The commands of an experiment: record demonstrations, fine-tune a model, evaluate it, report.
 
 vla-course collect --env FoldTowel-v0 --out data/demos/towel episodes=50
 vla-course train --preset finetune-lora --data data/demos/towel --out runs/towel-lora steps=500
@@ -36,7 +36,7 @@ FLAGS = {"collect": ("env",), "train": ("data", "out", "init_from"), "eval": ("p
 
 
 def add_commands(commands: Any) -> None:
-    """Tell the parser of `vla-course` what these commands take."""
+    """Add these commands to the parser of `vla-course`."""
     command = _command(
         commands,
         "collect",
@@ -130,7 +130,7 @@ class _Help(argparse.Action):
 
 
 def take_settings(options: argparse.Namespace, words: list[str]) -> None:
-    """Give a command the words that are no options of it.
+    """Give a command its settings: the words that are not options.
 
     Raises:
         SettingsError: the command takes none, or a word is no setting.
@@ -290,7 +290,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _episodes_bar(total: int | None) -> Iterator["Progress"]:
-    """A bar with the time that is left, and what moves it. SIGTERM meanwhile ends the workers, too."""
+    """A progress bar with the remaining time, and the function that moves it. SIGTERM meanwhile ends the workers, too."""
     from tqdm.auto import tqdm
 
     with sigterm_exits(), tqdm(total=total, unit="episode", disable=None) as bar:

@@ -1,4 +1,4 @@
-"""The command line: what this machine can do, how the exercises stand, a fresh notebook, and experiments of your own.
+"""The command line: check this machine, check your exercises, reset a notebook, and run experiments of your own.
 
 vla-course doctor
 vla-course check 3 [--notebook PATH] [--no-record] [--timeout SECONDS] [--json]

@@ -1,4 +1,4 @@
-"""What reaches the terminal: text without control characters, warnings in one line."""
+"""Output to the terminal: text without control characters, warnings in one line."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ def plainly() -> Iterator[None]:
 
 
 def say_error(message: object) -> None:
-    """What went wrong, on stderr: one line, but for what a machine lacks, which may be a list."""
+    """Print an error on stderr, in one line; a `CannotRunError`, which may be a list, keeps its lines."""
     kept = LINE_BREAKS if isinstance(message, CannotRunError) else ()
     print(f"vla-course: {printable(str(message).strip(), kept)}", file=sys.stderr)
 

@@ -1,8 +1,7 @@
-"""How near a policy's answers are to the expert's, frame by frame, and why that alone does not fold a towel.
+"""Action quality: how close a policy's actions are to the expert's on recorded frames.
 
-Most frames of a demonstration change little from one to the next, so a policy that always says the most frequent token looks
-good. Hence every number comes twice: over all frames, and over those in which something moves; with the accuracy of that
-most frequent token beside it.
+Actions change little from frame to frame, so a policy that always predicts the most frequent token looks good. Hence
+every accuracy is given over all frames and over those in which something moves, beside the accuracy of the most frequent token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,27 +19,27 @@ from vla_course.policy import Policy
 
 KIND = "action_quality"
 MOVES_ABOVE = 0.05
-"""A hand moves where one of its numbers is further than this from 0, in [-1, 1]."""
+"""Threshold on an action's absolute values, in [-1, 1]: above it a hand moves."""
 
 
 @dataclass(frozen=True)
 class ActionQuality:
-    """The answers of a policy on recorded frames, against the expert's. One number for each dimension where it says so."""
+    """Actions of a policy on recorded frames, compared with the expert's. Tuples have one number for each dimension."""
 
     frames: int
     moving_frames: int
     l1: tuple[float, ...]
-    """Mean distance in each dimension, where the data set's actions span [-1, 1]."""
+    """Mean absolute difference in each dimension, of actions normalized to [-1, 1]."""
     token_accuracy: tuple[float, ...]
     """Share of frames in which each dimension's token is exactly the expert's."""
     moving_token_accuracy: tuple[float, ...]
     """The same, over frames in which something moves."""
     majority_accuracy: tuple[float, ...]
-    """What always saying the most frequent token of each dimension would reach over all frames."""
+    """Token accuracy of always predicting each dimension's most frequent token, over all frames."""
     moving_majority_accuracy: tuple[float, ...]
-    """What the same tokens would reach over frames in which something moves."""
+    """The same, over frames in which something moves."""
     action_change: float
-    """How far an answer is from the one before it, root mean square."""
+    """Root mean square change from one action to the next."""
     expert_action_change: float
 
     def summary(self, label: str) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def action_quality(
     wanted: Sequence[Float[np.ndarray, "_ A"]],
     statistics: ActionStatistics,
 ) -> ActionQuality:
-    """Compare answers with demonstrations, an array of each for every episode, in the environment's units.
+    """Compare predicted actions with the demonstrated ones, one array per episode, in the environment's units.
 
     Raises:
         ValueError: there are no frames, or the two do not have the same shapes.
@@ -84,7 +83,7 @@ def action_quality(
 
 
 def moving_frames(actions: Float[np.ndarray, "T A"], above: float = MOVES_ABOVE) -> Bool[np.ndarray, " T"]:
-    """In which frames of one episode a hand is told to move, or its grip to change."""
+    """The frames of one episode in which a hand moves or its grip changes."""
     grips = grip_dimensions(actions.shape[1])
     steps = np.delete(actions, grips, axis=1)
     grip = actions[:, grips]
@@ -96,7 +95,7 @@ def moving_frames(actions: Float[np.ndarray, "T A"], above: float = MOVES_ABOVE)
 
 
 def most_frequent(tokens: Int[np.ndarray, "T A"]) -> Int[np.ndarray, " A"]:
-    """The token that each dimension says most often."""
+    """The most frequent token of each dimension."""
     return np.array([np.bincount(column).argmax() for column in tokens.T])
 
 
@@ -108,9 +107,9 @@ def answers_on(
     state: str = "end_effector",
     batch: int = 64,
 ) -> list[Float[np.ndarray, "_ A"]]:
-    """What the policy says to every frame of recorded episodes, the first action of each chunk.
+    """The policy's action on every frame of recorded episodes: the first of each chunk.
 
-    `camera` names their main pictures; those of further cameras are shown, too.
+    `camera` names the main camera; pictures of further cameras are given to the policy, too.
     """
     return [_answers(policy, episode, f"image_{camera}", state, batch) for episode in episodes]
 

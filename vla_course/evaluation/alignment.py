@@ -1,5 +1,6 @@
-"""Do picture and words meet inside the model? Whether they find each other, and where the model looks before it acts."""
+"""Alignment of picture and words inside the model: image-text retrieval, and attention on the garment."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ KIND = "alignment"
 
 @dataclass(frozen=True)
 class Scenes:
-    """Garments on the table, what they are called, and where they are in the picture."""
+    """Pictures of garments on the table, with masks, captions and instructions."""
 
     pictures: UInt8[np.ndarray, "N H W 3"]
     masks: Bool[np.ndarray, "N H W"]
@@ -31,7 +32,7 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How often a scene's nearest text is its own, and the other way round; `chance` is what guessing reaches."""
+    """Accuracy of retrieving a scene's text by its picture, and the other way round; `chance` is that of guessing."""
 
     image_to_text: float
     text_to_image: float
@@ -40,18 +41,18 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class GarmentAttention:
-    """Where the position that chooses the first action token looks, over all heads of one layer or of all."""
+    """Attention of the position that predicts the first action token, averaged over heads of one layer or all."""
 
     on_picture: float
     """Share of its attention that goes to the picture, not to words."""
     on_garment: float
     """Share of that which goes to the garment."""
     garment_share: float
-    """Share of the picture that the garment covers: what looking everywhere alike would give."""
+    """Share of the picture that the garment covers: the value of uniform attention."""
 
     @property
     def ratio(self) -> float:
-        """How many times more attention a garment gets than a part of the picture of its size."""
+        """Attention on the garment, divided by that of uniform attention."""
         return self.on_garment / self.garment_share
 
 
@@ -62,7 +63,7 @@ def summary(label: str, retrieval: Retrieval, attention: GarmentAttention) -> di
 
 
 def folding_scenes(seed: int = 0, *, camera: str = "close", image_size: int = 84) -> Scenes:
-    """Every garment in every colour once, at starts that follow from the seed."""
+    """Every garment in every colour once, at starts drawn with the seed."""
     size = (image_size, image_size)
     pictures, masks, captions, instructions = [], [], [], []
     for number, garment in enumerate(GARMENTS):
@@ -80,10 +81,10 @@ def folding_scenes(seed: int = 0, *, camera: str = "close", image_size: int = 84
 def image_text_retrieval(
     image_features: Float[torch.Tensor, "N D"], text_features: Float[torch.Tensor, "N D"]
 ) -> Retrieval:
-    """Row k of both belongs together; nearest is by cosine, after the mean of each kind is taken off.
+    """Retrieval accuracy by cosine similarity of mean-centred features; row k of both belongs together.
 
-    Pictures and words lie in different corners of a model's space; the mean of each kind says where its corner is, and
-    what is left says what is particular to this scene.
+    Features of pictures and of words lie in different regions of a model's space. Subtracting the mean of each kind leaves
+    the part that is particular to a scene.
 
     Raises:
         ValueError: there are fewer than two scenes.
@@ -106,9 +107,9 @@ def scene_features(
     texts: Sequence[str],
     layer: int = 0,
 ) -> tuple[Float[torch.Tensor, "N D"], Float[torch.Tensor, "N D"]]:
-    """Features of pictures and of texts: the mean over patches, and over words, each read alone.
+    """Features of pictures (mean over patches) and of texts (mean over tokens), each fed to the language model alone.
 
-    `layer` 0 is what goes into the language model, k what comes out of its k-th layer.
+    `layer` 0 is the input of the language model, k the output of its k-th layer.
 
     Raises:
         ValueError: the model has no processor, or fewer layers.
@@ -142,9 +143,9 @@ def garment_attention(
     unnorm_key: str | None = None,
     layer: int | None = None,
 ) -> GarmentAttention:
-    """How much of the attention of the position that acts lies on the garment. `layer` counts from 0; None: all of them.
+    """Attention on the garment of the position that predicts the first action token. `layer` counts from 0; None: mean over all.
 
-    Pictures and masks are as the model sees them: cut both to the middle, if it looks there only.
+    Pictures and masks are as the model gets them: crop both, if it takes the centre crop.
 
     Raises:
         ValueError: the model has no processor, wants states and gets none, or no garment is in the pictures.
@@ -161,8 +162,8 @@ def garment_attention(
             inputs_embeds=read, attention_mask=mask, use_cache=False, output_attentions=True
         ).attentions
     chosen = found if layer is None else (found[layer],)
-    side = model.config.image_size // 14
-    patches = side**2
+    patches = model.config.patches_per_image
+    side = math.isqrt(patches)
     looks = torch.stack([weights[:, :, -1, 1 : 1 + patches].mean(dim=1) for weights in chosen]).mean(dim=0)
     garment = torch.from_numpy(np.stack([_share_of_patches(one, side) for one in masks])).to(looks)
     on_picture = looks.sum(dim=1)
@@ -175,7 +176,7 @@ def garment_attention(
 
 
 def _share_of_patches(mask: Bool[np.ndarray, "H W"], side: int) -> Float[np.ndarray, " P"]:
-    """How much of each patch is garment, row by row."""
+    """Share of each patch that the garment covers, row by row."""
     small = Image.fromarray(mask.astype(np.float32)).resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float32).ravel()
 
@@ -188,7 +189,7 @@ def _processor(model: OpenVLAForActionPrediction) -> Any:
 
 @contextmanager
 def _weights_shown(model: OpenVLAForActionPrediction) -> Iterator[None]:
-    """The language model tells its attention weights, which fast attention never writes down."""
+    """Use eager attention while the block runs: fast attention does not return its weights."""
     before = model.language_model.config._attn_implementation
     model.language_model.set_attn_implementation("eager")
     try:

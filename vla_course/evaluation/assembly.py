@@ -1,4 +1,4 @@
-"""What an EvaluationConfig describes, put together: the environment, the policy, the starts."""
+"""Environment, policy and starts of an EvaluationConfig."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ NANO_SIZE = (84, 84)
 
 
 def make_env(config: EvaluationConfig) -> Env:
-    """The environment as the policy meets it: what it sees, how it moves the robot, what the robustness test changes.
+    """The policy's environment: cameras, action space, and the change of the robustness test.
 
     Raises:
         ValueError: the environment is unknown, or one of its options.
@@ -99,7 +99,7 @@ def make_policy(config: EvaluationConfig, env: Env) -> Policy:
 
     Raises:
         FileNotFoundError: its weights are not there.
-        ValueError: the model does not speak the environment's actions.
+        ValueError: the model's actions have another size than the environment's.
     """
     if config.policy == EXPERT:
         from vla_course.policies.expert import ExpertPolicy
@@ -117,7 +117,7 @@ def make_policy(config: EvaluationConfig, env: Env) -> Policy:
 
 
 def trials(config: EvaluationConfig) -> list[Trial]:
-    """A start for each seed, with what the condition pins and says there."""
+    """A trial for each seed, with instruction and reset options of the condition."""
     if config.on_tabletop:
         return _tabletop_trials(config)
     pinned = [reset_options(config.test, seed) for seed in config.seeds]

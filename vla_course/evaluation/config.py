@@ -1,4 +1,4 @@
-"""What an evaluation is, in plain values that a file, a command line and a later check can say again."""
+"""Settings of an evaluation, serialisable: a record, a command line and `--verify` use the same."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,52 +16,52 @@ WORDS = ("own", "paraphrase", "wrong", "empty")
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Which policy acts where, from which starts, and under which condition.
+    """The policy, the environment, the starts and the condition of an evaluation.
 
     Two evaluations with the same `env`, `episodes` and `first_seed` begin from the same starts, whatever else differs, so
     they can be compared in pairs.
 
     Raises:
-        ValueError: a value that may not be; the message names those that may.
+        ValueError: a value is not allowed; the message names those that are.
     """
 
     policy: str = NANO
     """"expert" (folding only), "nano" for the model that ships with the course, or the folder of a run or of a model."""
     label: str = ""
-    """What reports call the policy; the name of `policy` where none is given."""
+    """Name of the policy in reports; by default the last part of `policy`."""
     env: str = "FoldTowel-v0"
     """The environment in which the policy acts."""
     episodes: int = 100
-    """How many are played; both policies of a comparison need the same."""
+    """Number of episodes; both policies of a comparison need the same."""
     first_seed: int = 0
     """Starts are seeded first_seed, first_seed + 1, and so on. Demonstrations have other seeds."""
     words: str = "own"
-    """What is said: the task's own words, a "paraphrase", another task's ("wrong"), or nothing ("empty")."""
+    """Instruction: the task's "own", a "paraphrase", another task's ("wrong"), or an "empty" one."""
     test: str = PLAIN
     """"none", or the name of a robustness test."""
     action: str = "auto"
-    """How the robot is moved: "own" is the environment's way; "auto" is that for the expert, one hand for the nano, two for others."""
+    """Action space: "own" is the environment's; "auto" is that for the expert, one hand for the nano, two hands for others."""
     rate_hz: int = 5
-    """Actions a second, where hands are moved."""
+    """Actions per second, where they move hands."""
     cameras: tuple[str, ...] = ()
-    """The policy's cameras, in the order of its run's training; none: those that its run learned with, else "close"."""
+    """The policy's cameras, in the order of its run's training; none: those that its run was trained with, else "close"."""
     state_key: str | None = None
-    """The observation that a policy with a state is told; None: the one that its run learned with, else where the hands are."""
+    """The observation that a policy with a state input gets as its state; None: that of its run's training, else the hands' poses."""
     image_size: tuple[int, int] | None = None
-    """Height and width in pixels of what the policy sees, one number for a square; None: of the pictures that its run learned from, else as its model looks."""
+    """Height and width in pixels of the policy's pictures, one number for a square; None: as in its run's training data, else as its model takes them."""
     unnorm_key: str | None = None
-    """The data set whose statistics turn the model's numbers into actions; None: the model's only one, or the tabletop's."""
+    """The data set whose statistics unnormalize the model's actions; None: the model's only one, or the tabletop's."""
     center_crop: bool | None = None
-    """Whether the model sees the middle of the picture only, as after training on random crops; None: as the run says, else not."""
+    """Whether the model sees only the centre crop of its pictures; None: yes where its run was trained on random crops."""
     max_steps: int | None = None
-    """Steps after which an episode ends at the latest; None: as the environment has it."""
+    """Longest episode in steps; None: the environment's limit."""
     workers: int | None = None
-    """Processes that play episodes at once; None: one for each core; 0: none but this one."""
+    """Processes that play episodes in parallel; None: one per core; 0: only this process."""
     env_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the environment."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be evaluated."""
+        """Check the values."""
         if self.image_size is not None:
             object.__setattr__(self, "image_size", both_sides(self.image_size))
         for name, known in (("action", ACTIONS), ("words", WORDS), ("test", tuple(TESTS))):
@@ -78,12 +78,12 @@ class EvaluationConfig:
 
     @property
     def seeds(self) -> Sequence[int]:
-        """One for each episode."""
+        """The seed of each episode's start."""
         return range(self.first_seed, self.first_seed + self.episodes)
 
     @property
     def moves(self) -> str:
-        """The way of acting that "auto" comes to."""
+        """The action space, with "auto" resolved."""
         if self.action != "auto":
             return self.action
         if self.policy == EXPERT or self.on_tabletop:
@@ -92,15 +92,15 @@ class EvaluationConfig:
 
     @property
     def on_tabletop(self) -> bool:
-        """Whether this is the tabletop, not folding."""
+        """Whether the environment is the tabletop."""
         return self.env.split("/")[-1].startswith("Tabletop")
 
     @property
     def said(self) -> str:
-        """The words in use: those of the test, if it changes them."""
+        """The kind of instruction: the robustness test's, if it changes the words."""
         return self.words if self.words != "own" else TESTS[self.test].words
 
     @property
     def name(self) -> str:
-        """What reports call the policy."""
+        """Name of the policy in reports."""
         return self.label or self.policy.rstrip("/").split("/")[-1]

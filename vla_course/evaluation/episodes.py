@@ -1,4 +1,4 @@
-"""How well a policy acts: one episode, many episodes at once, and an honest interval around the rate of success."""
+"""Closed-loop episodes of a policy: one, or many in a batch, and their success rate with its interval."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from vla_course.policy import Policy
 
 Env = gymnasium.Env[Any, np.ndarray]
 Options = Mapping[str, Any] | Callable[[int], Mapping[str, Any]]
-"""What is pinned at `reset`: the same for all starts, or a function of the seed."""
+"""Options of `reset`: the same for all starts, or a function of the seed."""
 
 
 def batch_of_one(observation: Mapping[str, Any], instruction: str) -> dict[str, Any]:
-    """What one environment shows and is told, as a policy reads it: the first axis counts environments, and there is one."""
+    """An observation and an instruction as a batch of one environment, as policies take them: the first axis counts environments."""
     return _batch([{**observation, "instruction": instruction}])
 
 
@@ -39,23 +39,23 @@ def run_episode(env: Env, policy: Policy, instruction: str, max_steps: int) -> t
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How one episode went. What an environment does not tell stays empty."""
+    """The outcome of one evaluated episode. Fields that the environment does not report stay empty."""
 
     seed: int
     instruction: str
     success: bool
     """The scored task was done."""
     told_success: bool
-    """What was said was done; the same, unless something else was said than is scored."""
+    """The task of the instruction was done; differs from `success` where the instruction is not the scored task."""
     touched: str
-    """What was touched first, by name."""
+    """The first thing touched, by name."""
     failure: str
     steps: int
     fold_error_m: float | None = None
     action_change: float | None = None
-    """How far an action is from the one before it, as a root mean square over steps and dimensions: 0 is perfectly smooth."""
+    """Root mean square change from one action to the next, over steps and dimensions: 0 is perfectly smooth."""
     sha256: str = ""
-    """Of what was said, done and got, step by step: two episodes with the same hash are the same."""
+    """Hash of instruction, action, reward and end of every step: two episodes with the same hash are the same."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,17 @@ class Evaluation:
 
     @property
     def rate(self) -> float:
-        """Their share."""
+        """The success rate."""
         return self.successes / len(self.episodes)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Its 95 % interval (Wilson's)."""
+        """The 95 % interval of the success rate (Wilson's)."""
         return wilson_interval(self.successes, len(self.episodes))
 
     @property
     def bootstrap(self) -> tuple[float, float]:
-        """Its 95 % interval, from drawing episodes again."""
+        """The 95 % interval of the success rate, bootstrapped over episodes."""
         return bootstrap_interval(np.array([float(episode.success) for episode in self.episodes]))
 
     def __str__(self) -> str:
@@ -98,11 +98,11 @@ def evaluate(
     options: Options | None = None,
     max_steps: int | None = None,
 ) -> Evaluation:
-    """One closed-loop episode from the start of each seed, as many at once as there are environments.
+    """One closed-loop episode from the start of each seed, as many in parallel as there are environments.
 
-    The policy is asked for all of them in one batch, which is several times faster than one by one; an environment whose
-    episode is over takes the next seed. What the policy is told is `info["instruction"]`. `observations["running"]` (N,) is
-    False where nothing is left to do and the action will not be used. Environments end by themselves, or after `max_steps`.
+    The policy acts for all of them in one batch, which is several times faster than one by one; an environment whose episode
+    is over takes the next seed. The policy's instruction is `info["instruction"]`. `observations["running"]` (N,) is False for
+    environments without an episode, whose actions are not used. Episodes end by themselves, or after `max_steps`.
 
     Raises:
         ValueError: there are no environments or no seeds.

@@ -1,4 +1,4 @@
-"""How sure a success rate is: Wilson and bootstrap intervals, the paired gain of one policy over another, and sample sizes."""
+"""Intervals of success rates (Wilson, bootstrap), of gains (paired bootstrap), over trainings (Student), and sample sizes."""
 
 import math
 from statistics import NormalDist
@@ -31,8 +31,7 @@ def wilson_interval(successes: int, episodes: int, z: float = 1.96) -> tuple[flo
 def bootstrap_interval(values: Float[np.ndarray, " N"], seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of the mean, from 10 000 draws of as many values out of these, with replacement.
 
-    It asks for no formula and fits any number per episode; of a rate of 0 or 1 it knows no better than that, so there
-    `wilson_interval` says more.
+    It needs no formula and fits any number per episode. For a rate of 0 or 1 it has no width, and `wilson_interval` is right.
 
     Raises:
         ValueError: there are no values.
@@ -70,6 +69,53 @@ def paired_bootstrap(
     drawn = rng.integers(len(gain), size=(RESAMPLES, len(gain)))
     low, high = np.quantile(gain[drawn].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
+
+
+def interval_over_trainings(values: Float[np.ndarray, " N"]) -> tuple[float, float]:
+    """The 95 % interval of a recipe's mean, from one value for each training: Student's t.
+
+    A value is the success rate of one training, or its gain over another recipe's training. Episodes of one adapter are not
+    independent draws of the *recipe*: all share its training seed. So a claim about a recipe counts trainings, not episodes, and
+    more episodes of the same adapters do not narrow the interval. It takes the values as draws of a normal distribution, and may
+    therefore leave [0, 1]; where rates lie near 0 or 1, show the trainings themselves.
+
+    Raises:
+        ValueError: fewer than two trainings, from which no spread can be seen.
+
+    Source: Student, *The probable error of a mean*, 1908.
+    """
+    if len(values) < 2:
+        raise ValueError(
+            f"want the values of at least two trainings, got {len(values)}: train with another seed"
+        )
+    half = student_quantile(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def student_quantile(share: float, freedom: int) -> float:
+    """The value that Student's t with so many degrees of freedom stays below with probability `share`, from 0.5 up.
+
+    Found by halving, with the finite sum for whole degrees of freedom.
+
+    Source: Abramowitz and Stegun, *Handbook of Mathematical Functions*, 1964, 26.7.3 and 26.7.4.
+    """
+
+    def within(t: float) -> float:
+        """The probability of a value between −t and t."""
+        angle = math.atan2(t, math.sqrt(freedom))
+        term, total = math.cos(angle) if freedom % 2 else 1.0, 0.0
+        for step in range(1 + freedom % 2, freedom, 2):
+            total += term
+            term *= step / (step + 1) * math.cos(angle) ** 2
+        return 2 / math.pi * (angle + math.sin(angle) * total) if freedom % 2 else math.sin(angle) * total
+
+    low, high = 0.0, 1.0
+    while within(high) < 2 * share - 1:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < 2 * share - 1 else (low, middle)
+    return high
 
 
 def episodes_needed(rate_a: float, rate_b: float, power: float = 0.8) -> int:

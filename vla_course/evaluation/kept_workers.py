@@ -1,4 +1,4 @@
-"""Worker processes that stay alive from one policy to the next, so that only the first evaluation waits for their start."""
+"""Worker processes that stay alive between evaluations, so that only the first one waits for their start."""
 
 import os
 import sys
@@ -12,12 +12,12 @@ from typing import Any
 from vla_course.envs.processes import Workers
 
 IDLE_S = 300.0
-"""How long workers wait for somebody to need them."""
+"""Seconds after which idle workers end."""
 
 
 @dataclass
 class _Kept:
-    """Workers, and what they know of the world as it was when they started."""
+    """Workers, and the surroundings that they were started in."""
 
     workers: Workers
     surroundings: Any
@@ -31,10 +31,10 @@ _kept: list[_Kept] = []  # at most one
 
 @contextmanager
 def kept_workers(count: int) -> Iterator[Workers]:
-    """Workers of this process that are left alive for the next who asks for as many, and end after `IDLE_S` or with it.
+    """Workers of this process, kept for the next call with the same count; they end after `IDLE_S` idle seconds, or with the process.
 
-    New ones are started where the old ones would differ: after another working folder, import path or environment variable,
-    after a change in the source of a loaded module, and after an error.
+    They are replaced where new ones would differ: working folder, import path or environment variables changed, the source
+    of a loaded module changed, or an error occurred.
     """
     surroundings = count, os.getcwd(), dict(os.environ), list(sys.path)
     kept = _taken(surroundings) or _Kept(Workers(count), surroundings)
@@ -47,7 +47,7 @@ def kept_workers(count: int) -> Iterator[Workers]:
 
 
 def _taken(surroundings: Any) -> _Kept | None:
-    """The workers that were kept, if they are as new ones would be."""
+    """The kept workers, if new ones would not differ; None otherwise."""
     with _LOCK:
         kept = _kept.pop() if _kept else None
     if kept is None:
@@ -81,7 +81,7 @@ def _end(kept: _Kept) -> None:
 
 
 def _edited_since(moment: float) -> bool:
-    """Whether the source of a loaded module changed since: the workers still have it as it was."""
+    """Whether the source of a loaded module changed since: the workers still run the old one."""
     for module in list(sys.modules.values()):
         with suppress(OSError, TypeError):
             if os.stat(vars(module).get("__file__") or "").st_mtime > moment:

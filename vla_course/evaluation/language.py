@@ -1,7 +1,7 @@
-"""Does it listen? The same task said rightly, in other words, wrongly, or not at all.
+"""Whether a policy follows its instruction: the same task with its own words, a paraphrase, another task's words, or none.
 
-A policy that understands keeps its success when the words are others for the same, and loses it when they ask for something
-else. One that acts on the picture alone does the same whatever is said.
+A policy that understands the instruction keeps its success under a paraphrase, and loses it under another task's words. One that
+acts on the picture alone does the same under all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ PARAPHRASES: dict[str, tuple[str, ...]] = {
         "make a small packet of the trousers",
     ),
 }
-"""Other words for every task of the folding robot. No demonstration says them."""
+"""Paraphrases of every task of the folding robot. No demonstration uses them."""
 
 
 def wrong_instructions(instructions: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -53,7 +53,7 @@ def wrong_instructions(instructions: Sequence[str], rng: np.random.Generator) ->
 
 
 def folding_instructions() -> tuple[str, ...]:
-    """What the folding robot can be asked to do, in the words of the demonstrations."""
+    """The instructions of all folding tasks, as in the demonstrations."""
     garments = [make_garment(name) for name in GARMENTS] + [make_garment("towel", quarter=True)]
     return tuple(garment.instruction for garment in garments)
 
@@ -65,10 +65,10 @@ def instructions(
     *,
     wrong: Callable[[Sequence[str], np.random.Generator], list[str]] = wrong_instructions,
 ) -> list[str]:
-    """What is said in the episode of each seed, where the environment itself would say `own`.
+    """The instruction of the episode of each seed; `own` is the environment's.
 
     `words` is "own", "paraphrase", "wrong" (another of the folding robot's tasks, chosen by `wrong`) or "empty". The same seeds
-    are told the same.
+    get the same instructions.
 
     Raises:
         ValueError: there is no paraphrase of `own`, or `words` is none of the four.

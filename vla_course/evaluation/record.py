@@ -1,53 +1,50 @@
-"""An evaluation on disk: one JSON file that says what was done, what came of it, and all that it takes to do it again."""
+"""One evaluation as a record: settings, episodes, summary and provenance; as a JSON file of its own, and checked when it is read.
+
+The evaluations that belong to the course lie together, in one table (`vla_course.evaluation.studies`).
+"""
 
 import errno
 import json
 import math
 import os
-import shlex
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vla_course import results
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.intervals import paired_bootstrap
 from vla_course.files import write_text
+from vla_course.results import PROVENANCE, Provenance, broken_provenance
 from vla_course.settings import from_record
 
 KIND = "evaluation"
-EPISODE_BYTES, FILM_BYTES = 1_000, 1_000_000  # a little more than they take
+_ABOUT = ("seconds", *PROVENANCE)
+EPISODE_BYTES, FILM_BYTES = 1_000, 1_000_000  # upper estimates
 
 
 @dataclass(frozen=True)
 class Film:
-    """An episode to be watched: a file beside the record."""
+    """A film of an episode: a file beside the record."""
 
     seed: int
     file: str
 
 
 @dataclass(frozen=True)
-class EvaluationRecord:
-    """One policy under one condition, with where, when and by what it was measured."""
+class EvaluationRecord(Provenance):
+    """One policy under one condition, with its provenance. The seeds are those of the settings."""
 
     config: EvaluationConfig
     evaluation: Evaluation
     films: dict[str, Film] = field(default_factory=dict)
     """The "best" and the "worst" episode."""
     seconds: float = 0.0
-    command: str = field(default_factory=lambda: shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
-    date: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
-    revision: str = field(default_factory=results.revision)
-    versions: dict[str, str] = field(default_factory=results.versions)
-    hardware: dict[str, Any] = field(default_factory=results.hardware)
+    """Playing the episodes took this long."""
 
     @property
     def mean_fold_error_m(self) -> float | None:
@@ -105,7 +102,12 @@ def check_room(path: str | Path, episodes: int) -> None:
 
 def to_json(record: EvaluationRecord) -> str:
     """A record as the text of its file."""
-    content = {
+    return _text(to_content(record))
+
+
+def to_content(record: EvaluationRecord) -> dict[str, Any]:
+    """A record as plain values, as its file holds them; `from_content` reads them."""
+    return {
         "kind": KIND,
         **_summary(record),
         "config": asdict(record.config),
@@ -113,7 +115,6 @@ def to_json(record: EvaluationRecord) -> str:
         **{name: getattr(record, name) for name in _ABOUT},
         "episodes": [asdict(episode) for episode in record.evaluation.episodes],
     }
-    return _text(content)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -126,7 +127,7 @@ def _text(content: Any) -> str:
 
 
 def _summary(record: EvaluationRecord) -> dict[str, Any]:
-    """What a record says of its episodes together."""
+    """The summary over a record's episodes."""
     evaluation = record.evaluation
     return {
         "label": record.config.name,
@@ -142,7 +143,7 @@ def _summary(record: EvaluationRecord) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> EvaluationRecord:
-    """A record from its file. Its summary is worked out again from its episodes, and must be the same.
+    """A record from its JSON file. Its summary is computed again from its episodes, and must be the same.
 
     Raises:
         FileNotFoundError: there is none.
@@ -153,34 +154,41 @@ def read(path: str | Path) -> EvaluationRecord:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path.name} is no JSON: {error}") from error
+    return from_content(content, path.name)
+
+
+def from_content(content: Any, source: str) -> EvaluationRecord:
+    """The record that these plain values describe, checked; `source` is what errors call it.
+
+    Raises:
+        ValueError: they are of another kind, incomplete, or contradict each other.
+    """
     if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise ValueError(f"{path.name} is no evaluation: `vla-course eval --json` writes one")
+        raise ValueError(f"{source} is no evaluation: `vla-course eval --json` writes one")
     try:
         record = EvaluationRecord(
-            config=from_record(EvaluationConfig, content["config"], path.name),
+            config=from_record(EvaluationConfig, content["config"], source),
             evaluation=Evaluation(tuple(EpisodeResult(**row) for row in content["episodes"])),
             films={name: Film(**film) for name, film in content["films"].items()},
             **{name: content[name] for name in _ABOUT},
         )
-        wrong = _contradiction(record, content)
+        incomplete, wrong = broken_provenance(content), _contradiction(record, content)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path.name} does not fit this version of the course: {error}") from error
+        raise ValueError(f"{source} does not fit this version of the course: {error}") from error
+    if incomplete:
+        raise ValueError(f"{source}: {incomplete}")
     if wrong:
-        raise ValueError(f"{path.name} contradicts itself: {wrong}")
+        raise ValueError(f"{source} contradicts itself: {wrong}")
     return record
 
 
 def _contradiction(record: EvaluationRecord, content: Mapping[str, Any]) -> str:
-    """Where a record's settings, episodes and summary do not fit together; "" where they do."""
+    """The first contradiction between a record's settings, episodes and summary, in words; "" where there is none."""
     config, episodes = record.config, record.evaluation.episodes
     seeds = [episode.seed for episode in episodes]
-    if len(seeds) != len(config.seeds) or seeds != list(config.seeds):
-        twice = [seed for seed in dict.fromkeys(seeds) if seeds.count(seed) > 1]
-        found = f"{len(seeds)} episodes" + (
-            f", seed {twice[0]} {seeds.count(twice[0])} times" if twice else ""
-        )
-        first, last = config.first_seed, config.first_seed + config.episodes - 1
-        return f"it asks for one episode of each seed from {first} to {last}, and holds {found or 'others'}"
+    if seeds != list(config.seeds):
+        first, last = config.seeds[0], config.seeds[-1]
+        return f"it asks for one episode of each seed from {first} to {last}, and holds {_in_words(seeds)}"
     for episode in episodes:
         if not isinstance(episode.success, bool) or not isinstance(episode.told_success, bool):
             return f"seed {episode.seed}: success is true or false, not {episode.success}"
@@ -193,8 +201,17 @@ def _contradiction(record: EvaluationRecord, content: Mapping[str, Any]) -> str:
     return difference({name: content[name] for name in summary}, summary, "its episodes give")
 
 
+def _in_words(seeds: Sequence[int]) -> str:
+    """Seeds that are not those asked for, as in "4 episodes, seed 3 2 times" or "4 episodes, seeds 7, 8, 9, 10"."""
+    repeated = [seed for seed in dict.fromkeys(seeds) if seeds.count(seed) > 1]
+    if repeated:
+        return f"{len(seeds)} episodes, seed {repeated[0]} {seeds.count(repeated[0])} times"
+    shown = [*map(str, seeds[:4]), *("…" for _ in seeds[4:5])]
+    return f"{len(seeds)} episodes" + (f", seeds {', '.join(shown)}" if shown else "")
+
+
 def difference(stated: Mapping[str, Any], found: Mapping[str, Any], who: str) -> str:
-    """The first value of `stated` that `found` has otherwise, in words; "" where there is none."""
+    """The first value of `stated` that differs in `found`, in words; "" where there is none."""
     for name, value in stated.items():
         other = found[name]
         if isinstance(other, Mapping):
@@ -206,7 +223,7 @@ def difference(stated: Mapping[str, Any], found: Mapping[str, Any], who: str) ->
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal, but for the last digits of a number."""
+    """Equal up to rounding."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
     if isinstance(one, float) and isinstance(other, float):
@@ -216,7 +233,7 @@ def _same(one: Any, other: Any) -> bool:
 
 @dataclass(frozen=True)
 class Gain:
-    """What the second of two policies gained over the first, from the same starts."""
+    """The gain in success of one policy over another, from the same starts."""
 
     before: str
     after: str
@@ -226,7 +243,7 @@ class Gain:
     lost: int
     """Starts from which only the first did."""
     interval: tuple[float, float]
-    """95 %, from drawing starts again."""
+    """95 %, bootstrapped over starts."""
 
     @property
     def mean(self) -> float:
@@ -250,7 +267,7 @@ def gain(
     interval: Callable[..., tuple[float, float]] = paired_bootstrap,
     seed: int = 0,
 ) -> Gain:
-    """Compare two policies, start by start. `interval` is what works out the interval.
+    """The gain of a policy over another, start by start. `interval(before, after, seed)` computes its interval.
 
     Raises:
         ValueError: they did not begin from the same starts.
@@ -271,8 +288,3 @@ def gain(
         lost=int((old & ~new).sum()),
         interval=interval(old, new, seed),
     )
-
-
-_ABOUT = tuple(
-    spot.name for spot in fields(EvaluationRecord) if spot.name not in ("config", "evaluation", "films")
-)

@@ -1,7 +1,7 @@
-"""Sixteen small changes of the folding world that no demonstration shows: what a policy has learned shows where it is new.
+"""Sixteen robustness tests: small changes of the folding world that no demonstration shows.
 
-Each test changes one thing: what is seen (vision), what the task is about and how it is said (semantics), or how the robot and
-the garment stand to each other (execution). A row of the matrix is the success of a policy under one test, from the same
+Each test changes one thing: the picture (vision), the object or the wording of the task (semantics), or the poses of robot and
+garment (execution). A row of the matrix is the success of a policy under one test, from the same
 starts as without.
 
 Source: RL4VLA (Liu et al., *What Can RL Bring to VLA Generalization?*, 2025), its out-of-distribution tests in the same three
@@ -33,19 +33,19 @@ Draw = Callable[[np.random.Generator], dict[str, Any]]
 
 @dataclass(frozen=True)
 class RobustnessTest:
-    """One change, by what it takes to make it."""
+    """One change of the world, and how it is made."""
 
     group: str
     changes: str
-    """What is different, in words."""
+    """The difference, in words."""
     draw: Draw | None = None
-    """Options for `reset`, drawn for each start."""
+    """Draws options of `reset` for each start."""
     start: StartConfig | None = None
-    """Other ranges for what `reset` draws."""
+    """Other ranges of the starts."""
     wrap: Callable[[Env], Env] | None = None
-    """What is put around the environment, inside of the wrapper that moves the hands."""
+    """A wrapper of the environment, inside the one that moves the hands."""
     words: str = "own"
-    """What is said, as in `EvaluationConfig`."""
+    """Kind of instruction, as in `EvaluationConfig`."""
 
     @property
     def env_options(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class RobustnessTest:
 
 
 def reset_options(test: str, seed: int) -> dict[str, Any] | None:
-    """What a test pins at the start of this seed; the same seed gives the same. None: nothing."""
+    """Options of `reset` of a test at the start of this seed, the same for the same seed; None: no options."""
     draw = TESTS[test].draw
     return None if draw is None else draw(np.random.default_rng([seed, zlib.crc32(test.encode())]))
 

@@ -1,4 +1,4 @@
-"""Do an evaluation, keep it, and check later that it can be done again."""
+"""Run an evaluation, write its record, and verify a record by playing episodes again."""
 
 import math
 import secrets
@@ -13,7 +13,8 @@ from vla_course import results
 from vla_course.errors import CannotRunError
 from vla_course.evaluation.assembly import check_policy, make_env, make_policy, settled, trials
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.record import EvaluationRecord, Film, check_room, difference, read, write
+from vla_course.evaluation.record import EvaluationRecord, Film, check_room, difference, write
+from vla_course.evaluation.studies import record_at
 from vla_course.evaluation.trials import best_and_worst
 from vla_course.evaluation.workers import Ask, MakeEnv, MakePolicy, Progress, crew, film, play_all
 from vla_course.video import write_video
@@ -30,20 +31,20 @@ def evaluate_policy(
 ) -> EvaluationRecord:
     """Play all episodes of an evaluation. With a `path` (.json) the record is written there, the films beside it.
 
-    `make_env` and `make_policy` put an environment or a policy in the place of those that the config describes: your own,
-    from a notebook. They must be given again to verify the record.
+    `make_env` and `make_policy` replace the environment or the policy of the config, with your own from a notebook for example.
+    They must be given again to verify the record.
 
     Raises:
         ValueError: the policy does not fit the environment, or `path` is no .json file.
         FileNotFoundError: the policy is not there.
         OSError: nothing can be written to `path`; nothing was played.
-        RecordNotWritten: it could be written to before the episodes, and cannot now.
+        RecordNotWritten: the episodes were played, and their record could not be written.
     """
     if make_policy is None:
         check_policy(config)
     if path is not None:
         check_room(path, config.episodes)
-    if make_env is None:  # so that the record says what was seen
+    if make_env is None:  # so that the record states the cameras, state and picture size
         config = settled(config)
     starts, began = trials(config), time.monotonic()
     with crew(*_makers(config, make_env, make_policy), config.workers) as ask:
@@ -76,18 +77,18 @@ def _written(record: EvaluationRecord, ask: Ask, path: Path, films: bool) -> Eva
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of playing some of a record's episodes again."""
+    """The outcome of playing some of a record's episodes again."""
 
     seeds: tuple[int, ...]
-    """Those that were played again."""
+    """The episodes played again."""
     differing: tuple[int, ...]
-    """Those of them that went otherwise."""
+    """The episodes among them that differ from the record."""
     changed: tuple[str, ...]
-    """What is not as it was: the revision, versions of packages, the hardware. Where it is, every episode should be the same."""
+    """Parts of the provenance that changed: revision, versions, hardware. Where none did, every episode should be the same."""
     first: str = ""
-    """The first value that is otherwise, in words."""
+    """The first difference, in words."""
     seed: int = 0
-    """The seed that chose them."""
+    """The seed that chose the episodes."""
 
     @property
     def passed(self) -> bool:
@@ -106,7 +107,7 @@ class Verification:
 
 
 def verify(
-    path: str | Path,
+    place: str | Path,
     share: float = 0.1,
     *,
     seed: int | None = None,
@@ -117,7 +118,8 @@ def verify(
 ) -> Verification:
     """Compute a record's summary again, and play a share of its episodes again, at least one, to compare all that is recorded.
 
-    The episodes are drawn with `seed`, a random one where none is given: whoever made the record could not know which.
+    `place` is "out.json", or "study.parquet::name" for one evaluation of a study. The episodes are drawn with `seed`, a random
+    one where none is given: whoever made the record could not know which.
 
     Raises:
         ValueError: the share is not above 0 and at most 1, there is no such evaluation, or it contradicts itself.
@@ -125,7 +127,7 @@ def verify(
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is above 0 and at most 1, not {share}")
-    record = read(path)
+    record = record_at(place)
     if make_policy is None:
         check_policy(record.config)
     episodes = record.evaluation.episodes
@@ -152,7 +154,7 @@ def _makers(
 
 
 def _make_films(record: EvaluationRecord, ask: Ask, path: Path) -> dict[str, Film]:
-    """Both episodes are played again to be filmed; that they are the same episodes is checked."""
+    """Play the best and the worst episode again and film them, after checking that they are the same episodes."""
     config = record.config
     chosen = dict(zip(("best", "worst"), best_and_worst(record.evaluation.episodes), strict=True))
     starts = {trial.seed: trial for trial in trials(config)}
@@ -171,7 +173,7 @@ def _make_films(record: EvaluationRecord, ask: Ask, path: Path) -> dict[str, Fil
 
 
 def _changed(record: EvaluationRecord) -> tuple[str, ...]:
-    """What is otherwise than when the record was made."""
+    """The parts of the provenance that changed since the record was made."""
     now = {"revision": results.revision(), "hardware": results.hardware(), **results.versions()}
     then = {"revision": record.revision, "hardware": record.hardware, **record.versions}
     return tuple(name for name in now if then.get(name) != now[name] and name in then)

@@ -38,7 +38,7 @@ FRAME_SIZE = (120, 160)
 
 @dataclass(frozen=True)
 class Row:
-    """What one policy did with the strip's start."""
+    """The outcome of one policy from the strip's start."""
 
     policy: str
     day: str
@@ -46,11 +46,11 @@ class Row:
     fold_error_m: float
     steps: int
     order: int = 0
-    """Where the row stands in the strip: the number of its day, later days below."""
+    """Position in the strip: the number of its day, later days below."""
 
     @property
     def file(self) -> str:
-        """Name of the row's files, without ending."""
+        """Stem of the row's file names."""
         return re.sub(r"[^a-z0-9]+", "-", self.policy.lower()).strip("-")
 
 
@@ -63,8 +63,8 @@ def run(
 ) -> Row:
     """Play one episode from the strip's start and keep its row, in the learner's data folder unless `folder` is given.
 
-    `act` turns an observation into an action. `env` is the environment that it looks at, made by `make_env`, and wrapped where
-    the policy speaks otherwise than in 61 numbers.
+    `act` maps an observation to an action. `env` is made by `make_env`, and wrapped where the policy's actions are not the
+    environment's 61 numbers.
     """
     world = env.unwrapped
     assert isinstance(world, FoldingEnv)
@@ -89,7 +89,7 @@ def make_env(**options: Any) -> FoldingEnv:
 
 
 def keep(row: Row, frames: UInt8[np.ndarray, "T H W 3"], folder: Path) -> None:
-    """Write one row: a strip of frames as JPEG, and what came of it as JSON."""
+    """Write one row: its frames as one JPEG, its outcome as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     joined = Image.fromarray(film_strip(frames, len(frames)))
     joined.save(folder / f"{row.file}.jpg", quality=80, optimize=True)

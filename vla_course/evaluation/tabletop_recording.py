@@ -1,4 +1,4 @@
-"""Episodes on the tabletop kept to be watched: what the camera showed, what it looked like in the room, what was said and done."""
+"""Recordings of tabletop episodes to watch: the policy's pictures, a view of the room, instruction and actions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from vla_course.policies.openvla import OpenVLAPolicy
 from vla_course.video import film_strip
 
 Table = Mapping[str, Any]
-"""A start without words: the reset options that pin everything else."""
+"""Reset options of a start, all but the instruction."""
 
 TABLE: Table = {
     "things": [("red", "cube"), ("blue", "can"), ("green", "ball"), ("yellow", "plate")],
@@ -48,17 +48,17 @@ class Recording:
 
     words: str
     seen: NDArray[np.uint8]
-    """(T + 1, H, W, 3), what the model's camera showed."""
+    """(T + 1, H, W, 3), the policy's pictures."""
     room: NDArray[np.uint8]
-    """(T + 1, H, W, 3), the same moments for people."""
+    """(T + 1, H, W, 3), the same moments, seen from the room."""
     actions: Float[np.ndarray, "T 7"]
     success: bool | None
-    """None where the words ask for nothing that could be scored."""
+    """None where the instruction is no task that could be scored."""
     outcome: str
 
 
 def lay_table(seed: int, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The table that a seed lays, with `options` of `reset`, as options that lay it again, whatever is said at it."""
+    """Reset options that reproduce the table of a seed (and of `options`), without its instruction."""
     env = TabletopEnv()
     env.reset(seed=seed, options=None if options is None else dict(options))
     start = env.start
@@ -81,12 +81,12 @@ def lay_table(seed: int, options: Mapping[str, Any] | None = None) -> dict[str, 
 
 
 def tasks_of(table: Table) -> list[Task]:
-    """All that could be asked for at a table."""
+    """All tasks that are possible at a table."""
     return possible_tasks(VERBS, [Thing(*pair) for pair in table["things"]], table.get("garment"))
 
 
 def said_at(table: Table, words: str) -> tuple[dict[str, Any], bool]:
-    """Reset options for saying these words at this table, and whether what they ask for can be scored there.
+    """Reset options of this table with this instruction, and whether its task can be scored there.
 
     Where it cannot, the episode ends with the first touch of anything.
     """
@@ -101,7 +101,7 @@ def said_at(table: Table, words: str) -> tuple[dict[str, Any], bool]:
 
 
 def record(policy: OpenVLAPolicy, words: str, table: Table = TABLE) -> Recording:
-    """Say `words` at a table and watch the policy to the end of the episode. Works in any thread.
+    """Play one episode of the policy at a table, with `words` as instruction, and record it. Works in any thread.
 
     Raises:
         ValueError: words of more than 128 letters, with unknown letters, or that leave nothing to do at this table.

@@ -1,4 +1,4 @@
-"""One episode, played so that it can be told apart from any other: every action and reward goes into a hash."""
+"""One episode with a fingerprint: every instruction, action and reward goes into a hash."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -16,13 +16,13 @@ Env = gymnasium.Env[Any, np.ndarray]
 
 @dataclass(frozen=True)
 class Trial:
-    """One start, and what is said there."""
+    """One start: its seed, its instruction and its reset options."""
 
     seed: int
     instruction: str | None = None
-    """None: what the environment says."""
+    """None: the environment's own."""
     options: Mapping[str, Any] | None = None
-    """What is pinned at `reset`."""
+    """Options of `reset`."""
 
 
 def play(
@@ -32,9 +32,9 @@ def play(
     max_steps: int | None = None,
     watch: Callable[[Env], None] | None = None,
 ) -> EpisodeResult:
-    """One closed-loop episode. The policy sees its one environment alone, so nothing else decides how it goes.
+    """One closed-loop episode in a batch of one, so that it depends on its trial alone.
 
-    Where actions of the environment are chunks (`ActionChunk`), all of the policy's chunk is carried out, else its first
+    Where actions of the environment are chunks (`ActionChunk`), the whole of the policy's chunk is executed, else its first
     action. `watch` is called with the environment at the start and after every step.
     """
     options = None if trial.options is None else dict(trial.options)
@@ -73,14 +73,14 @@ def play(
 
 
 def action_change(actions: np.ndarray) -> float:
-    """How far an action (T, …) is from the one before it, root mean square; 0 for a single one."""
+    """Root mean square change from one action (T, …) to the next; 0 for a single action."""
     if len(actions) < 2:
         return 0.0
     return float(np.sqrt(np.square(np.diff(actions, axis=0)).mean()))
 
 
 def best_and_worst(episodes: tuple[EpisodeResult, ...]) -> tuple[EpisodeResult, EpisodeResult]:
-    """The best is the success with the smallest error, the quickest of those; the worst is the failure with the largest."""
+    """The best is the success with the smallest fold error, the quickest of those; the worst is the failure with the largest."""
     ranked = sorted(
         episodes, key=lambda episode: (not episode.success, episode.fold_error_m or 0.0, episode.steps)
     )

@@ -1,4 +1,4 @@
-"""Episodes of any policy in any environment, played by several processes at once, the same ones however many there are."""
+"""Episodes of any policy in any environment, played by parallel processes; the result does not depend on their number."""
 
 import gc
 import os
@@ -23,13 +23,13 @@ MakePolicy = Callable[[Env], Policy]
 Progress = Callable[[int, int, EpisodeResult], None]
 """Called after each episode with how many are done, of how many, and the episode."""
 Ask = Callable[..., Future[Any]]
-"""Has a task of this module done by somebody with an environment and a policy: `ask(task, *arguments)`."""
+"""Submits a task of this module to a process that has an environment and a policy: `ask(task, *arguments)`."""
 
 
 def play_all(
     ask: Ask, trials: Sequence[Trial], *, max_steps: int | None = None, progress: Progress | None = None
 ) -> Evaluation:
-    """One episode for each trial, in their order, played by whoever `crew` gave to ask.
+    """One episode for each trial, in their order, played by the processes of a `crew`.
 
     Raises:
         ValueError: there are no trials.
@@ -51,7 +51,7 @@ def play_all(
 def film(
     ask: Ask, trials: Sequence[Trial], *, max_steps: int | None = None
 ) -> list[tuple[EpisodeResult, UInt8[np.ndarray, "T H W 3"], float]]:
-    """The same episodes with a picture (`env.render()`) of the start and of every step, and how many make a second.
+    """The same episodes with a picture (`env.render()`) of the start and of every step, and the pictures per second.
 
     Raises:
         ValueError: the environments are not made with render_mode="rgb_array".
@@ -62,13 +62,12 @@ def film(
 
 @contextmanager
 def crew(make_env: MakeEnv, make_policy: MakePolicy, workers: int | None = None) -> Iterator[Ask]:
-    """Processes with an environment and a policy each, to be asked by `play_all` and `film`.
+    """Processes with an environment and a policy each, for `play_all` and `film`.
 
-    A policy is made for its environment, and may look at it (the expert does). Every process plays one episode at a time, with
-    one thread, so an episode follows from its trial alone and not from how many processes there are: `workers`, one for each
-    core where none is given. 0 plays in this process, with as many threads as torch likes. Both functions travel to the workers by
-    value, so they may be defined in a notebook. The processes are kept for the next crew (`kept_workers`), which finds nothing of
-    this one in them.
+    A policy is made for its environment, and may read its state (the expert does). Every process plays one episode at a time,
+    with one thread, so an episode depends on its trial alone and not on the number of processes, `workers`: one per core by
+    default; 0 plays in this process, with torch's own number of threads. Both functions are pickled by value, so they may be
+    defined in a notebook. The processes are kept for the next crew (`kept_workers`), without environment, policy or modules of this one.
     """
     makers: Any = CloudpickleWrapper((make_env, make_policy))  # type: ignore[arg-type]
     count = os.cpu_count() or 1 if workers is None else workers
@@ -86,7 +85,7 @@ def crew(make_env: MakeEnv, make_policy: MakePolicy, workers: int | None = None)
 
 
 class _Crew:
-    """What one process has: an environment and a policy, made when they are first needed, so that errors reach the asker."""
+    """The environment and the policy of one process, made when first needed, so that errors reach the caller."""
 
     def __init__(self, makers: Any) -> None:
         self._makers = makers
@@ -116,7 +115,7 @@ def _run(task: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _leave() -> None:
-    """In a worker that is kept: drop environment and policy, the caller's modules with what they hold, and memory."""
+    """In a worker that is kept: drop environment, policy and the caller's modules, and free their memory."""
     for one in _worker:
         one.close()
     _worker.clear()
@@ -153,7 +152,7 @@ def _film(
 
 
 def _done(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """The work done at once, as a future."""
+    """The result of work done in this process, as a future."""
     future: Future[Any] = Future()
     try:
         future.set_result(work(*arguments))

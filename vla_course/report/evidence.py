@@ -1,4 +1,4 @@
-"""The report's second half: answers, alignment, training, films, and where the numbers come from."""
+"""Sections of the report beside success: action quality, alignment, training curves, films, provenance."""
 
 import base64
 from collections.abc import Sequence
@@ -13,11 +13,9 @@ from vla_course.picture import Picture
 from vla_course.report.findings import Findings
 from vla_course.report.html import picture, section, table
 
-CURVES = ("loss/total", "loss/bc", "validation/loss/bc")
-
 
 def answers(found: Findings) -> str:
-    """Action quality on recorded frames, and why it is not success."""
+    """Action quality on recorded frames, beside what the most frequent token reaches."""
     if not found.answers:
         return ""
     rows = [
@@ -73,23 +71,20 @@ def alignment(found: Findings) -> str:
 
 
 def curves(found: Findings) -> str:
-    """The losses of training runs."""
-    series: dict[str, dict[float, float]] = {}
+    """Loss and token accuracy of each training run, on training and validation frames (`plots.LEARNING`)."""
+    shown = ""
     for run, lines in found.curves.items():
-        for name in CURVES:
-            points = {float(line["step"]): float(line[name]) for line in lines if name in line}
-            if points:
-                series[f"{run}: {name}"] = points
-    if not series:
-        return ""
-    drawing, (axes,) = plots.figure()
-    for color, (name, points) in zip(plots.COLORS, series.items(), strict=False):
-        axes.plot(list(points), list(points.values()), color=color, label=name, linewidth=1.6)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.legend(frameon=False, fontsize=8)
-    ends = "; ".join(f"{name} ends at {list(points.values())[-1]:.3g}" for name, points in series.items())
-    return section("Training", picture(plots.picture(drawing, f"Loss over steps: {ends}.")))
+        panels = [[name for name in names if any(name in line for line in lines)] for names in plots.LEARNING]
+        panels = [names for names in panels if names]
+        if panels:
+            ends = (f"{name} ends at {_last(lines, name):.3g}" for names in panels for name in names)
+            drawing = plots.curves(lines, panels, alt=f"Training of {run}, over steps: {'; '.join(ends)}.")
+            shown += f"<p>{escape(run)}</p>{picture(drawing)}"
+    return section("Training", shown) if shown else ""
+
+
+def _last(lines: Sequence[dict[str, Any]], name: str) -> float:
+    return float(next(line[name] for line in reversed(lines) if name in line))
 
 
 def films(found: Findings) -> str:
@@ -114,7 +109,7 @@ def films(found: Findings) -> str:
 
 
 def about(found: Findings) -> str:
-    """Where the numbers come from."""
+    """Settings and provenance of each evaluation."""
     rows = []
     for one in found.evaluations:
         config = one.config
@@ -141,7 +136,7 @@ def about(found: Findings) -> str:
 
 
 def _token_accuracy(one: dict[str, Any]) -> Picture:
-    """A row of dots for each dimension: all frames, moving frames, and what needs no policy at all."""
+    """Token accuracy of each dimension: over all frames, over moving frames, and of the most frequent token."""
     names = dimension_names(len(one["l1"]))
     keys = {
         "all frames": "token_accuracy",
@@ -172,7 +167,7 @@ def _token_accuracy(one: dict[str, Any]) -> Picture:
 
 
 def dimension_names(count: int) -> list[str]:
-    """What the numbers of an action are called: seven for each hand, numbers alone where they are others."""
+    """Names of an action's dimensions: seven for each hand; their numbers for other sizes."""
     hand = ["x", "y", "z", "roll", "pitch", "yaw", "grip"]
     if count == len(hand):
         return hand

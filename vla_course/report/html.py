@@ -1,4 +1,4 @@
-"""Pieces of the report's page: pictures, sections, tables."""
+"""HTML of pictures, sections and tables of the report."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -17,7 +17,7 @@ def points(share: float) -> str:
 
 
 def section(title: str, content: str) -> str:
-    """A part of the page under a heading of its own."""
+    """A section of the page with its heading."""
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 

@@ -1,4 +1,4 @@
-"""The report's first half: success, gain, language, robustness. Each section is HTML, or nothing where there is nothing to say."""
+"""Sections of the report about episodes: success, gain, language, robustness. Each is HTML, "" where nothing was measured."""
 
 from collections.abc import Iterable
 from html import escape
@@ -15,24 +15,45 @@ from vla_course.report.html import picture, points, section, table
 SAID = {"own": "right", "paraphrase": "in other words", "wrong": "another task's", "empty": "nothing"}
 
 
+MOST_NAMED = 3
+"""Policies that the first sentence can name; where there are more, it names the first and the best."""
+
+
 def verdict(found: Findings) -> str:
-    """One sentence for who reads no further."""
+    """The first sentence: the first policy's success, and the gain of the others, or of the best where there are many."""
     if not found.plain:
         return ""
     first, *others = found.plain
+    comparable = [other for other in others if _same_starts(first, other)]
     text = f"{escape(first.config.name)} succeeds in {first.evaluation}"
-    for other in others:
-        if _same_starts(first, other):
-            change = gain(first, other)
-            sure = "more than chance" if change.certain else "which may be chance"
-            text += f"; {escape(other.config.name)} in {other.evaluation}, a gain of {change}, {sure}"
+    if len(found.plain) <= MOST_NAMED:
+        text += "".join(
+            f"; {escape(other.config.name)} in {other.evaluation}, {_gained(first, other)}"
+            for other in comparable
+        )
+    elif comparable:
+        best = max(comparable, key=lambda other: other.evaluation.rate)
+        ties = sum(other.evaluation.rate == best.evaluation.rate for other in comparable) - 1
+        equal = f", equalled by {ties} more" if ties else ""
+        text += (
+            f". Of {len(comparable)} other policies from the same starts, the best is {escape(best.config.name)}: "
+            f"{best.evaluation}{equal}, {_gained(first, best)}. "
+            "Chosen for its rate, it will probably do a little worse on new starts. The table has them all"
+        )
     return f'<p class="lead">{text}.</p>'
+
+
+def _gained(first: EvaluationRecord, other: EvaluationRecord) -> str:
+    """The gain in words, as in "a gain of +12 points (+6 to +19), more than chance"."""
+    change = gain(first, other)
+    return f"a gain of {change}, {'more than chance' if change.certain else 'which may be chance'}"
 
 
 def success(found: Findings) -> str:
     """The rate of each policy, with both intervals."""
     if not found.plain:
         return ""
+    shared = all(_same_starts(found.plain[0], one) for one in found.plain)
     rows = {
         one.config.name: {"success": (one.evaluation.rate, *one.evaluation.interval)} for one in found.plain
     }
@@ -41,7 +62,8 @@ def success(found: Findings) -> str:
         rows, xlabel="strict success, percent, with 95 % interval (Wilson)", alt=f"Success rates: {spoken}."
     )
     rows_shown = table(
-        "Every episode from the start of its own seed; all policies from the same starts.",
+        "Every episode from the start of its own seed"
+        + ("; all policies from the same starts." if shared else ". Not all policies from the same starts."),
         ["policy", "success", "95 % (Wilson)", "95 % (bootstrap)", "mean fold error", "action change"],
         [
             [
@@ -59,7 +81,7 @@ def success(found: Findings) -> str:
 
 
 def gains(found: Findings) -> str:
-    """What each policy gained over the first, start by start."""
+    """The gain of each policy over the first, start by start."""
     if len(found.plain) < 2:
         return ""
     first, *others = found.plain
@@ -90,7 +112,7 @@ def gains(found: Findings) -> str:
 
 
 def language(found: Findings) -> str:
-    """Right words, other words, wrong words, none."""
+    """Success under own words, a paraphrase, another task's words, and none."""
     told = [one for one in found.evaluations if one.config.test == PLAIN]
     if len({one.config.words for one in told}) < 2:
         return ""
@@ -109,7 +131,7 @@ def language(found: Findings) -> str:
 
 
 def robustness(found: Findings) -> str:
-    """The matrix: a row for each test, a column for each policy."""
+    """Success under each robustness test: a row for each test, a column for each policy."""
     tested = [one for one in found.evaluations if one.config.words == "own"]
     if all(one.config.test == PLAIN for one in tested):
         return ""
@@ -132,7 +154,7 @@ def robustness(found: Findings) -> str:
 
 
 def _tinted(one: EvaluationRecord | None, plain: EvaluationRecord | None) -> str:
-    """A cell of the matrix: the number says it, the tint only helps the eye."""
+    """A cell of the matrix: the number, with a tint that repeats it."""
     if one is None:
         return "<td>–</td>"
     evaluation = one.evaluation

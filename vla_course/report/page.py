@@ -1,4 +1,4 @@
-"""The report: one page, out of the files that evaluations wrote, as HTML that needs nothing else, and the same in the notebook."""
+"""The report: one self-contained HTML page about evaluations, also shown in notebooks."""
 
 from collections.abc import Callable, Sequence
 from html import escape
