@@ -13,6 +13,7 @@ from PIL import Image
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.garments import GARMENTS
 from vla_course.envs.folding.start import GARMENT_COLORS
+from vla_course.openvla.config import PATCH_SIZE
 from vla_course.openvla.model import OpenVLAForActionPrediction, insert_patches
 from vla_course.openvla.processor import build_prompt
 
@@ -161,7 +162,7 @@ def garment_attention(
             inputs_embeds=read, attention_mask=mask, use_cache=False, output_attentions=True
         ).attentions
     chosen = found if layer is None else (found[layer],)
-    side = model.config.image_size // 14
+    side = model.config.image_size // PATCH_SIZE
     patches = side**2
     looks = torch.stack([weights[:, :, -1, 1 : 1 + patches].mean(dim=1) for weights in chosen]).mean(dim=0)
     garment = torch.from_numpy(np.stack([_share_of_patches(one, side) for one in masks])).to(looks)
