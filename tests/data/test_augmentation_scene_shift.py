@@ -87,7 +87,7 @@ def test_hands_and_waypoints_move_with_the_picture_and_steps_do_not(root):  # no
     text = before["input_ids"].shape[1] - 1 - 14 - 4 - 4 - 1 - 16
     for row, shift in enumerate(shift_m):
         state, ahead = (
-            part[rows[row]].numpy().copy() for part in (samples._sentences.states, samples._sentences.ahead)
+            part[rows[row]].numpy().copy() for part in (samples._rows.states, samples._rows.ahead)
         )
         for numbers in (state, ahead):
             numbers[[0, 7]] += shift[0]

@@ -154,11 +154,11 @@ def test_what_cannot_be_recorded_is_said_before_anything_is(tmp_path):
     with pytest.raises(ValueError, match="unknown environment 'FoldSock-v0'"):
         make_demonstrations(CollectConfig(env="FoldSock-v0"), tmp_path)
     with pytest.raises(ValueError, match="unknown camera 'left'"):
-        make_demonstrations(CollectConfig(camera="left"), tmp_path)
+        make_demonstrations(CollectConfig(cameras=("left",)), tmp_path)
     for wrong in (
         {"episodes": 0},
         {"noise": -1.0},
-        {"image_size": 0},
+        {"image_size": (28, 0)},
         {"workers": 0},
         {"drift": 1.0},
         {"fumbles": 2.0},

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from openvla_reference import contract, nano, reference_model
@@ -12,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from vla_course.openvla import checkpoint
 from vla_course.openvla.adapter import LowRank, _by_our_names, merge_adapter, read_adapter
 from vla_course.openvla.config import OpenVLAConfig
+from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
 RANK, ALPHA = 32, 16
+PICTURE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 
 
 def adapted_modules(shapes: dict) -> dict[str, list[int]]:
@@ -52,6 +55,24 @@ def write_adapter(folder, shapes, **settings):
 def published_shapes(model) -> dict[str, list[int]]:
     tensors = checkpoint.to_original(model.state_dict(), model.config)
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def test_a_folder_of_openvlas_own_fine_tuning_is_loaded_by_name(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    nano().save_pretrained(tmp_path / "model")
+    write_adapter(tmp_path / "adapter", published_shapes(nano()))
+    wanted = nano()
+    wanted.config.norm_stats["laundry"] = wanted.config.norm_stats["tabletop"]
+    merge_adapter(wanted, tmp_path / "adapter")
+    own = {"laundry": wanted.config.norm_stats["laundry"]}
+    (tmp_path / "adapter/dataset_statistics.json").write_text(json.dumps(own))
+    model = load_vla(path=tmp_path / "model", adapter=tmp_path / "adapter")
+    asked = (PICTURE, "fold it", "laundry")
+    np.testing.assert_array_equal(model.predict_action(*asked), wanted.predict_action(*asked))
+    assert torch.equal(model.projector.fc1.weight, wanted.projector.fc1.weight)
+    assert not torch.equal(model.projector.fc1.weight, nano().projector.fc1.weight)
+    with pytest.raises(ValueError, match="adapters are merged into whole weights, not into 4 bits"):
+        load_vla(path=tmp_path / "model", adapter=tmp_path / "adapter", bits=4)
 
 
 def test_merged_weights_are_those_of_the_fused_layout(tmp_path):

@@ -161,6 +161,8 @@ def test_the_number_of_pictures_can_be_set_and_is_kept(tmp_path):
     loaded = load_vla(path=tmp_path / "two").eval()
     assert torch.equal(loaded(**two_views()).logits, model(**two_views()).logits)
     assert loaded.processor.num_images == loaded.config.num_images == 2
+    loaded.config.state_dim = 3
+    assert loaded.processor.state_dim == 3, "the processor keeps no copies of the config's numbers"
     model.set_num_images(1)
     assert torch.equal(model(**nano_inputs()).logits, nano()(**nano_inputs()).logits)
     with pytest.raises(ValueError, match="one picture or more"):

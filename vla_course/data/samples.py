@@ -1,6 +1,6 @@
-"""Demonstrations as a model learns from them: picture and prompt in, the expert's action as tokens, and what is learned of it.
+"""Training samples from demonstrations: pictures, prompt, the expert's action as tokens, and labels.
 
-Prompt, state and pictures are made by the functions that make them when the robot acts: what is trained is what is asked.
+Prompt, state and pictures go through the same functions as when the robot acts.
 """
 
 import errno
@@ -23,7 +23,7 @@ from vla_course.data.lerobot import LeRobotDataset, Track
 from vla_course.data.mirror import mirrored_order, mirrored_tracks, mirrored_views
 from vla_course.data.schema import STATE
 from vla_course.data.statistics import dataset_statistics, state_dimensions
-from vla_course.data.token_rows import Labels, Normalize, build_labels, retold, sentences
+from vla_course.data.token_rows import Labels, Normalize, build_labels, retold, token_rows
 from vla_course.envs.table import CLOSE_CAMERA, table_in_close_picture
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import OpenVLAProcessor, build_prompt
@@ -84,8 +84,8 @@ class DemonstrationSamples:
         chosen = np.arange(dataset.num_frames) if frames is None else np.asarray(frames)
         used = np.unique(dataset.episode_index[chosen]).tolist()
         tracks = {episode: dataset.track(episode) for episode in used} if tracks is None else tracks
-        rows = partial(sentences, model, dataset, key, chosen, tracks, labels, normalize)
-        self._sentences = rows() + rows(mirrored_tracks) if mirror else rows()
+        rows = partial(token_rows, model, dataset, key, chosen, tracks, labels, normalize)
+        self._rows = rows() + rows(mirrored_tracks) if mirror else rows()
         self._shift_m = 0.0 if augmentation is None else augmentation.shift_m
         if self._shift_m and dataset.cameras != (CLOSE_CAMERA,):
             raise ValueError(
@@ -98,11 +98,11 @@ class DemonstrationSamples:
         self._pictures = _pictures(dataset, chosen, self._processor.image_size)
 
     def __len__(self) -> int:
-        return len(self._sentences)
+        return len(self._rows)
 
     def words(self, indices: Int[np.ndarray, " B"]) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask` and `labels` of these frames, padded at the end."""
-        return self._sentences.batch(indices)
+        return self._rows.batch(indices)
 
     def batch(
         self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None = None
@@ -112,11 +112,11 @@ class DemonstrationSamples:
         if rng is not None and self._shift_m:
             shift_m = rng.uniform(-self._shift_m, self._shift_m, shift_m.shape)
             if self._model.config.state_dim:
-                words = self._sentences.moved(indices, shift_m, self._model, self._key)
+                words = self._rows.moved(indices, shift_m, self._model, self._key)
         if rng is not None and len(self._texts) > 1:
-            told = [self._texts[number] for number in rng.integers(len(self._texts), size=len(indices))]
+            texts = [self._texts[number] for number in rng.integers(len(self._texts), size=len(indices))]
             rows = torch.from_numpy(np.asarray(indices))
-            words = retold(words, self._sentences.words[rows], told, self._model.config.pad_token_id)
+            words = retold(words, self._rows.words[rows], texts, self._model.config.pad_token_id)
         return {**words, "pixel_values": self._pixels(self._images(indices), rng, shift_m)}
 
     def _images(self, indices: Int[np.ndarray, " B"]) -> UInt8[np.ndarray, "B C H W 3"]:
@@ -134,10 +134,10 @@ class DemonstrationSamples:
         shift_m: Float[np.ndarray, "B 2"],
     ) -> Float[torch.Tensor, "B channels H W"]:
         if rng is None or self.augmentation is None:
-            seen = images.reshape(-1, *images.shape[2:])
-            seen = seen if self.augmentation is None else self._crop(seen, self.augmentation.crop_area)
-            moments = seen.reshape(*images.shape[:2], *seen.shape[1:])
-            return torch.stack([self._processor.all_pixel_values(list(views)) for views in moments])
+            flat = images.reshape(-1, *images.shape[2:])
+            flat = flat if self.augmentation is None else self._crop(flat, self.augmentation.crop_area)
+            frames = flat.reshape(*images.shape[:2], *flat.shape[1:])
+            return torch.stack([self._processor.all_pixel_values(list(views)) for views in frames])
         luck = torch.Generator().manual_seed(int(rng.integers(2**62)))
         pixels = torch.from_numpy(images).flatten(0, 1).permute(0, 3, 1, 2).to(torch.float32).div(255)
         warp = moved_scene(table_in_close_picture(), shift_m) if self._shift_m else None

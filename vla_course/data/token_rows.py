@@ -1,8 +1,8 @@
-"""What a model is told and what it says at each frame of a data set, as one row of tokens.
+"""input_ids, attention mask and labels of every frame of a data set.
 
-A row, from left to right: the instruction's words, the robot's state and the empty token, all told; where each hand next takes hold or
-lets go, said; how far that is from here, told; the action and `</s>`, said; padding. What is said is learned. The two parts about hands
-are there for models that say waypoints.
+A row, from left to right: the prompt (the instruction's tokens, the robot's state, the empty token); for models that predict
+waypoints, each hand's place at its next grasp or release, and the remaining distances to them; the action and `</s>`; padding.
+Learned are the waypoints, the action and `</s>`; the distances are computed, as part of the prompt.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,25 +47,25 @@ def build_labels(
 
 
 @dataclass(frozen=True)
-class Sentences:
-    """The rows of N frames, and the numbers behind those of their tokens that say where hands are."""
+class TokenRows:
+    """The rows of N frames, and the states that their state and waypoint tokens encode."""
 
     ids: Int[torch.Tensor, "N L"]
     labels: Int[torch.Tensor, "N L"]
     mask: Int[torch.Tensor, "N L"]
     words: Int[torch.Tensor, " N"]
-    """How many words each row begins with; the state follows."""
+    """Tokens of the instruction that each row begins with; the state follows."""
     states: Float[torch.Tensor, "N S"]
     ahead: Float[torch.Tensor, "N S"]
-    """The state when each hand next takes hold or lets go; as `states` where no waypoints are said."""
+    """The state when each hand next grasps or releases; as `states` for models that predict no waypoints."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __add__(self, others: "Sentences") -> "Sentences":
-        """These rows, then the others. They are as long: what differs is who moves which hand."""
-        parts = ([getattr(one, field.name) for one in (self, others)] for field in fields(self))
-        return Sentences(*(torch.cat(part) for part in parts))
+    def __add__(self, others: "TokenRows") -> "TokenRows":
+        """These rows, then the others, which are as long: the mirrored ones of the same frames."""
+        parts = ([getattr(rows, field.name) for rows in (self, others)] for field in fields(self))
+        return TokenRows(*(torch.cat(part) for part in parts))
 
     def batch(self, indices: Int[np.ndarray, " B"]) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask` and `labels` of these rows, as long as the longest of them."""
@@ -85,17 +85,17 @@ class Sentences:
         model: OpenVLAForActionPrediction,
         key: str,
     ) -> dict[str, torch.Tensor]:
-        """The same, but hands, and where they go, are so much further along the table. Ways and steps stay as they are."""
+        """The same batch with hands and waypoints moved along the table by `shift_m` (x, y). Distances and steps stay as they are."""
         batch, rows = self.batch(indices), torch.from_numpy(np.asarray(indices))
-        said_ahead = list(model.config.waypoint_dims)
+        waypoint_dims = list(model.config.waypoint_dims)
         moved = np.zeros((len(rows), self.states.shape[1]))
         for first in range(0, moved.shape[1] - HAND + 1, HAND):
             moved[:, first : first + 2] = shift_m
         begins = self.words[rows, None]
         here = torch.from_numpy(model.state_tokens(self.states[rows].numpy() + moved, key))
         batch["input_ids"].scatter_(1, begins + torch.arange(here.shape[1]), here)
-        there = torch.from_numpy(model.state_tokens(self.ahead[rows].numpy() + moved, key)[:, said_ahead])
-        behind_empty = begins + here.shape[1] + 1 + torch.arange(len(said_ahead))
+        there = torch.from_numpy(model.state_tokens(self.ahead[rows].numpy() + moved, key)[:, waypoint_dims])
+        behind_empty = begins + here.shape[1] + 1 + torch.arange(len(waypoint_dims))
         for name in ("input_ids", "labels"):
             batch[name].scatter_(1, behind_empty, there)
         return batch
@@ -107,7 +107,7 @@ def retold(
     texts: Sequence[torch.Tensor],
     pad_id: int,
 ) -> dict[str, torch.Tensor]:
-    """The same rows, but each begins with another text (ids of any length), in place of the `words` tokens that it begins with."""
+    """The same rows with another instruction each: `texts` (ids of any length) replace the first `words` tokens."""
     ids, labels = [], []
     for row, (text, begins, length) in enumerate(
         zip(texts, words.tolist(), batch["attention_mask"].sum(1).tolist(), strict=True)
@@ -122,7 +122,7 @@ def retold(
     }
 
 
-def sentences(
+def token_rows(
     model: OpenVLAForActionPrediction,
     dataset: LeRobotDataset,
     key: str,
@@ -131,7 +131,7 @@ def sentences(
     labels: Labels = build_labels,
     normalize: Normalize = normalize_actions,
     changed: Callable[[Iterable[Track]], Iterable[Track]] = iter,
-) -> Sentences:
+) -> TokenRows:
     """The rows of these frames of a data set, whose episodes are `tracks`, by their number. `changed` makes other episodes of
     them, a mirror for example.
 
@@ -142,32 +142,37 @@ def sentences(
     episodes, begins = dataset.episode_index[frames], np.cumsum([0, *dataset.lengths])
     used = np.unique(episodes).tolist()
     _refuse_other_statistics([tracks[episode] for episode in used], model, key)
-    said = {
-        (episode, words): _said_in(track, words, model, key, normalize)
+    by_episode = {
+        (episode, words): _episode_rows(track, words, model, key, normalize)
         for episode in used
         for track in changed([tracks[episode]])
         for words in dict.fromkeys(tracks[episode].said)
     }
-    numbers = zip(episodes.tolist(), (frames - begins[episodes]).tolist(), strict=True)
-    places = [(said[one, tracks[one].said[at]], at) for one, at in numbers]
-    longest, pad = max(one.rows.shape[1] for one, _ in places), model.config.pad_token_id
+    moments = zip(episodes.tolist(), (frames - begins[episodes]).tolist(), strict=True)
+    places = [(by_episode[episode, tracks[episode].said[at]], at) for episode, at in moments]
+    longest, pad = max(episode.rows.shape[1] for episode, _ in places), model.config.pad_token_id
     ids = torch.full((len(places), longest), pad)
-    mask, learned, told = torch.zeros_like(ids), torch.empty_like(ids), len(model.config.waypoint_dims)
-    for number, (one, at) in enumerate(places):
-        length = one.rows.shape[1]
-        ids[number, :length], mask[number, :length] = one.rows[at], 1
-        learned[number] = labels(ids[number], one.prompt, pad)
-        learned[number, one.prompt + told : one.prompt + 2 * told] = UNLEARNED  # how far it is, is told
-    words = torch.tensor([one.words for one, _ in places])
-    states, ahead = (
-        torch.from_numpy(np.stack([getattr(one, of)[at] for one, at in places])) for of in ("states", "ahead")
+    mask, learned, waypoints = (
+        torch.zeros_like(ids),
+        torch.empty_like(ids),
+        len(model.config.waypoint_dims),
     )
-    return Sentences(ids, learned, mask, words, states, ahead)
+    for number, (episode, at) in enumerate(places):
+        length, prompt = episode.rows.shape[1], episode.prompt
+        ids[number, :length], mask[number, :length] = episode.rows[at], 1
+        learned[number] = labels(ids[number], prompt, pad)
+        learned[number, prompt + waypoints : prompt + 2 * waypoints] = UNLEARNED  # the distances
+    words = torch.tensor([episode.words for episode, _ in places])
+    states, ahead = (
+        torch.from_numpy(np.stack([getattr(episode, name)[at] for episode, at in places]))
+        for name in ("states", "ahead")
+    )
+    return TokenRows(ids, learned, mask, words, states, ahead)
 
 
 @dataclass(frozen=True)
-class _Said:
-    """One episode's rows without padding, how many tokens of them are words and how many the prompt, and states now and ahead."""
+class _EpisodeRows:
+    """One episode's rows without padding, the lengths of instruction and prompt, and the states now and at the next grasp or release."""
 
     rows: Int[torch.Tensor, "T L"]
     words: int
@@ -184,7 +189,7 @@ def _refuse_other_statistics(tracks: Sequence[Track], model: OpenVLAForActionPre
     known = action_statistics(model.config.norm_stats, key)
     actions = np.concatenate([track.actions for track in tracks]).astype(float)
     if actions.shape[1] != len(known.q01):
-        return  # said by whoever makes tokens of them
+        return  # whoever makes tokens of them refuses that
     cut = known.cut_share(actions)
     if cut.max() > MOST_CUT:
         raise ValueError(
@@ -193,9 +198,9 @@ def _refuse_other_statistics(tracks: Sequence[Track], model: OpenVLAForActionPre
         )
 
 
-def _said_in(
+def _episode_rows(
     track: Track, words: str, model: OpenVLAForActionPrediction, key: str, normalize: Normalize
-) -> _Said:
+) -> _EpisodeRows:
     config, processor = model.config, model.processor
     assert processor is not None
     statistics, count = action_statistics(config.norm_stats, key), len(track.actions)
@@ -213,4 +218,4 @@ def _said_in(
         parts.insert(0, model.waypoint_tokens(places, track.states, key))
     parts.append(np.full((count, 1), config.text_config.eos_token_id))
     rows = torch.cat([prompt, *map(torch.from_numpy, parts)], dim=1)
-    return _Said(rows, len(text), prompt.shape[1], track.states, ahead)
+    return _EpisodeRows(rows, len(text), prompt.shape[1], track.states, ahead)

@@ -136,8 +136,6 @@ def tell_data(
     model.config.norm_stats = dict(statistics)
     model.config.state_dim = state_dim
     model.config.waypoint_dims = list(PLACES) if waypoints else []
-    if model.processor is not None:
-        model.processor.state_dim = state_dim
 
 
 def save_learned(model: OpenVLAForActionPrediction, config: TrainConfig) -> None:

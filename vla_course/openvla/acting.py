@@ -1,4 +1,4 @@
-"""What a robot asks of a model: the next action, or what the model makes of what it sees."""
+"""The acting side of the model: from pictures and an instruction to an action, waypoints or features."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,20 +19,26 @@ from vla_course.action_tokens import (
     unnormalize_actions,
 )
 from vla_course.openvla.config import OpenVLAConfig
-from vla_course.openvla.decoding import Attention, Prompt, greedy_token_ids, parallel_hidden_states, read
+from vla_course.openvla.decoding import (
+    Attention,
+    Prompt,
+    greedy_token_ids,
+    parallel_hidden_states,
+    run_layers,
+)
 from vla_course.openvla.processor import Images, OpenVLAProcessor, build_prompt
 
-WAY_M = 0.12
-"""A way of this length, along one axis, is 1 when it is told; longer ones are told as that. Some hand steps are as long."""
+DISTANCE_M = 0.12
+"""Distance along one axis that is encoded as 1.0; larger distances are clipped. The longest hand steps are about as long."""
 Recall = Callable[[Float[np.ndarray, "B W"]], Float[np.ndarray, "B W"]]
-"""What is made of the waypoints that a model says, before it acts on them."""
+"""Replaces predicted waypoints before the model acts on them, by their running median for example."""
 
 
 class Acting:
-    """The part of an OpenVLA that acts: from pictures and words to numbers, in three steps.
+    """What a robot calls, mixed into `OpenVLAForActionPrediction`: the network is one idea, acting with it another.
 
-    `processor` makes ids and pixels of words and pictures, `prompt` one sequence of embeddings of both, and decoding action
-    tokens of that. It is a class of its own only to keep the network's file short.
+    Acting takes three steps: `processor` turns words and pictures into ids and pixels, `prompt` turns both into one sequence of
+    embeddings, and greedy decoding continues it with action tokens. The attributes below are those of the network that it uses.
     """
 
     config: OpenVLAConfig
@@ -55,7 +61,7 @@ class Acting:
         build_prompt: Callable[[str], str] = build_prompt,
         recall: Recall | None = None,
     ) -> Float[np.ndarray, "*batch A"]:
-        """The motor command for what is seen and said, in the units of the data set `unnorm_key`.
+        """The action for these pictures and this instruction, in the units of the data set `unnorm_key`.
 
         One image and one instruction give (A,); a sequence of images with a sequence of as many instructions gives (B, A).
         For a model that looks through several cameras (`config.num_images`), an image is a sequence of as many pictures.
@@ -74,8 +80,8 @@ class Acting:
         """
         statistics = action_statistics(self.config.norm_stats, unnorm_key)
         single = isinstance(instruction, str)
-        said = None if state is None else self.state_tokens(state, unnorm_key)
-        inputs = self._process(image, instruction, said, build_prompt)
+        state_tokens = None if state is None else self.state_tokens(state, unnorm_key)
+        inputs = self._process(image, instruction, state_tokens, build_prompt)
         if recall is not None:
             self._check_says_waypoints()
         if self.config.waypoint_dims:
@@ -107,16 +113,20 @@ class Acting:
         *,
         state: Float[np.ndarray, "*batch S"],
     ) -> Float[np.ndarray, "*batch W"]:
-        """What the model says ahead of the action: the state's numbers `config.waypoint_dims` as they will be when a hand next takes
-        hold or lets go, in the state's units.
+        """The predicted waypoints: the state's numbers `config.waypoint_dims` at the moment when each hand next grasps or releases,
+        in the state's units.
 
         Raises:
-            ValueError: the model says none; and as `predict_action`.
+            ValueError: the model predicts no waypoints; and as `predict_action`.
         """
         self._check_says_waypoints()
         inputs = self._process(image, instruction, self.state_tokens(state, unnorm_key))
-        asked = (inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
-        ids = self.predict_token_ids(*asked, len(self.config.waypoint_dims))
+        ids = self.predict_token_ids(
+            inputs["input_ids"],
+            inputs["attention_mask"],
+            inputs["pixel_values"],
+            len(self.config.waypoint_dims),
+        )
         places = self._places(ids, unnorm_key)
         return places[0] if isinstance(instruction, str) else places
 
@@ -131,7 +141,7 @@ class Acting:
         *,
         constrained: bool,
     ) -> Int[torch.Tensor, "B A"]:
-        """The action's tokens, after the waypoints that `recall` makes of those that the model says, and the ways to them."""
+        """The action's tokens: predicted after the waypoints, as `recall` returns them, and the remaining distances to them."""
         choose = self._next_token if constrained else _most_likely
         prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
         ahead = list(self.config.waypoint_dims)
@@ -139,15 +149,17 @@ class Acting:
         ids = greedy_token_ids(self.language_model, prompt, len(ahead), choose, cache=cache)
         if not constrained:
             self._check_action_tokens(ids)
-        places, told = self._places(ids, unnorm_key), np.asarray(state).reshape(len(ids), -1)
+        places, states = self._places(ids, unnorm_key), np.asarray(state).reshape(len(ids), -1)
         places = places if recall is None else recall(places)
-        meant = torch.from_numpy(self.waypoint_tokens(places, told, unnorm_key)).to(ids.device)
-        words = self.language_model.get_input_embeddings()(meant)
+        tokens = torch.from_numpy(self.waypoint_tokens(places, states, unnorm_key)).to(ids.device)
+        embeddings = self.language_model.get_input_embeddings()(tokens)
         longer = Prompt(
-            torch.cat([prompt.embeddings, words], dim=1),
-            torch.cat([prompt.attention_mask, torch.ones_like(meant).to(prompt.attention_mask)], dim=1),
+            torch.cat([prompt.embeddings, embeddings], dim=1),
+            torch.cat([prompt.attention_mask, torch.ones_like(tokens).to(prompt.attention_mask)], dim=1),
         )
-        cache.crop(1 - len(ahead))  # `recall` may have changed what was said, but not what was asked
+        cache.crop(
+            1 - len(ahead)
+        )  # `recall` may have changed the waypoints; the prompt before them is the same
         ids = greedy_token_ids(self.language_model, longer, action_dim, choose, cache=cache)
         if not constrained:
             self._check_action_tokens(ids)
@@ -159,24 +171,26 @@ class Acting:
         state: Float[np.ndarray, "B S"],
         unnorm_key: str | None = None,
     ) -> Int[np.ndarray, "B twice"]:
-        """Waypoints in words, each as a number of the state; then, worked out for the model, how far each still is from the present state.
+        """The tokens of waypoints, each as a number of the state, then of the remaining distances from the present state to them.
 
-        The second half is no answer of the model, it is told: subtracting is what a language model is bad at, and a step is little
-        more than a difference.
+        The distances are computed, not predicted, and added to the prompt: a language model is bad at subtracting, and a step is
+        little more than a difference.
         """
         ahead = list(self.config.waypoint_dims)
         filled = np.zeros((len(places), self.config.state_dim))
         filled[:, ahead] = places
-        said = self.state_tokens(filled, unnorm_key)[:, ahead]
-        ways = tokenize_actions((places - state[:, ahead]) / WAY_M, self.config.vocabulary_size)
-        return np.concatenate([said, ways], axis=1)
+        waypoints = self.state_tokens(filled, unnorm_key)[:, ahead]
+        distances = tokenize_actions((places - state[:, ahead]) / DISTANCE_M, self.config.vocabulary_size)
+        return np.concatenate([waypoints, distances], axis=1)
 
     def _places(self, ids: Int[torch.Tensor, "B W"], unnorm_key: str | None) -> Float[np.ndarray, "B W"]:
         """Waypoints in the state's units."""
         ahead = list(self.config.waypoint_dims)
-        found = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
+        statistics = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
         normalized = detokenize_actions(ids.cpu().numpy(), self.config.vocabulary_size)
-        return unnormalize_actions(normalized, found.q01[ahead], found.q99[ahead], found.mask[ahead])
+        return unnormalize_actions(
+            normalized, statistics.q01[ahead], statistics.q99[ahead], statistics.mask[ahead]
+        )
 
     def _check_says_waypoints(self) -> None:
         if not self.config.waypoint_dims:
@@ -223,19 +237,19 @@ class Acting:
         return logits
 
     def compile_parallel(self, **options: Any) -> None:
-        """Have torch compile what decoding all dimensions at once runs: towers, projector, and the language model's layers.
+        """Compile the parts that parallel decoding runs: towers, projector, and the language model's layers.
 
-        One pass of one shape is what a compiler can make faster. The next action takes longer by the time that it needs, some twenty
-        seconds for nano, and so does a prompt of another length. It wants a C++ compiler. `options` are those of `torch.compile`.
+        The next action, and the first with a prompt of another length, waits for the compiler: some twenty seconds for nano. It
+        needs a C++ compiler. `options` are those of `torch.compile`.
         """
         self.vision_backbone.compile(**options)
         self.projector.compile(**options)
-        self._layers = torch.compile(read, **options)
+        self._layers = torch.compile(run_layers, **options)
 
     def state_tokens(
         self, state: Float[np.ndarray, "*batch S"], unnorm_key: str | None = None
     ) -> Int[np.ndarray, "*batch S"]:
-        """The robot's state in words: each number a token, as in an action, normalised by the data set's quantiles ("proprio").
+        """The robot's state as tokens: one for each number, as in an action, normalised by the data set's quantiles ("proprio").
 
         Raises:
             ValueError: the model is told no state, this state has another number of numbers or one that is not finite, or
@@ -247,8 +261,10 @@ class Acting:
             raise ValueError(f"this model is told {what}; it was given one of shape {np.shape(state)}")
         if not np.isfinite(np.asarray(state, dtype=float)).all():
             raise ValueError(f"the robot's state is not finite (NaN or infinity): {np.asarray(state)}")
-        found = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
-        normalized = normalize_actions(np.asarray(state, dtype=float), found.q01, found.q99, found.mask)
+        statistics = action_statistics(self.config.norm_stats, unnorm_key, of="proprio")
+        normalized = normalize_actions(
+            np.asarray(state, dtype=float), statistics.q01, statistics.q99, statistics.mask
+        )
         return tokenize_actions(normalized, self.config.vocabulary_size)
 
     @torch.no_grad()
@@ -260,21 +276,21 @@ class Acting:
         *,
         state: Float[np.ndarray, "*batch S"] | None = None,
     ) -> Float[torch.Tensor, "*batch D"]:
-        """What the model makes of image and instruction: the final hidden state from which it chooses its first action token.
+        """The features of image and instruction: the final hidden state from which the first action token is predicted.
 
         Raises:
             ValueError: as `predict_action`.
         """
-        said = None if state is None else self.state_tokens(state, unnorm_key)
-        inputs = self._process(image, instruction, said)
+        state_tokens = None if state is None else self.state_tokens(state, unnorm_key)
+        inputs = self._process(image, instruction, state_tokens)
         prompt = self.prompt(inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"])
-        read = self.language_model.model(
+        output = self.language_model.model(
             inputs_embeds=prompt.embeddings,
             attention_mask=prompt.attention_mask,
             position_ids=prompt.positions,
             use_cache=False,
         )
-        features: torch.Tensor = read.last_hidden_state[:, -1]
+        features: torch.Tensor = output.last_hidden_state[:, -1]
         return features[0] if isinstance(instruction, str) else features
 
     def get_action_dim(self, unnorm_key: str | None = None) -> int:

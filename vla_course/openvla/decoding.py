@@ -21,7 +21,7 @@ Attention = Literal["cacheable", "full"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the language model reads before it acts: the start token, the image, the words.
+    """The input of the language model before it acts: the embeddings of the start token, the image patches and the words.
 
     Every row ends in its last word. Rows with fewer words carry padding between image and words; `attention_mask` is 0
     there, and `positions` count past it, so that a row means the same alone and in a batch.
@@ -39,7 +39,7 @@ class Prompt:
 def token_positions(attention_mask: Int[torch.Tensor, "B L"]) -> Int[torch.Tensor, "B L"]:
     """Each token's place in its own row, counted past the padding (mask 0) between image and words.
 
-    Padding after the last word goes on counting, as in the published code; nobody looks there.
+    Padding after the last word goes on counting, as in the published code; no position attends to it.
     """
     real = attention_mask.long()
     skipped = (1 - real).cumsum(-1)
@@ -59,9 +59,9 @@ def greedy_token_ids(
 ) -> Int[torch.Tensor, "B A"]:
     """The `count` tokens that follow the prompt, each one chosen from the logits that those before it lead to.
 
-    With a cache, keys and values of what was read are kept, and each step reads one token. Without, everything is read
-    again for each token: the same tokens, slowly. A `cache` that is given holds the prompt's beginning, which is not read
-    again, and then all but the last of the tokens.
+    With a cache, keys and values of earlier positions are kept, and each step computes one token. Without, all positions are
+    computed again for each token: the same tokens, slowly. A `cache` that is given holds the prompt's beginning, which is not
+    computed again; at the end it holds all but the last of the tokens too.
     """
     embed, config = language_model.get_input_embeddings(), language_model.config
     if cache is None and use_cache:
@@ -70,14 +70,14 @@ def greedy_token_ids(
     embeddings = prompt.embeddings[:, start:]
     mask = _longer(prompt.attention_mask, count)
     padded = not bool(mask.all())
-    turns = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
+    position_embeddings = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
     chosen: list[torch.Tensor] = []
     for end in range(length, length + count):
-        seen = None
-        if padded or embeddings.shape[1] > 1:  # one token after an unpadded prompt sees everything
-            seen = create_causal_mask(config, embeddings, mask[:, :end] if padded else None, cache)
-        new = tuple(turn[:, start:end] for turn in turns)
-        hidden = read(language_model, embeddings, new, seen, cache, answers=slice(-1, None))
+        causal_mask = None
+        if padded or embeddings.shape[1] > 1:  # one token after an unpadded prompt attends to everything
+            causal_mask = create_causal_mask(config, embeddings, mask[:, :end] if padded else None, cache)
+        rotary = tuple(part[:, start:end] for part in position_embeddings)
+        hidden = run_layers(language_model, embeddings, rotary, causal_mask, cache, answers=slice(-1, None))
         chosen.append(choose(language_model.lm_head(hidden[:, 0])).to(mask.device))
         token = embed(chosen[-1][:, None])
         if cache is not None:
@@ -87,10 +87,10 @@ def greedy_token_ids(
     return torch.stack(chosen, dim=1)
 
 
-def read(
+def run_layers(
     language_model: Any,
     embeddings: Float[torch.Tensor, "B L D"],
-    turns: tuple[torch.Tensor, ...],
+    position_embeddings: tuple[torch.Tensor, ...],
     attention_mask: torch.Tensor | None,
     cache: DynamicCache | None = None,
     *,
@@ -99,15 +99,19 @@ def read(
     """The final hidden states of the positions `answers`: Llama's layers, one after the other, and its last norm.
 
     What `language_model.model(...)` does, without the bookkeeping around it, which takes a sixth of a small model's time.
-    `turns` are the rotary embeddings of the positions. The mask is as its attention implementation wants it; None is causal
-    for SDPA, and everything for a single token.
+    `position_embeddings` are the rotary ones, cosine and sine. The mask is in the form that the attention implementation takes;
+    None is causal for SDPA, and everything for a single token.
     """
     *layers, last = language_model.model.layers
-    shared = {"attention_mask": attention_mask, "position_embeddings": turns, CACHE_KEYWORD: cache}
+    shared = {
+        "attention_mask": attention_mask,
+        "position_embeddings": position_embeddings,
+        CACHE_KEYWORD: cache,
+    }
     hidden = embeddings
     for layer in layers:
         hidden = layer(hidden, **shared)
-    # Nobody looks at the last layer's output but the answers: its second half is for them alone.
+    # Of the last layer's output only the answers' positions are used: its MLP runs on them alone.
     attended, _ = last.self_attn(last.input_layernorm(hidden), **shared)
     hidden = (hidden.to(attended.device) + attended)[:, answers]
     hidden = hidden + last.mlp(last.post_attention_layernorm(hidden))
@@ -116,10 +120,10 @@ def read(
 
 
 def parallel_attention_mask(prompt: int, actions: int) -> Bool[torch.Tensor, "L L"]:
-    """Who may look at whom when all action tokens are decoded at once: row looks at column where True.
+    """The attention mask for decoding all action tokens at once: True where the row's position attends to the column's.
 
-    The prompt is causal and sees no action, so its keys and values can be computed once and kept. Every action position sees
-    the whole prompt and all action positions.
+    The prompt is causal and attends to no action, so its keys and values can be computed once and kept. Every action position
+    attends to the whole prompt and to all action positions.
     """
     mask = torch.ones(prompt + actions, prompt + actions, dtype=torch.bool)
     mask[:prompt] = mask[:prompt].tril()
@@ -135,10 +139,10 @@ def parallel_hidden_states(
 ) -> Float[torch.Tensor, "B answers D"]:
     """The final hidden state of every action position, from one forward pass over the prompt and all of them.
 
-    `slots` is what stands at the action positions before anything is known. With `attention="cacheable"`, the mask is
-    `parallel_attention_mask`, and the answer for slot i is read at slot i. With `"full"`, everybody sees everybody, a stop
-    token follows (the last row of `slots`), and the answer for slot i is read one position before it, as in training by next
-    tokens: what OpenVLA-OFT's checkpoints were trained with. `layers` runs the layers: `read`, or `read` compiled.
+    `slots` are the input embeddings of the action positions. With `attention="cacheable"`, the mask is
+    `parallel_attention_mask`, and the answer for slot i is taken at slot i. With `"full"`, all positions attend to all, a stop
+    token follows (the last row of `slots`), and the answer for slot i is taken one position before it, as in training by next
+    tokens: what OpenVLA-OFT's checkpoints were trained with. `layers` is `run_layers`, or `run_layers` compiled.
 
     Source: moojink/openvla-oft, prismatic/extern/hf/modeling_prismatic.py (predict_action).
     """
@@ -146,14 +150,14 @@ def parallel_hidden_states(
     embeddings = torch.cat([prompt.embeddings, slots.expand(batch, -1, -1).to(prompt.embeddings)], dim=1)
     mask = _longer(prompt.attention_mask, len(slots))
     if attention == "full":
-        seen = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool)
+        allowed = torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool)
         answers = slice(length - 1, -2)
     else:
-        seen = parallel_attention_mask(length, len(slots))
+        allowed = parallel_attention_mask(length, len(slots))
         answers = slice(length, None)
-    additive = _additive(seen.to(mask.device) & mask[:, None, None].bool(), embeddings.dtype)
-    turns = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
-    return (layers or read)(language_model, embeddings, turns, additive, answers=answers)
+    additive = _additive(allowed.to(mask.device) & mask[:, None, None].bool(), embeddings.dtype)
+    position_embeddings = language_model.model.rotary_emb(embeddings, position_ids=token_positions(mask))
+    return (layers or run_layers)(language_model, embeddings, position_embeddings, additive, answers=answers)
 
 
 def _longer(attention_mask: torch.Tensor, count: int) -> torch.Tensor:
@@ -161,10 +165,11 @@ def _longer(attention_mask: torch.Tensor, count: int) -> torch.Tensor:
     return torch.cat([attention_mask, attention_mask.new_ones(len(attention_mask), count)], dim=1)
 
 
-def _additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """0 where a position is seen, the lowest number where it is not: what every attention implementation adds.
+def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The mask that every attention implementation adds: 0 where attention is allowed, the lowest number elsewhere.
 
-    Padding rows that would see nothing see all: their output is never read, and a softmax over nothing is not a number.
+    A row of padding that may attend to nothing attends to all: its output is never used, and a softmax over nothing is NaN.
     """
-    seen = seen | ~seen.any(-1, keepdim=True)
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+    allowed = allowed | ~allowed.any(-1, keepdim=True)
+    zeros = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    return zeros.masked_fill(~allowed, torch.finfo(dtype).min)

@@ -13,6 +13,7 @@ from transformers.utils import logging
 from vla_course import assets
 from vla_course.errors import CannotRunError
 from vla_course.openvla import checkpoint, memory_plan
+from vla_course.openvla.adapter import merge_adapter
 from vla_course.openvla.four_bit_files import is_stored
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.slow_bfloat16 import compute_in_float32, multiplies_bfloat16
@@ -32,6 +33,7 @@ def load_vla(
     scale: Literal["nano", "7b"] = "nano",
     *,
     path: str | Path | None = None,
+    adapter: str | Path | None = None,
     bits: Literal[4, 8] | None = None,
     dtype: torch.dtype | None = None,
     device: str | None = None,
@@ -40,10 +42,13 @@ def load_vla(
 
     "nano" ships with the course. "7b" is openvla/openvla-7b, on a GPU or with device="cpu" in the computer's own memory: about
     16 GB in bfloat16, 9 GB with bits=8, 6 GB with bits=4. What it will need is printed before it is loaded. `path` names a folder
-    or a repository of the same format to load instead: a fine-tune, or a model that was saved in four bits.
+    or a repository of the same format to load instead: a fine-tune, or a model that was saved in four bits. `adapter` is a folder
+    with LoRA adapters as OpenVLA's own fine-tuning writes them, merged into the weights; statistics beside them
+    (dataset_statistics.json) are added to the model's. What `vla-course train` writes is loaded with `fine_tuning.run_folder.load_run`.
 
     Raises:
-        ValueError: there is no such scale or number of bits, or the folder holds weights in another number of bits.
+        ValueError: there is no such scale or number of bits, the folder holds weights in another number of bits, or the adapters
+            do not fit the weights, or weights in few bits, which take none.
         FileNotFoundError: the nano checkpoint is not there yet.
         CannotRunError: 7B was asked for without its weights, a GPU (and not device="cpu"), enough memory or a package it needs;
             the message says which.
@@ -52,6 +57,10 @@ def load_vla(
         raise ValueError(f"scale is 'nano' or '7b', not {scale!r}")
     if bits not in (None, 4, 8):
         raise ValueError(f"weights can be loaded in 8 or 4 bits, not {bits!r}")
+    if adapter is not None and bits is not None:
+        raise ValueError(
+            f"adapters are merged into whole weights, not into {bits} bits: load without bits=, save_pretrained, and load that folder"
+        )
     options: dict[str, Any] = {"dtype": dtype or "auto", "device_map": device}
     if scale == "nano":
         folder = path or find_nano()
@@ -59,7 +68,7 @@ def load_vla(
             options["quantization_config"] = _quantization(bits)
         with _no_progress_bar():
             model: OpenVLAForActionPrediction = OpenVLAForActionPrediction.from_pretrained(folder, **options)
-        return model
+        return model if adapter is None else _adapted(model, Path(adapter))
     device = device or "cuda"
     folder = find_7b(path or OPENVLA_7B, bits=bits, device=device)
     stored = _has(folder, bits)
@@ -72,8 +81,18 @@ def load_vla(
     if bits is not None and not stored:
         options["quantization_config"] = _quantization(bits)
     model = OpenVLAForActionPrediction.from_pretrained(folder, **options)
+    model = model if adapter is None else _adapted(model, Path(adapter))
     if device == "cpu" and not multiplies_bfloat16():
         compute_in_float32(model)
+    return model
+
+
+def _adapted(model: OpenVLAForActionPrediction, folder: Path) -> OpenVLAForActionPrediction:
+    """The model with a published adapter merged into its weights, and with the statistics that lie beside it."""
+    statistics = folder / "dataset_statistics.json"
+    known = checkpoint.read_statistics(statistics) if statistics.exists() else {}
+    merge_adapter(model, folder)
+    model.config.norm_stats = {**model.config.norm_stats, **known}
     return model
 
 

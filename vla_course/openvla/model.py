@@ -88,8 +88,6 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
         if count < 1:
             raise ValueError(f"a model looks at one picture or more at once, not {count}")
         self.config.num_images = self.vision_backbone.num_images = count
-        if self.processor is not None:
-            self.processor.num_images = count
 
     def embed_image(
         self, pixel_values: Float[torch.Tensor, "B channels H W"]
@@ -271,6 +269,9 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
         if left:
             raise ValueError(f"transformers did not load all of {folder}: {left}")
         model.processor = processor
+        processor.config = (
+            model.config
+        )  # transformers has copied it; what changes in one is to change in both
         checkpoint.never_repack(model)
         return (model, loaded[1]) if output_loading_info else model
 

@@ -117,12 +117,26 @@ class OpenVLAProcessor:
         self.settings, self.tokenizer = settings, tokenizer
         if tokenizer is not None:
             tokenizer.encode_special_tokens = True  # as the plain text that they are
-        self.image_size, self.state_dim = config.image_size, config.state_dim
-        self.num_images = config.num_images
+        self.config = config
         self.bos_token_id, self.pad_token_id = config.text_config.bos_token_id, config.pad_token_id
         self.empty_token_id = config.empty_token_id
         self._mean = torch.tensor([tower["mean"] for tower in towers]).reshape(6, 1, 1)
         self._std = torch.tensor([tower["std"] for tower in towers]).reshape(6, 1, 1)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of the square that each picture is resized to."""
+        return self.config.image_size
+
+    @property
+    def state_dim(self) -> int:
+        """Tokens of the robot's state in each prompt."""
+        return self.config.state_dim
+
+    @property
+    def num_images(self) -> int:
+        """Pictures that belong to each prompt, one of each camera."""
+        return self.config.num_images
 
     @classmethod
     def from_folder(cls, folder: Path, config: OpenVLAConfig) -> "OpenVLAProcessor":

@@ -26,7 +26,7 @@ class WaypointMemory:
         self, envs: Int[np.ndarray, " B"], states: Float[np.ndarray, "B S"], said: Float[np.ndarray, "B W"]
     ) -> Float[np.ndarray, "B W"]:
         """Remember what was said in these environments, and return what hands should go by."""
-        found = said.copy()
+        medians = said.copy()
         for row, env in enumerate(envs.tolist()):
             for place, hand in enumerate(self._hands.tolist()):
                 key, feels = (env, place), bool(states[row, 2 * HAND + hand] > 0.5)
@@ -34,8 +34,8 @@ class WaypointMemory:
                     self._said[key] = []
                 self._felt[key] = feels
                 self._said[key].append(float(said[row, place]))
-                found[row, place] = np.median(self._said[key])
-        return found
+                medians[row, place] = np.median(self._said[key])
+        return medians
 
     def reset(self, envs: Int[np.ndarray, " B"]) -> None:
         """Forget what was said in these environments."""
