@@ -49,7 +49,7 @@ def kept_checkpoint(config: TrainConfig, sources: Mapping[str, str] | None = Non
 
 
 def settings_of(config: TrainConfig) -> str:
-    """The settings that a checkpoint keeps: without the run's folder, and without what the data decide."""
+    """The settings that a checkpoint keeps. Excludes `out`, `image_size` and `state_key`: they do not affect learning."""
     return to_yaml(replace(config, out="", image_size=None, state_key=None))
 
 

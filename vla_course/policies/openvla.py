@@ -1,4 +1,4 @@
-"""An OpenVLA as a policy: what a camera sees and what is said, in; a motor command, out."""
+"""An OpenVLA as a policy: observations in, actions out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from vla_course.openvla.processor import build_prompt as library_prompt
 from vla_course.policies.waypoint_memory import WaypointMemory
 
 STATE = HANDS
-"""The observation that models with a state are told, unless they learned from another."""
+"""The observation that is the state, for models that take one, unless they were trained with another."""
 LEFT_HAND, RIGHT_HAND = slice(0, 7), slice(7, 14)
 """The parts of it that are about either hand of the folding robot, as the tabletop's is about its one hand: all but touch."""
 BRIDGE = "bridge_orig"
