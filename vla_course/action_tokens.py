@@ -153,12 +153,12 @@ def action_statistics(
     key = next(iter(norm_stats)) if unnorm_key is None else unnorm_key
     if key not in norm_stats:
         raise ValueError(f"no action statistics for unnorm_key={key!r}: the model knows {known}")
-    found = norm_stats[key].get(of, {})
-    if not {"q01", "q99"} <= found.keys():
+    statistics = norm_stats[key].get(of, {})
+    if not {"q01", "q99"} <= statistics.keys():
         what = "its actions" if of == "action" else "the robot's state (proprio)"
         raise ValueError(f"the statistics of {key!r} hold no q01 and q99 of {what}")
-    q01, q99 = np.asarray(found["q01"], dtype=float), np.asarray(found["q99"], dtype=float)
-    mask = np.asarray(found.get("mask", np.ones(q01.shape)), dtype=bool)
+    q01, q99 = np.asarray(statistics["q01"], dtype=float), np.asarray(statistics["q99"], dtype=float)
+    mask = np.asarray(statistics.get("mask", np.ones(q01.shape)), dtype=bool)
     if q01.ndim != 1 or not q01.shape == q99.shape == mask.shape:
         raise ValueError(
             f"the statistics of {key!r} do not fit together: "

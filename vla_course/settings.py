@@ -234,14 +234,14 @@ def _nested(key: str, value: Any) -> dict[Any, Any]:
 def _texts_as_typed(kind: Any, content: Any, as_typed: Any) -> dict[Any, Any]:
     """What YAML reads, with `as_typed` in its place wherever the dataclass wants a text: `label: on` is "on", not True."""
     types = get_type_hints(kind)
-    found = {}
+    values = {}
     for key, value in content.items():
         wanted, typed = types.get(key), as_typed.get(key)
         if dataclasses.is_dataclass(wanted) and isinstance(value, dict):
-            found[key] = _texts_as_typed(wanted, value, typed)
+            values[key] = _texts_as_typed(wanted, value, typed)
         else:
-            found[key] = typed if _is_text(wanted) else value
-    return found
+            values[key] = typed if _is_text(wanted) else value
+    return values
 
 
 def _is_text(wanted: Any) -> bool:
@@ -329,12 +329,12 @@ def listing(kind: type, width: int = 100) -> str:
 def _meanings(kind: type) -> dict[str, str]:
     """The docstrings of a dataclass's fields, which Python itself does not keep."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    found = {}
+    meanings = {}
     for field, below in itertools.pairwise(getattr(definition, "body", [])):
         is_field = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if is_field and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            found[field.target.id] = " ".join(str(below.value.value).split())
-    return found
+            meanings[field.target.id] = " ".join(str(below.value.value).split())
+    return meanings
 
 
 def _default(value: Any) -> str:

@@ -156,9 +156,9 @@ def inject(
         raise ValueError("the model has adapters already: merge(model) or remove(model) first")
     layers = adaptable_layers(model, config.targets)
     model.requires_grad_(False)
-    for name, found in layers.items():
-        adapter = LoRAConv2d(found, config) if isinstance(found, nn.Conv2d) else layer(found, config)
-        model.set_submodule(name, adapter.train(found.training))
+    for name, original in layers.items():
+        adapter = LoRAConv2d(original, config) if isinstance(original, nn.Conv2d) else layer(original, config)
+        model.set_submodule(name, adapter.train(original.training))
     return list(layers)
 
 

@@ -1,7 +1,7 @@
-"""Pictures a little different each time: the crops and colours that OpenVLA is trained with, and the crop it is evaluated with.
+"""Image augmentation: the random crops and colour jitter that OpenVLA is trained with, and the centre crop it is evaluated with.
 
-Training shows a random crop of 90 % of the area, and colours that differ; so evaluation shows the middle 90 %, or what a model
-sees there is larger in scale than all it has seen. No torchvision: whole batches at once, on any device.
+Training uses random crops of 90 % of the area; so evaluation uses the middle 90 %, or objects would appear smaller than in
+training. No torchvision: whole batches at once, on any device.
 """
 
 import math
@@ -43,7 +43,7 @@ def center_crop(
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How far pictures, and words, are changed. The defaults are OpenVLA's.
+    """Ranges of the augmentation of pictures and instructions. The defaults are OpenVLA's.
 
     Source: openvla/openvla @ c8f03f48, prismatic/vla/datasets/datasets.py (image_augment_kwargs).
     """
@@ -58,7 +58,7 @@ class AugmentationConfig:
     shift_m: float = 0.0
     """The whole scene moved along the table by at most this much, forth or back and left or right; OpenVLA does nothing like it."""
     phrasings: tuple[str, ...] = ()
-    """Other words for what the data are about: each time, one of these or the data's own are said, all equally often."""
+    """Paraphrases of the data's instruction: each sample uses one of these or the original, all equally often."""
 
 
 def augment(

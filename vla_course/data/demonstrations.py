@@ -38,7 +38,7 @@ HIGH_M, SHUTS = 0.15, -0.5
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """What is demonstrated, and how it is seen and told.
+    """Settings of `vla-course collect`: the task, the observations, and the noise.
 
     Raises:
         ValueError: a number is out of range.
@@ -74,7 +74,7 @@ class CollectConfig:
     """Processes; None means one for each core."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be recorded."""
+        """Check ranges."""
         object.__setattr__(self, "image_size", both_sides(self.image_size))
         if self.episodes < 1 or min(self.image_size) < 1 or self.noise < 0 or self.first_seed < 0:
             raise ValueError(f"want at least one episode and pixel, and no negative noise or seed: {self}")
@@ -94,7 +94,7 @@ class CollectConfig:
 
 
 def demonstration_env(config: CollectConfig) -> tuple[gymnasium.Env[Any, np.ndarray], Expert]:
-    """The environment as a pupil will meet it, and an expert that speaks its actions.
+    """The environment as the trained policy will meet it, and an expert that acts in it.
 
     Raises:
         ValueError: the environment, camera or state is unknown, or nobody here knows how to do its task.

@@ -1,4 +1,4 @@
-"""Demonstrations as they are made: one expert, one environment, one episode after the other."""
+"""Recording demonstrations: one expert, one environment, one episode after the other."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,13 +26,12 @@ class Expert(Protocol):
 
 @dataclass(frozen=True)
 class Episode:
-    """What was seen, what should have been done, and what was done. Frame t is what was there before action t.
+    """One demonstration: pictures, states, the expert's actions, and the executed actions. Frame t is observed before action t.
 
-    `actions` are the answers of the expert and what a pupil learns. `executed` is what was carried out: the same numbers,
-    unless noise pushed the robot off the expert's way so that the expert had to show the way back; None says "the same". To
-    replay an episode, carry out `carried_out` from the start of `seed`. `images` are those of the main camera; `further_images`
-    are what other cameras showed at the same moments, by their names. `instruction` is what was said at the first frame;
-    `instructions` is what was said at each, where it changes, and None says "the same".
+    `actions` are the expert's, the labels of training. `executed` are the actions that were carried out, where noise was added
+    to them so that the expert had to correct it; None: the same. To replay an episode, carry out `carried_out` from the start of
+    `seed`. `images` are those of the main camera; `further_images` are those of other cameras at the same moments, by their
+    names. `instruction` is that of the first frame; `instructions` are those of every frame, where they change; None: the same.
 
     Raises:
         ValueError: lengths differ, there is no frame, or a number is not finite; the message names the field.
@@ -49,7 +48,7 @@ class Episode:
     instructions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no pupil could learn from."""
+        """Check lengths, and that all numbers are finite."""
         if len(self.actions) == 0 or not len(self.images) == len(self.states) == len(self.actions):
             raise ValueError(
                 f"the episode of seed {self.seed} has {len(self.images)} images, {len(self.states)} states and "
@@ -77,7 +76,7 @@ class Episode:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What was said at each frame."""
+        """The instruction of each frame."""
         return self.instructions or (self.instruction,) * len(self.actions)
 
     @property

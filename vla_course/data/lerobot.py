@@ -32,7 +32,7 @@ PICTURES = ("video", "image")
 
 @dataclass(frozen=True)
 class Track:
-    """An episode without its pictures: what numbers it has, and what was said (at its first frame: `instruction`)."""
+    """An episode without its pictures: its numbers and instructions (at its first frame: `instruction`)."""
 
     states: Float[np.ndarray, "T S"]
     actions: Float[np.ndarray, "T A"]
@@ -41,11 +41,11 @@ class Track:
     success: bool
     seed: int
     instructions: tuple[str, ...] | None = None
-    """What was said at each frame, where it changes; None says "the same"."""
+    """The instruction of each frame, where it changes; None: the same."""
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What was said at each frame."""
+        """The instruction of each frame."""
         return self.instructions or (self.instruction,) * len(self.actions)
 
 
@@ -292,7 +292,7 @@ class LeRobotDataset:
         return values if values.dtype.kind == "f" else values.astype(np.float32)
 
     def _said(self, table: pa.Table, index: int, path: Path) -> tuple[str, ...]:
-        """What was said at each frame."""
+        """The instruction of each frame."""
         numbers = column(table, "task_index", path).reshape(len(table), -1)[:, 0].tolist()
         unknown = set(numbers) - self._tasks.keys()
         if unknown:

@@ -72,9 +72,9 @@ class LeRobotWriter:
             self.cameras, episode.images.shape[1:], episode.states.shape[1], episode.actions.shape[1]
         )
         self._check(features, index, episode.seed)
-        said = tuple(dict.fromkeys(episode.said))
-        if not set(said) <= set(self._tasks):
-            self._tasks += [text for text in said if text not in self._tasks]
+        instructions = tuple(dict.fromkeys(episode.said))
+        if not set(instructions) <= set(self._tasks):
+            self._tasks += [text for text in instructions if text not in self._tasks]
             write(self._folder / schema.TASKS, schema.tasks_table(self._tasks))
         columns: dict[str, np.ndarray] = {
             schema.STATE: episode.states.astype(np.float32),
@@ -86,18 +86,18 @@ class LeRobotWriter:
             "index": self.num_frames + np.arange(length),
             "task_index": np.array([self._tasks.index(text) for text in episode.said]),
         }
-        found = {name: feature_statistics(values) for name, values in {**columns, **pictures}.items()}
+        statistics = {name: feature_statistics(values) for name, values in {**columns, **pictures}.items()}
         file = divmod(index, schema.CHUNK_FILES)
         row = schema.episode_row(
             index=index,
-            tasks=said,
+            tasks=instructions,
             first_frame=self.num_frames,
             length=length,
             file=file,
             cameras=self.cameras,
             from_timestamp=0.0,
             to_timestamp=length / self.fps,
-            statistics=found,
+            statistics=statistics,
             success=episode.success,
             seed=episode.seed,
         )
@@ -144,7 +144,10 @@ class LeRobotWriter:
         whole = pa.concat_tables(numbers)
         stats = aggregate_statistics([row_statistics(row) for row in rows])
         stats |= {name: feature_statistics(column(whole, name, self.root)) for name in whole.column_names}
-        plain = {key: {name: value.tolist() for name, value in found.items()} for key, found in stats.items()}
+        plain = {
+            key: {name: value.tolist() for name, value in statistics.items()}
+            for key, statistics in stats.items()
+        }
         write(self.root / schema.STATS, plain)
         write_hashes(self.root)
         write(self.root / schema.INFO, self._info())
@@ -225,12 +228,12 @@ def _named(row: dict[str, Any]) -> str:
 def _moved(place: tuple[int, int], image_keys: list[str], begin: float, end: float) -> dict[str, Any]:
     """Where an episode lies in the finished set."""
     videos = [f"videos/{image_key}" for image_key in image_keys]
-    found: dict[str, Any] = {}
+    moved: dict[str, Any] = {}
     for video in videos:
-        found |= {f"{video}/from_timestamp": begin, f"{video}/to_timestamp": end}
+        moved |= {f"{video}/from_timestamp": begin, f"{video}/to_timestamp": end}
     for kind in ("data", *videos, "meta/episodes"):
-        found |= {f"{kind}/chunk_index": place[0], f"{kind}/file_index": place[1]}
-    return found
+        moved |= {f"{kind}/chunk_index": place[0], f"{kind}/file_index": place[1]}
+    return moved
 
 
 def _file(folder: Path, pattern: str, place: tuple[int, int], video_key: str = "") -> Path:

@@ -1,4 +1,4 @@
-"""Demonstrations as a mirror shows them: whoever has two equal arms learns twice from each."""
+"""Demonstrations mirrored between left and right: each counts twice for a robot with two equal arms."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace

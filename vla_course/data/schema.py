@@ -162,8 +162,8 @@ def episode_row(
         video = f"videos/{image_key(camera)}"
         row |= {f"{video}/chunk_index": file[0], f"{video}/file_index": file[1]}
         row |= {f"{video}/from_timestamp": from_timestamp, f"{video}/to_timestamp": to_timestamp}
-    for feature, found in statistics.items():
-        row |= {f"stats/{feature}/{name}": value.tolist() for name, value in found.items()}
+    for feature, values in statistics.items():
+        row |= {f"stats/{feature}/{name}": value.tolist() for name, value in values.items()}
     return row
 
 

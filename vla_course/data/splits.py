@@ -1,4 +1,4 @@
-"""Which frames a pupil learns from, and which it is asked about."""
+"""Training and validation frames, split by episode."""
 
 import numpy as np
 from jaxtyping import Bool, Int

@@ -161,14 +161,14 @@ def feature_statistics(values: Shaped[np.ndarray, "T ..."]) -> dict[str, np.ndar
     if values.ndim == 4:
         rows = values.reshape(-1, values.shape[-1])
         # Quantiles of whole numbers from 0 to 255 need no sorting: count how often each is there.
-        found = {name: value / 255 for name, value in _of_bytes(rows).items()}
+        statistics = {name: value / 255 for name, value in _of_bytes(rows).items()}
         shape: tuple[int, ...] = (-1, 1, 1)
     else:
         rows, shape = values.reshape(frames, -1).astype(np.float64), (-1,)
-        found = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
+        statistics = {"min": rows.min(0), "max": rows.max(0), "mean": rows.mean(0), "std": rows.std(0)}
         quantiles = np.quantile(rows, list(QUANTILES.values()), axis=0)
-        found |= dict(zip(QUANTILES, quantiles, strict=True))
-    return {name: value.reshape(shape) for name, value in found.items()} | {"count": np.array([frames])}
+        statistics |= dict(zip(QUANTILES, quantiles, strict=True))
+    return {name: value.reshape(shape) for name, value in statistics.items()} | {"count": np.array([frames])}
 
 
 def aggregate_statistics(
@@ -187,8 +187,8 @@ def _aggregated(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarr
     share = count / count.sum()
     mean = (share * stacked["mean"]).sum(0)
     variance = (share * (stacked["std"] ** 2 + (stacked["mean"] - mean) ** 2)).sum(0)
-    found = {name: (share * stacked[name]).sum(0) for name in QUANTILES if name in stacked}
-    return found | {
+    statistics = {name: (share * stacked[name]).sum(0) for name in QUANTILES if name in stacked}
+    return statistics | {
         "min": stacked["min"].min(0),
         "max": stacked["max"].max(0),
         "mean": mean,
@@ -223,6 +223,6 @@ def _summary(rows: Sequence[np.ndarray], mask: np.ndarray | None) -> dict[str, l
     chosen = fitting_dimensions(frames) if mask is None else mask
     if len(chosen) != frames.shape[1]:
         raise ValueError(f"a mask of {len(chosen)} numbers does not fit {frames.shape[1]} dimensions")
-    found = {"mean": frames.mean(0), "std": frames.std(0), "min": frames.min(0), "max": frames.max(0)}
-    found |= {"q01": q01, "q99": q99, "mask": chosen}
-    return {name: value.tolist() for name, value in found.items()}
+    statistics = {"mean": frames.mean(0), "std": frames.std(0), "min": frames.min(0), "max": frames.max(0)}
+    statistics |= {"q01": q01, "q99": q99, "mask": chosen}
+    return {name: value.tolist() for name, value in statistics.items()}

@@ -62,16 +62,16 @@ def join_videos(paths: Sequence[Path], lengths: Sequence[int], fps: int, target:
                     raise ValueError(
                         f"{path} was encoded with other settings than {paths[0]}: cannot join them"
                     )
-                found = 0
+                count = 0
                 for packet in part.demux(source):
                     if packet.dts is None:  # the end of the file
                         continue
                     packet.pts = packet.dts = begins + round(packet.pts * packet.time_base * fps)
                     packet.duration, packet.time_base, packet.stream = 1, Fraction(1, fps), stream
                     whole.mux(packet)
-                    found += 1
-                if found != length:
-                    raise ValueError(f"{path} has {found} frames, not {length}")
+                    count += 1
+                if count != length:
+                    raise ValueError(f"{path} has {count} frames, not {length}")
             begins += length
 
 

@@ -1,7 +1,8 @@
-"""Where a hand is going, read off a demonstration afterwards: its place when it next takes hold or lets go.
+"""Waypoints as labels: a hand's position at its next grasp or release, found in the demonstration's later frames.
 
-A step says how the hand moves now; the waypoint says what for. It is the same for many frames and can be seen in each of their
-pictures, so eyes learn more from it than from steps. A model that has said it is told the way there (`OpenVLA….waypoint_tokens`), and acts.
+An action says how the hand moves now; the waypoint says where to. It is the same for many frames and visible in each of their
+pictures, so the vision towers learn more from it than from single steps. Once it is predicted, the remaining distance is computed
+and added to the prompt (`waypoint_tokens`), and the action follows.
 
 Source: Shridhar et al. 2022, Perceiver-Actor (keyframes where the gripper changes); Zawalski et al. 2024, Robotic Control via
 Embodied Chain-of-Thought Reasoning (a vision-language-action model that says such things in tokens before it acts).
@@ -19,7 +20,7 @@ HANDS_THAT_FEEL = 2 * HAND + 2
 
 
 def next_grips(states: Float[np.ndarray, "T S"]) -> Int[np.ndarray, "T 2"]:
-    """For each frame and hand the first later frame at which the hand has just taken hold or let go; the last one if it never does.
+    """For each frame and hand the first later frame at which the hand has just grasped or released; the last frame if it never does.
 
     `states` are those of two hands that feel what they hold.
 
@@ -38,7 +39,7 @@ def next_grips(states: Float[np.ndarray, "T S"]) -> Int[np.ndarray, "T 2"]:
 
 
 def states_ahead(states: Float[np.ndarray, "T S"]) -> Float[np.ndarray, "T S"]:
-    """For each frame what both hands' states will be when each next takes hold or lets go; what they feel is left out, as 0.
+    """For each frame both hands' states at their next grasp or release; the contact numbers are 0.
 
     Raises:
         ValueError: as `next_grips`.

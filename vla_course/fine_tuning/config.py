@@ -10,9 +10,9 @@ FREE_ON_RESUME = frozenset(
     {"out", "data", "init_from", "image_size", "state_key", "save_every", "log_every", "validate_every"}
     | {"cache_features", "cache_gb", "gradient_checkpointing"}
 )
-"""Settings that may change when a run is resumed, because they do not change what is learned (the last three: beyond rounding).
-All others decide it. `data` and `init_from` are places, which have many spellings: the files found there are compared instead;
-`image_size` and `state_key` are read off the data."""
+"""Settings that may change when a run is resumed: they do not affect learning (the last three: beyond rounding); all others do.
+`data` and `init_from` are paths, which have many spellings: the files found there are compared instead. `image_size` and
+`state_key` are read from the data."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TrainConfig:
     init_from: str | None = None
     """A model or an earlier run to begin with, in place of the model that ships with the course."""
     training_mode: Mode = "lora"
-    """What learns: low-rank changes of the weights, the same beside weights of four bits, all weights, or the last layer."""
+    """Which parameters train: LoRA adapters, LoRA adapters beside four-bit weights, all weights, or the last layer."""
     use_quantization: bool = False
     """Keep the frozen weights in four bits: with lora, the same as training_mode=qlora."""
     lora: LoRAConfig = field(default_factory=lambda: LoRAConfig(rank=8, alpha=16))
@@ -40,63 +40,63 @@ class TrainConfig:
     unnorm_key: str | None = None
     """The name under which the data's statistics are kept, for `predict_action`; the data folder's name where none is given."""
     cameras: tuple[str, ...] = ()
-    """The cameras that the model looks through, the main one first; may be left out where the data have only one. Several are looked
-    at by the same eyes, one after the other, and the model reads the patches of all."""
+    """The cameras whose pictures the model gets, the main one first; may be left out where the data have only one. The same vision
+    towers encode the pictures of several, and the language model gets the patches of all."""
     state_key: str | None = None
-    """The observation that the data's states are, which an evaluation asks the environment for; None says as the data (what
-    `vla-course collect` noted beside them), else end_effector."""
+    """The observation that the data's states are; an evaluation asks the environment for it. None: as recorded beside the data (by
+    `vla-course collect`), else end_effector."""
     state_dim: int | None = None
-    """Numbers of the robot's state that the model is told: as many as the data have, or 0 for none; None says as the data."""
+    """Numbers of the robot's state in the prompt: as many as the data have, or 0 for none; None: as the data."""
     waypoints: bool = False
-    """Say ahead of each action where either hand will next take hold or let go, as the demonstration shows afterwards; how far that is
-    is worked out and told before the action is said. For robots with two hands that feel what they hold."""
+    """Predict, before each action, where either hand next grasps or releases, as labelled from the demonstration's later frames. The
+    remaining distance is computed and added to the prompt. For robots with two hands and contact sensors."""
     action_dim: int | None = None
-    """Numbers of an action; None says as the data, another number than theirs is an error."""
+    """Numbers of an action; None: as the data; any other number is an error."""
     unnormalized_dims: tuple[int, ...] | None = None
-    """Numbers of an action, counted from 0, that are said as they are and must lie in [-1, 1], a gripper's for example; all others are
-    stretched by their 1 % and 99 % quantiles. None finds them (see `fitting_dimensions`)."""
+    """Numbers of an action, counted from 0, that are not normalised and must lie in [-1, 1], a gripper's for example; all others are
+    normalised by their 1 % and 99 % quantiles. None: found from the data (see `fitting_dimensions`)."""
     image_size: tuple[int, int] | None = None
-    """Height and width of the data's pictures, kept so that the model is evaluated on such ones; None says as the data, other
-    sides than theirs are an error."""
+    """Height and width of the data's pictures, kept so that the model is evaluated on pictures of this size; None: as the data; any
+    other size is an error."""
     augment: bool = True
-    """OpenVLA's random crop and colours. A model trained so looks at the middle of the picture when it acts."""
+    """OpenVLA's random crop and colour jitter. A model trained so gets the centre crop of the picture when it acts."""
     crop_area: float = 0.9
-    """Share of the picture's area that is left by augmentation's crop. 1 changes colours only."""
+    """Share of the picture's area that the random crop keeps. 1 changes colours only."""
     shift_m: float = 0.0
-    """Augmentation's scenes are moved along the table by at most this much, metres, with the hands' places in the state. The camera
-    must be the one that ships, `close`."""
+    """Augmentation moves the scene along the table by at most this much, metres, with the hands' positions in the state. The camera
+    must be `close`."""
     phrasings: tuple[str, ...] = ()
-    """Augmentation's other words for the instruction, for data that have only one: each time, one of these or its own words are said."""
+    """Augmentation's paraphrases of the instruction, for data that have only one: each sample uses one of these or the original."""
     mirror: bool = False
-    """Learn from every frame a second time as a mirror between left and right shows it: for robots with two equal hands."""
+    """Train on every frame a second time with left and right mirrored: for robots with two equal hands."""
     cache_features: bool | None = None
-    """Compute what the frozen towers see only once; None does so wherever it changes nothing and fits into `cache_gb`."""
+    """Compute the features of frozen vision towers only once; None: wherever that changes nothing and fits into `cache_gb`."""
     cache_gb: float = 2.0
     """Memory that cached features may take, gigabytes."""
     validation_share: float = 0.0
-    """Share of the episodes that is not trained on, and measured instead."""
+    """Share of the episodes that is held out for validation."""
     validate_every: int = 100
-    """Steps between two measurements on the episodes that are not trained on."""
+    """Steps between two validations."""
     steps: int = 1000
-    """Optimiser steps. The learning rate falls along half a cosine that ends with the last of them."""
+    """Optimiser steps. The learning rate follows half a cosine down to the last of them."""
     batch_size: int = 16
     """Samples in a batch."""
     gradient_accumulation: int = 1
-    """Batches whose gradients one step adds up."""
+    """Batches whose gradients are accumulated in one step."""
     learning_rate: float = 5e-4
-    """The highest learning rate, reached at the end of the warm-up."""
+    """The peak learning rate, reached at the end of the warm-up."""
     warmup_steps: int = 20
-    """Steps in which the learning rate climbs."""
+    """Steps of linear warm-up."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
     max_gradient_norm: float = 1.0
-    """Longer gradients are scaled down to this norm."""
+    """Gradients are clipped to this norm."""
     label_spread: float = 0.0
-    """Width, in bins, of the bell curve that stands in for the one right word of each number: nearly right is nearly as good. It
-    begins four times as wide and is as wide as this from the middle of the run on. 0, as OpenVLA, knows right and wrong only."""
+    """Standard deviation, in bins, of Gaussian soft labels over the action tokens. It starts four times as wide and reaches this width
+    in the middle of the run. 0: one-hot labels, as OpenVLA."""
     gradient_checkpointing: bool = False
-    """Keep fewer activations and compute them again on the way back: less memory, about a third more time. With
-    training_mode=head none is kept anyway, and this changes nothing."""
+    """Keep fewer activations and recompute them in the backward pass: less memory, about a third more time. With training_mode=head
+    no activations are kept anyway, and this changes nothing."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number type of the forward pass."""
     seed: int = 0
@@ -107,7 +107,7 @@ class TrainConfig:
     """Steps between two lines of metrics."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Check ranges and contradictions."""
         at_least_one = (
             "steps",
             "batch_size",
@@ -153,22 +153,22 @@ class TrainConfig:
 
     @property
     def num_images(self) -> int:
-        """Pictures that the model looks at together."""
+        """Pictures in each prompt, one of each camera."""
         return max(1, len(self.cameras))
 
     @property
     def crops(self) -> bool:
-        """Whether pictures are cropped in training, so that the model looks at their middle when it acts."""
+        """Whether training crops pictures, so that acting needs the centre crop."""
         return self.augment and self.crop_area < 1
 
     @property
     def adapts(self) -> bool:
-        """Whether what learns are adapters, and the model itself stays as it is."""
+        """Whether only adapters train, and the base model is frozen."""
         return self.training_mode in ("lora", "qlora")
 
     @property
     def bits(self) -> Literal[4] | None:
-        """Bits of a frozen weight; None for whole ones."""
+        """Bits of a frozen weight; None where weights are not quantised."""
         return 4 if self.use_quantization or self.training_mode == "qlora" else None
 
     @property

@@ -1,4 +1,4 @@
-"""What frozen towers see is the same every time: computed once, it need not be computed in every epoch again."""
+"""Features of frozen vision towers, computed once: they are the same in every epoch."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -10,12 +10,12 @@ from jaxtyping import Int
 from vla_course.openvla.model import OpenVLAForActionPrediction
 
 AT_ONCE = 64
-"""Pictures that the towers look at together, always the same ones: a run that goes on gets the same numbers, bit for bit."""
+"""Pictures in one forward pass, always the same ones together: a resumed run gets the same numbers, bit for bit."""
 
 
 @runtime_checkable
 class Samples(Protocol):
-    """What a model learns from, frame by frame."""
+    """Training samples, one for each frame."""
 
     def __len__(self) -> int:
         """How many frames there are."""
@@ -33,7 +33,7 @@ class Samples(Protocol):
 
 
 class FrozenFeatures:
-    """Samples whose pictures have been looked at: `image_features` stand in the place of `pixel_values`."""
+    """Samples with `image_features`, computed beforehand, in place of `pixel_values`."""
 
     def __init__(self, samples: Samples, places: dict[int, int], features: torch.Tensor) -> None:
         self._samples, self._places, self._features = samples, places, features
@@ -44,7 +44,7 @@ class FrozenFeatures:
     def batch(
         self, indices: Int[np.ndarray, " B"], rng: np.random.Generator | None = None
     ) -> dict[str, torch.Tensor]:
-        """Words and features of these frames, which must be among those that were looked at."""
+        """Tokens and features of these frames, which must be among those that were computed."""
         rows = torch.tensor([self._places[int(index)] for index in indices])
         return {**self._samples.words(indices), "image_features": self._features[rows]}
 
@@ -57,17 +57,17 @@ class FrozenFeatures:
 def look_once(
     model: OpenVLAForActionPrediction, samples: Samples, used: Sequence[int] | np.ndarray
 ) -> FrozenFeatures:
-    """Show the towers every frame that will be used, and keep what they see, in the towers' own precision."""
+    """Compute the towers' features of every frame that will be used, in the towers' own precision."""
     frames = np.unique(np.asarray(used))
     device = next(model.vision_backbone.parameters()).device
     features: torch.Tensor | None = None
     for begin in range(0, len(frames), AT_ONCE):
         chosen = frames[begin : begin + AT_ONCE]
         pixels = samples.batch(chosen, None)["pixel_values"].to(device)
-        seen = model.vision_backbone(pixels).cpu()
+        batch = model.vision_backbone(pixels).cpu()
         if features is None:
-            features = seen.new_empty(len(frames), *seen.shape[1:])
-        features[begin : begin + len(chosen)] = seen
+            features = batch.new_empty(len(frames), *batch.shape[1:])
+        features[begin : begin + len(chosen)] = batch
     if features is None:
         raise ValueError("there are no frames to look at")
     return FrozenFeatures(samples, {int(frame): place for place, frame in enumerate(frames)}, features)

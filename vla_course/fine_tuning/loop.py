@@ -1,4 +1,4 @@
-"""The loop: draw samples, compare what the model says with what the expert did, change what learns a little."""
+"""The training loop: batches, loss, optimiser steps, checkpoints and metrics."""
 
 import errno
 import time
@@ -45,7 +45,7 @@ def fine_tune(
     progress: bool = True,
     sources: Mapping[str, str] | None = None,
 ) -> None:
-    """Train what learns in `model`, in place, and keep checkpoint and metrics in the folder `config.out`.
+    """Train the parameters of `model` that require gradients, in place; checkpoint and metrics are kept in the folder `config.out`.
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights as one that was not: the order of
     the samples, their augmentation and dropout follow from seed and step. A full disk costs the checkpoint that did not fit. `watch`
@@ -75,7 +75,7 @@ def fine_tune(
 
 
 class FineTuning:
-    """What goes on around the steps of one training: devices, batches, checkpoints, numbers."""
+    """The state of one training around its steps: devices, batches, checkpoints and metrics."""
 
     def __init__(
         self,

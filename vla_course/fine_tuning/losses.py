@@ -14,18 +14,18 @@ from vla_course.data.token_rows import UNLEARNED
 def action_token_loss(
     model: Any, batch: Mapping[str, torch.Tensor], *, spread_bins: float = 0.0
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """The cross-entropy of the action's tokens and of the stop after them, and how many of the action's tokens are right.
+    """The cross-entropy of the action tokens and of the stop token after them, and the metrics of a training step.
 
-    It equals `model(**batch).loss`, and scores only what is asked for: the head is as wide as the vocabulary, and nobody
-    needs it for the prompt. `batch` is what a model takes, with `labels` that are -100 wherever nothing is to be learned.
+    It equals `model(**batch).loss`, but computes logits only from the first learned position on: the head is as wide as the
+    vocabulary, and the prompt needs none. `batch` is the model's input, with `labels` of -100 wherever nothing is learned.
 
-    With `spread_bins` above zero nearly right is nearly as good: in the place of the one right word stands a bell curve over all
-    words for actions, so many bins wide (Gaussian soft labels; the histogram loss of Imani and White, 2018).
+    With `spread_bins` above zero the targets are Gaussian soft labels over the action tokens, with this standard deviation in bins
+    (the histogram loss of Imani and White, 2018).
     """
     labels = batch["labels"]
-    first = int((labels != UNLEARNED).any(0).nonzero()[0])  # every answer begins here or later
-    asked = {name: value for name, value in batch.items() if name != "labels"}
-    output = model(**asked, use_cache=False, logits_to_keep=labels.shape[1] - first + 1)
+    first = int((labels != UNLEARNED).any(0).nonzero()[0])  # no row has a learned token before
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    output = model(**inputs, use_cache=False, logits_to_keep=labels.shape[1] - first + 1)
     logits, targets = output.logits[:, :-1].float(), labels[:, first:]
     if spread_bins > 0:
         words = getattr(model, "module", model).config.vocabulary_size
@@ -39,7 +39,7 @@ def action_token_loss(
 
 
 def _bell_loss(logits: torch.Tensor, targets: torch.Tensor, words: range, spread: float) -> torch.Tensor:
-    """Cross-entropy with bell curves over the `words` for actions; other words, the stop, have but one right answer."""
+    """Cross-entropy with Gaussian soft labels over the action tokens `words`, and one-hot labels for others, the stop."""
     log_probability = logits.log_softmax(-1)
     bells = targets.ge(words.start) & targets.lt(words.stop)
     single = targets.ne(UNLEARNED) & ~bells

@@ -1,4 +1,4 @@
-"""What learns and what stays: full fine-tuning, adapters, the last layer."""
+"""Which parameters train in each mode: all, adapters, or the last layer."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def prepare(
     layer: Layer = LoRALinear,
     adapter: Path | None = None,
 ) -> None:
-    """Free the weights that this training mode changes and freeze all others; adapters are put in, drawn from the seed.
+    """Set which parameters require gradients in this training mode; adapters are inserted, initialised from the seed.
 
     `layer` makes the adapter of a linear layer; `adapter` is a folder with adapters to begin with.
 
@@ -36,18 +36,18 @@ def prepare(
     else:
         model.requires_grad_(config.training_mode == "full")
         model.language_model.lm_head.requires_grad_(True)
-    # Where only the head learns, nothing before it is kept for the way back, and checkpoints would be kept for nothing.
+    # Where only the head trains, no activations are kept for the backward pass, and there is nothing to recompute.
     if config.gradient_checkpointing and config.training_mode != "head":
         model.activation_checkpointing_enable()
 
 
 def towers_are_frozen(model: OpenVLAForActionPrediction) -> bool:
-    """Whether the picture's features stay as they are while the model learns."""
+    """Whether the vision towers are frozen, so that a picture's features stay the same during training."""
     return not any(weight.requires_grad for weight in model.vision_backbone.parameters())
 
 
 def learning_count(model: nn.Module) -> tuple[int, int]:
-    """How many numbers learn, and how many there are; packed ones count as what they stand for."""
+    """How many parameters train, and how many there are; packed four-bit weights count with their full number."""
     sizes = [(_numbers(weight), weight.requires_grad) for weight in model.parameters()]
     return sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
 

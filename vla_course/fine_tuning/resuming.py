@@ -49,7 +49,7 @@ def kept_checkpoint(config: TrainConfig, sources: Mapping[str, str] | None = Non
 
 
 def settings_of(config: TrainConfig) -> str:
-    """The settings that a checkpoint keeps: without the run's folder, and without what the data decide."""
+    """The settings that a checkpoint keeps. Excludes `out`, `image_size` and `state_key`: they do not affect learning."""
     return to_yaml(replace(config, out="", image_size=None, state_key=None))
 
 
@@ -57,16 +57,16 @@ def sources_of(config: TrainConfig) -> dict[str, str]:
     """Fingerprints of the files that a run learns from: all of the data set's, and those of the model in `init_from`, or its name
     where it is no folder.
     """
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for part in DATA_FOLDERS:
-        found |= _fingerprints("data", Path(config.data), f"{part}/**/*")
+        sources |= _fingerprints("data", Path(config.data), f"{part}/**/*")
     if config.init_from is not None:
         folder = Path(config.init_from).expanduser()
         model = [_fingerprints("init_from", folder, name) for name in MODEL_FILES]
-        found |= {name: digest for files in model for name, digest in files.items()} or {
+        sources |= {name: digest for files in model for name, digest in files.items()} or {
             "init_from": config.init_from
         }
-    return found
+    return sources
 
 
 def fingerprint(path: Path) -> str:
@@ -100,10 +100,10 @@ def _other_settings(kept: Checkpoint, config: TrainConfig) -> list[tuple[str, An
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
-        found |= _flat(value, f"{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+        flat |= _flat(value, f"{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def _more_steps(kept: Checkpoint, config: TrainConfig, steps: int) -> str:

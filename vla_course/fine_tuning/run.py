@@ -1,4 +1,4 @@
-"""One fine-tuning from its settings: data and model are brought together, something learns, the run's folder keeps it."""
+"""One fine-tuning from its settings: load data and model, train, write the run's folder."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ from vla_course.training.schedule import warmup_cosine
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model, what it will learn from, and settings in which nothing is left open."""
+    """A model, its training samples, and settings in which nothing is left open."""
 
     model: OpenVLAForActionPrediction
     samples: Samples
@@ -128,7 +128,7 @@ def _alone(folder: str) -> Iterator[Path]:
 
 
 def label_spread(config: TrainConfig, step: int) -> float:
-    """Width of the bell curves in this step, bins."""
+    """Standard deviation of the soft labels in this step, bins."""
     begun = step / (0.5 * config.steps)
     return config.label_spread * max(1.0, 4.0 - 3.0 * begun)
 

@@ -1,4 +1,4 @@
-"""A run's folder: what it was told, what it measured, and what it learned, enough to act with it.
+"""A run's folder: its settings, its metrics, and the trained weights, enough to act with them.
 
 `config.yaml`, `metrics.jsonl`, `tensorboard/` and `checkpoint.pt` (to go on from); then `dataset_statistics.json` and either an
 adapter as huggingface/peft writes it, or a whole model in the published format.
@@ -33,7 +33,7 @@ class FineTuned:
 
     @property
     def key(self) -> str:
-        """The data set whose actions it speaks."""
+        """The data set whose statistics its actions are in."""
         return str(self.config.unnorm_key)
 
 
@@ -131,7 +131,7 @@ def tell_data(
     num_images: int = 1,
     waypoints: bool = False,
 ) -> None:
-    """Let the model speak the numbers of a data set, {key: statistics}, be told as many numbers of a state, look at as many pictures."""
+    """Set the model up for a data set: its statistics, {key: statistics}, numbers of state, pictures, and waypoints or none."""
     model.set_num_images(num_images)
     model.config.norm_stats = dict(statistics)
     model.config.state_dim = state_dim

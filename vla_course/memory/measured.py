@@ -57,11 +57,11 @@ def measure_training_state(
 
 def storages(tensors: Iterable[torch.Tensor]) -> dict[int, torch.UntypedStorage]:
     """What lies behind some tensors, each once. Holding it keeps its number from being given to another."""
-    found = {}
+    by_address = {}
     for tensor in tensors:
         storage = tensor.untyped_storage()
-        found[storage._cdata] = storage
-    return found
+        by_address[storage._cdata] = storage
+    return by_address
 
 
 def weight_storages(model: nn.Module) -> dict[int, torch.UntypedStorage]:
@@ -100,9 +100,9 @@ class Saved:
         self._hooks.__exit__(*error)
 
 
-def byte_count(found: dict[int, torch.UntypedStorage]) -> int:
+def byte_count(distinct: dict[int, torch.UntypedStorage]) -> int:
     """Bytes of some storages together."""
-    return sum(storage.nbytes() for storage in found.values())
+    return sum(storage.nbytes() for storage in distinct.values())
 
 
 @contextmanager

@@ -199,8 +199,8 @@ def read_statistics(path: Path) -> dict[str, Any]:
     for key, of in itertools.product(content, parts):
         try:
             if "q01" in content[key].get(of, {}):
-                found = action_statistics(content, key, of=of)
-                if not np.isfinite([found.q01, found.q99]).all():
+                statistics = action_statistics(content, key, of=of)
+                if not np.isfinite([statistics.q01, statistics.q99]).all():
                     raise ValueError(f"q01 or q99 of {of} is not finite")
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged, the statistics of {key!r}: {error}") from error
@@ -434,11 +434,11 @@ def write_files(
     folder: str | Path,
     config: OpenVLAConfig,
     tensors: Mapping[str, torch.Tensor],
-    said: Mapping[str, Any],
+    extra: Mapping[str, Any],
     *,
     max_shard_size: int | str,
 ) -> None:
-    """Write tensors under the names they have here, config.json with what is `said` besides, and dataset_statistics.json.
+    """Write tensors under the names they have here, config.json with the `extra` entries, and dataset_statistics.json.
 
     Everything is written beside the folder first and moved into it at the end, so that a full disk or a broken run leaves
     the old checkpoint as it was. One shard is in memory a second time.
@@ -457,9 +457,9 @@ def write_files(
         content = {**config.to_dict(), "architectures": ["OpenVLAForActionPrediction"]}
         content.pop(
             "quantization_config", None
-        )  # said again where these weights are quantised, whatever the model was loaded as
+        )  # in `extra` where these weights are quantised, whatever the model was loaded as
         dtype = str(tensors["language_model.lm_head.weight"].dtype).removeprefix("torch.")
-        _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype, **said})
+        _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype, **extra})
         _write_json(partial / "dataset_statistics.json", config.norm_stats)
     written = {*shards.filename_to_tensors, *(["model.safetensors.index.json"] * shards.is_sharded)}
     for old in [*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")]:

@@ -1,4 +1,4 @@
-"""The numbers that define an OpenVLA of any size: seven billion parameters, or four million."""
+"""The configuration of an OpenVLA of any size: seven billion parameters, or four million."""
 
 from typing import Any, ClassVar
 
@@ -19,10 +19,10 @@ class OpenVLAConfig(PretrainedConfig):
 
     Called with nothing, it describes openvla-7b. The additions are `vision_towers` (the sizes of the DINOv2 and the SigLIP
     tower, in this order, in timm's words: embed_dim, depth, num_heads, mlp_ratio), `empty_token_id` (the token between the
-    prompt and the first action: 29871 in Llama's vocabulary), `state_dim` (numbers of the robot's state, which are said after the
-    prompt in action tokens; 0 as published: none), `waypoint_dims` (which of them are said ahead, before the action: as they will be
-    when a hand next takes hold or lets go; none as published, and then not written into a config.json), `num_images` (pictures that are looked at together, one of each camera; 1
-    as published, and then not written into a config.json), and for small vocabularies `pad_to_multiple_of=0`: no columns of the
+    prompt and the first action: 29871 in Llama's vocabulary), `state_dim` (numbers of the robot's state, action tokens at the end of
+    the prompt; 0 as published: none), `waypoint_dims` (which of them are predicted before the action, as they will be when a hand
+    next grasps or releases; none as published, and then not written into a config.json), `num_images` (pictures of each prompt,
+    one of each camera; 1 as published, and then not written into a config.json), and for small vocabularies `pad_to_multiple_of=0`: no columns of the
     head are padding.
 
     Raises:

@@ -35,8 +35,8 @@ def save(
     content = quantization if isinstance(quantization, dict) else quantization.to_dict()
     linear = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     kept = [name for name, layer in linear.items() if layer.weight.is_floating_point()]
-    said = {"quantization_config": {**content, "llm_int8_skip_modules": kept}}
-    checkpoint.write_files(folder, config, tensors, said, max_shard_size=max_shard_size)
+    extra = {"quantization_config": {**content, "llm_int8_skip_modules": kept}}
+    checkpoint.write_files(folder, config, tensors, extra, max_shard_size=max_shard_size)
 
 
 def read(
@@ -73,12 +73,12 @@ def read(
         numbers = math.prod(wanted[f"{name}.weight"])
         parts = _part_shapes(numbers, double=bool(quantization.get("bnb_4bit_use_double_quant")))
         wanted.update({f"{name}.weight{part}": shape for part, shape in parts.items()})
-    found = checkpoint.tensors_on_disk(folder)
+    tensors = checkpoint.tensors_on_disk(folder)
     shapes = {
-        name: () if name.endswith(STATE) else tensor.shape for name, tensor in found.items()
+        name: () if name.endswith(STATE) else tensor.shape for name, tensor in tensors.items()
     }  # JSON of any length
     checkpoint.refuse_other_tensors(folder, shapes, wanted)
-    return {name: tensor.to(dtype) if dtype and name in whole else tensor for name, tensor in found.items()}
+    return {name: tensor.to(dtype) if dtype and name in whole else tensor for name, tensor in tensors.items()}
 
 
 def is_stored(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""OpenVLA: an image and an instruction in, a motor command out.
+"""OpenVLA: an image and an instruction in, an action out.
 
 The image's patches stand as words between the start token and the prompt, and a language model writes the action as one token
 per dimension. Built from transformers' own DINOv2, SigLIP and Llama; loads and saves the published checkpoints' format.
@@ -78,10 +78,10 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
         self.post_init()
 
     def set_num_images(self, count: int) -> None:
-        """Look at so many pictures at once from now on. No weight knows how many: the towers look at one after the other.
+        """Set the number of pictures in each prompt. No weight depends on it: the towers encode one picture after the other.
 
         Raises:
-            ValueError: there is no picture to look at.
+            ValueError: the number is below one.
 
         Source: moojink/openvla-oft, prismatic/extern/hf/modeling_prismatic.py (set_num_images_in_input).
         """
@@ -92,11 +92,11 @@ class OpenVLAForActionPrediction(Acting, Interface, PreTrainedModel, GenerationM
     def embed_image(
         self, pixel_values: Float[torch.Tensor, "B channels H W"]
     ) -> Float[torch.Tensor, "B P D"]:
-        """The image as the language model reads it: one vector per patch; those of several images one after the other."""
+        """The image as embeddings of the language model: one vector per patch; those of several images one after the other."""
         return self.project(self.vision_backbone(pixel_values))
 
     def project(self, image_features: Float[torch.Tensor, "B P width"]) -> Float[torch.Tensor, "B P D"]:
-        """What the towers saw, as the language model reads it."""
+        """The towers' features projected to the language model's embedding width."""
         patches: torch.Tensor = self.projector(image_features.to(self.projector.fc1.weight.device))
         return patches
 

@@ -1,4 +1,4 @@
-"""Pictures and words as the numbers a model was trained on. Needs Pillow, and no torchvision."""
+"""Pictures to pixel values, instructions to token ids. Needs Pillow, and no torchvision."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Image = PillowImage.Image | np.ndarray
 """An RGB picture: a Pillow image, or uint8 numbers of shape (H, W, 3)."""
 
 Images = Image | Sequence[Image]
-"""What one prompt is about: a picture, or one of each camera for a model that looks through several."""
+"""The pictures of one prompt: a single one, or one of each camera for a model with several."""
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
@@ -175,14 +175,14 @@ class OpenVLAProcessor:
     ) -> dict[str, torch.Tensor]:
         """Everything a model takes: `input_ids`, `attention_mask` (B, L) and `pixel_values` (B, 6 · pictures, S, S).
 
-        Each of `images` is one picture, or a sequence of as many as the model looks at at once, always in the same order.
-        With `empty_token` each prompt ends with it, ready for the first action token. `states` are the tokens of the robot's
-        state, for models that are told (see `state_tokens`); they stand between prompt and empty token. Shorter prompts are
-        padded behind the start token, where the image comes to stand, so that all rows end in their last word.
+        Each of `images` is one picture, or a sequence of one picture of each camera, always in the same order. With
+        `empty_token` each prompt ends with it, ready for the first action token. `states` are the tokens of the robot's state,
+        for models that take one (see `state_tokens`); they stand between prompt and empty token. Shorter prompts are padded
+        behind the start token, where the image will stand, so that all rows end in their last word.
 
         Raises:
             ValueError: no prompts, another number of images or states than prompts, images that are no RGB pictures or not as
-                many as the model looks at, or a model that is told a state and was not, or the other way round.
+                many as the model takes, or a state is missing, or given to a model that takes none.
         """
         if len(prompts) == 0 or len(prompts) != len(images):
             raise ValueError(
@@ -197,7 +197,9 @@ class OpenVLAProcessor:
                 f"shape {given}: see the model's state_tokens"
             )
         if states is not None:
-            rows = [torch.cat([row, torch.from_numpy(said)]) for row, said in zip(rows, states, strict=True)]
+            rows = [
+                torch.cat([row, torch.from_numpy(state)]) for row, state in zip(rows, states, strict=True)
+            ]
         masks = [torch.ones_like(row) for row in rows]
         if empty_token:
             ended = [with_empty_token(*pair, self.empty_token_id) for pair in zip(rows, masks, strict=True)]
@@ -221,7 +223,7 @@ class OpenVLAProcessor:
         return torch.tensor([self.bos_token_id, *ids])
 
     def all_pixel_values(self, images: Images) -> Float[torch.Tensor, "channels H W"]:
-        """The pixel values of everything that is looked at together: six channels for each picture, in their order.
+        """The pixel values of the pictures of one prompt: six channels for each picture, in their order.
 
         Raises:
             ValueError: it is another number of pictures than the model looks at, or as `rgb_array`.

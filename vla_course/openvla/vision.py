@@ -1,4 +1,4 @@
-"""The two eyes: DINOv2 for where things are, SigLIP for what they are, on the same image."""
+"""The two vision towers: DINOv2 for where things are, SigLIP for what they are, on the same image."""
 
 from typing import Any
 

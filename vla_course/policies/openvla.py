@@ -1,4 +1,4 @@
-"""An OpenVLA as a policy: what a camera sees and what is said, in; a motor command, out."""
+"""An OpenVLA as a policy: observations in, actions out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from vla_course.openvla.processor import build_prompt as library_prompt
 from vla_course.policies.waypoint_memory import WaypointMemory
 
 STATE = HANDS
-"""The observation that models with a state are told, unless they learned from another."""
+"""The observation that is the state, for models that take one, unless they were trained with another."""
 LEFT_HAND, RIGHT_HAND = slice(0, 7), slice(7, 14)
 """The parts of it that are about either hand of the folding robot, as the tabletop's is about its one hand: all but touch."""
 BRIDGE = "bridge_orig"
@@ -26,14 +26,14 @@ Look = Callable[[np.ndarray], np.ndarray]
 class OpenVLAPolicy:
     """Asks the model for one action of each environment, from a camera's picture and the instruction.
 
-    Environments for it show `image_<camera>`; a model that looks at several pictures at once (`config.num_images`) is shown those
-    of as many cameras, named in the order of its training. `image_size` is the height and width that the model looks at, so that
-    nothing has to be resized. `instruction` is said to all environments in place of their own, `look` changes what the model
-    sees, noise for example, and `convert` turns the model's numbers (N, A) into the environment's. `build_prompt` makes the text that the model
-    reads. A model that is told where the hand is (`config.state_dim`) is told the environments' `end_effector`, or what else is
-    `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two. Actions are cut to ±`limit`, which is what environments here
-    take; None leaves the degrees or metres of another robot as they are. Every action follows from the present moment, but for models that
-    say waypoints: they go by all that they said of one (`WaypointMemory`).
+    The observations hold `image_<camera>` of each of the cameras, named in the order of the model's training; several for a model
+    with `config.num_images` above 1. `image_size` is the model's input size: pictures of this size need no resizing. `instruction`
+    replaces the environments' own, `look` changes the pictures before the model gets them, by noise for example, and `convert` turns
+    the model's actions (N, A) into the environment's. `build_prompt` puts an instruction into the prompt's text. A model with a state
+    in its prompt (`config.state_dim`) gets the observation `state_key`, or the part `state` of it: `RIGHT_HAND` on a robot with two.
+    Actions are clipped to ±`limit`, which is what environments here take; None leaves the degrees or metres of another robot as they
+    are. Actions depend on the present observation alone, except for models that predict waypoints: they act on the median of the
+    waypoints so far (`WaypointMemory`).
     """
 
     memory: WaypointMemory | None = None
@@ -82,7 +82,7 @@ class OpenVLAPolicy:
     def act(self, observations: Mapping[str, Any]) -> Float[np.ndarray, "N 1 A"]:
         """One action for each environment, cut to ±`limit`; zeros where `observations["running"]` is False.
 
-        An instruction that is one text is said to all environments.
+        An instruction that is one text is that of all environments.
 
         Raises:
             KeyError: the environments do not show these cameras, or say nothing.
@@ -90,12 +90,12 @@ class OpenVLAPolicy:
         """
         pictures = [self._pictures(observations, camera) for camera in self.cameras]
         count = len(pictures[0])
-        said = self._said(observations, count)
+        instructions = self._instructions(observations, count)
         asked = np.flatnonzero(_running(observations, count))
         chunks = np.zeros((count, 1, self.action_dim), np.float32)
         seen = [view[asked] if self.look is None else self.look(view[asked]) for view in pictures]
         if len(asked):
-            words, states = [said[k] for k in asked], self._states(observations, asked)
+            words, states = [instructions[k] for k in asked], self._states(observations, asked)
             recall = None
             if self.memory is not None and states is not None:
                 recall = partial(self.memory.recall, asked, states)
@@ -112,19 +112,19 @@ class OpenVLAPolicy:
         return chunks
 
     def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
-        """Forget where hands were going in these environments."""
+        """Forget the waypoints of these environments."""
         if self.memory is not None:
             self.memory.reset(np.flatnonzero(mask))
 
-    def _said(self, observations: Mapping[str, Any], count: int) -> list[str]:
-        said = self.instruction or observations["instruction"]
-        if isinstance(said, str):
-            return [said] * count
-        if len(said) != count:
+    def _instructions(self, observations: Mapping[str, Any], count: int) -> list[str]:
+        instructions = self.instruction or observations["instruction"]
+        if isinstance(instructions, str):
+            return [instructions] * count
+        if len(instructions) != count:
             raise ValueError(
-                f"want one instruction for each of {count} environments, got {len(said)}: {list(said)}"
+                f"want one instruction for each of {count} environments, got {len(instructions)}: {list(instructions)}"
             )
-        return list(said)
+        return list(instructions)
 
     def _states(self, observations: Mapping[str, Any], asked: np.ndarray) -> np.ndarray | None:
         if not self.model.config.state_dim:

@@ -1,4 +1,4 @@
-"""Where hands said they were going: the hand that reaches for a corner soon hides it."""
+"""Running median of predicted waypoints, reset at grasp or release: the hand that reaches for a corner soon hides it."""
 
 from collections import defaultdict
 
@@ -9,36 +9,39 @@ from vla_course.data.statistics import HAND
 
 
 class WaypointMemory:
-    """Makes one place of all that a model has said about where a hand is going, since that hand last took hold or let go.
+    """The median of all waypoints that a model has predicted for a hand since that hand last grasped or released.
 
-    A waypoint is about something that lies still, so each look at it is another measurement of the same place. Their median is
-    nearer to it than the last one: by then the hand is in front of what it reaches for. Whether a hand has taken hold is known
-    from the state of two hands, whose last two numbers say whether each feels cloth.
+    A waypoint marks something that lies still, so each prediction is another measurement of the same place. Their median is nearer to
+    it than the last one: by then the hand hides its target. A grasp or release shows in the state of two hands, whose last two
+    numbers say whether each feels cloth.
     """
 
     def __init__(self, dims: list[int]) -> None:
-        """`dims` are the numbers of the state that waypoints are about (`config.waypoint_dims`)."""
+        """`dims` are the numbers of the state that waypoints predict (`config.waypoint_dims`)."""
         self._hands = np.array(dims) // HAND
-        self._said: dict[tuple[int, int], list[float]] = defaultdict(list)
+        self._predicted: dict[tuple[int, int], list[float]] = defaultdict(list)
         self._felt: dict[tuple[int, int], bool] = {}
 
     def recall(
-        self, envs: Int[np.ndarray, " B"], states: Float[np.ndarray, "B S"], said: Float[np.ndarray, "B W"]
+        self,
+        envs: Int[np.ndarray, " B"],
+        states: Float[np.ndarray, "B S"],
+        predicted: Float[np.ndarray, "B W"],
     ) -> Float[np.ndarray, "B W"]:
-        """Remember what was said in these environments, and return what hands should go by."""
-        medians = said.copy()
+        """Remember the waypoints predicted in these environments, and return the medians."""
+        medians = predicted.copy()
         for row, env in enumerate(envs.tolist()):
             for place, hand in enumerate(self._hands.tolist()):
                 key, feels = (env, place), bool(states[row, 2 * HAND + hand] > 0.5)
                 if self._felt.get(key) != feels:
-                    self._said[key] = []
+                    self._predicted[key] = []
                 self._felt[key] = feels
-                self._said[key].append(float(said[row, place]))
-                medians[row, place] = np.median(self._said[key])
+                self._predicted[key].append(float(predicted[row, place]))
+                medians[row, place] = np.median(self._predicted[key])
         return medians
 
     def reset(self, envs: Int[np.ndarray, " B"]) -> None:
-        """Forget what was said in these environments."""
+        """Forget the waypoints of these environments."""
         gone = set(envs.tolist())
         for key in [key for key in self._felt if key[0] in gone]:
-            del self._felt[key], self._said[key]
+            del self._felt[key], self._predicted[key]

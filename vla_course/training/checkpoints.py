@@ -60,11 +60,11 @@ def load(folder: Path) -> Checkpoint | None:
         return None
     try:
         _check_footer(path)
-        found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
-        _check_parts(found)
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        _check_parts(checkpoint)
     except Exception as error:  # a damaged zip file shows in many ways
         raise SettingsError(f"{path} is damaged ({_first_line(error)}): remove it to begin again") from error
-    return found
+    return checkpoint
 
 
 def _check_footer(path: Path) -> None:
@@ -76,11 +76,11 @@ def _check_footer(path: Path) -> None:
                 raise ValueError("its bytes are not the ones that were saved")
 
 
-def _check_parts(found: Checkpoint) -> None:
-    if type(found.step) is not int or found.step < 0:
-        raise ValueError(f"want a step of 0 or more, got {found.step!r}")
+def _check_parts(checkpoint: Checkpoint) -> None:
+    if type(checkpoint.step) is not int or checkpoint.step < 0:
+        raise ValueError(f"want a step of 0 or more, got {checkpoint.step!r}")
     for name, kind in (("weights", dict), ("optimizer", dict), ("settings", str), ("sources", dict)):
-        if not isinstance(getattr(found, name), kind):
+        if not isinstance(getattr(checkpoint, name), kind):
             raise ValueError(f"{name} is no {kind.__name__}")
 
 
