@@ -7,7 +7,7 @@ from measuring.report import GARMENTS, Row, asked_to_be_quick, finish
 
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
-from vla_course.evaluate import wilson_interval
+from vla_course.evaluation.intervals import wilson_interval
 
 EPISODES = 100
 TARGETS = {"towel": "≥ 98", "tshirt": "≥ 95", "trousers": "≥ 90", "towel_quarter": ""}

@@ -27,14 +27,14 @@ from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.lerobot_writer import LeRobotWriter
 from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.statistics import dataset_statistics
+from vla_course.fine_tuning.config import TrainConfig
+from vla_course.fine_tuning.frozen_features import Samples, look_once
+from vla_course.fine_tuning.loop import fine_tune
+from vla_course.fine_tuning.modes import prepare, towers_are_frozen
+from vla_course.fine_tuning.run_folder import tell_data
 from vla_course.openvla.load import load_vla
 from vla_course.settings import read_settings
-from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import fine_tune
-from vla_course.training.frozen_features import Samples, look_once
-from vla_course.training.modes import prepare, towers_are_frozen
-from vla_course.training.order import Order
-from vla_course.training.run_folder import tell_data
+from vla_course.training.sample_order import Order
 
 KEY, NUMBERS, SIDE = "bench", 14, 84
 EPISODES, FRAMES = 8, 64

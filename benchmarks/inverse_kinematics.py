@@ -13,8 +13,8 @@ from measuring.report import Row, asked_to_be_quick, finish
 import mink  # isort: skip  (after the thread count is set)
 import numpy as np
 
-from vla_course.control.inverse_kinematics import InverseKinematics
-from vla_course.envs.robot import home_position, robot_model
+from vla_course.robot.inverse_kinematics import InverseKinematics
+from vla_course.robot.two_arms import home_position, robot_model
 
 TARGETS = 200
 

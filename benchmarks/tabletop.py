@@ -12,7 +12,7 @@ from vla_course.envs.tabletop.config import VERBS
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.tabletop.garments import GARMENTS
-from vla_course.evaluate import wilson_interval
+from vla_course.evaluation.intervals import wilson_interval
 
 EPISODES, RANDOM_EPISODES, PICTURES = 100, 50, 500
 SPLITS = ("seen", "unseen_combination")

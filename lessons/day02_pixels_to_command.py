@@ -56,8 +56,8 @@ from vla_course.openvla.published import (
     published_model,
     published_tensors,
 )
-from vla_course.patch_eraser import PatchEraser, erase
-from vla_course.token_explorer import BRIDGE_DX_MM, TokenExplorer
+from vla_course.widgets.patch_eraser import PatchEraser, erase
+from vla_course.widgets.token_explorer import BRIDGE_DX_MM, TokenExplorer
 
 torch.set_num_threads(1)  # small matrices: more threads only wait for one another
 

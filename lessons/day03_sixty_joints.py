@@ -50,16 +50,19 @@ import numpy as np
 from IPython.display import Markdown
 from jaxtyping import Float
 
-from vla_course import plots, predictions, strip, video, widgets
+from vla_course import plots, predictions, video
 from vla_course.checks import day03 as checks
 from vla_course.control.actions import decode_residual
-from vla_course.control.grip import grip_closure, grip_pose
-from vla_course.control.inverse_kinematics import InverseKinematics
 from vla_course.control.rotations import matrix_from_rpy, rpy_from_matrix
 from vla_course.envs.folding.config import FoldingConfig
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
-from vla_course.envs.robot import ACTION_SCALE, JOINT_NAMES, home_position
+from vla_course.evaluation import strip
+from vla_course.robot.grip import grip_closure, grip_pose
+from vla_course.robot.inverse_kinematics import InverseKinematics
+from vla_course.robot.two_arms import ACTION_SCALE, JOINT_NAMES, home_position
+from vla_course.widgets.ik_playground import IKPlayground
+from vla_course.widgets.joint_sliders import robot_sliders
 
 # %% [markdown]
 # ## Meet the robot
@@ -68,7 +71,7 @@ from vla_course.envs.robot import ACTION_SCALE, JOINT_NAMES, home_position
 # the right hand 10 cm forward *without tilting it*. Two minutes of that are the best motivation for inverse kinematics.
 
 # %% tags=["demo"]
-widgets.robot_sliders()
+robot_sliders()
 
 # %% [markdown]
 # ## The idea, on one screen
@@ -233,7 +236,7 @@ checks.check_rotation_error(rotation_error)
 # Now the heart of it. Six numbers of error (three of position, three of orientation), a 6 × 6 Jacobian per arm, one damping.
 
 # %%
-from vla_course.control.inverse_kinematics import damped_least_squares  # exercise
+from vla_course.robot.inverse_kinematics import damped_least_squares  # exercise
 
 # %%
 checks.check_damped_least_squares(damped_least_squares)
@@ -248,7 +251,7 @@ checks.check_damped_least_squares(damped_least_squares)
 # 3. Find the smallest λ that keeps the step green on the way out. What does a λ ten times larger cost you?
 
 # %% tags=["demo"]
-widgets.IKPlayground(damped_least_squares)
+IKPlayground(damped_least_squares)
 
 # %% [markdown]
 # The blue ellipse shows where the hand can go for little joint motion. With a bent elbow it is round. With a straight one

@@ -63,20 +63,21 @@ from vla_course.data.augmentation import augment
 from vla_course.data.episodes import collect
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.samples import DemonstrationSamples
-from vla_course.data.sentences import UNLEARNED
 from vla_course.data.statistics import dataset_statistics, normalized_dimensions
-from vla_course.data_browser import DataBrowser
+from vla_course.data.token_rows import UNLEARNED
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
-from vla_course.evaluate import evaluate, wilson_interval
+from vla_course.evaluation.episodes import evaluate
+from vla_course.evaluation.intervals import wilson_interval
+from vla_course.fine_tuning.config import TrainConfig
+from vla_course.fine_tuning.loop import fine_tune
+from vla_course.fine_tuning.losses import action_token_loss
+from vla_course.fine_tuning.modes import learning_count, prepare
+from vla_course.fine_tuning.run_folder import tell_data
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.processor import build_prompt
 from vla_course.policies.openvla import tabletop_policy
-from vla_course.training.config import TrainConfig
-from vla_course.training.fine_tuning import fine_tune
-from vla_course.training.losses import action_token_loss
-from vla_course.training.modes import learning_count, prepare
-from vla_course.training.run_folder import tell_data
+from vla_course.widgets.data_browser import DataBrowser
 
 torch.set_num_threads(1)  # small matrices: more threads only wait for one another
 
@@ -393,7 +394,7 @@ plots.picture(
 # "In: What action should the robot take to" is always the same. We want it to learn the answer.
 
 # %%
-from vla_course.data.sentences import build_labels  # exercise
+from vla_course.data.token_rows import build_labels  # exercise
 
 # %%
 checks.check_build_labels(build_labels)

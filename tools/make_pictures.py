@@ -15,18 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vla_course import assets, plots, strip
+from vla_course import assets, plots
 from vla_course.action_tokens import detokenize_actions, tokenize_actions
 from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
-from vla_course.evaluate import batch_of_one
+from vla_course.evaluation import strip
+from vla_course.evaluation.episodes import batch_of_one
+from vla_course.fine_tuning.run_folder import load_run
 from vla_course.openvla.load import load_vla
 from vla_course.policies.folding import two_hand_policy
 from vla_course.policies.openvla import RIGHT_HAND, OpenVLAPolicy, tabletop_policy
-from vla_course.training.run_folder import load_run
 from vla_course.video import film_strip
 
 DATA = Path(__file__).resolve().parents[1] / "data"

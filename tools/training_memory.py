@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from vla_course import results
-from vla_course.adapters.activations import Batch
-from vla_course.adapters.live_memory import TrainingState, measure_training_state
 from vla_course.adapters.lora import LoRAConfig, inject
-from vla_course.adapters.memory import MODES, PUBLISHED, estimate_training_state, openvla_7b_table
 from vla_course.adapters.nf4_linear import quantize_layers
+from vla_course.memory.activations import Batch
+from vla_course.memory.estimate import MODES, PUBLISHED, estimate_training_state, openvla_7b_table
+from vla_course.memory.measured import TrainingState, measure_training_state
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.load import load_vla
 

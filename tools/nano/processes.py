@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vla_course.workers import end_with_parent
+from vla_course.envs.processes import end_with_parent
 
 
 def each(work: Callable[..., Any], jobs: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, Any]]:

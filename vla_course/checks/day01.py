@@ -159,7 +159,7 @@ def check_build_prompt(build_prompt: Callable[[str], str]) -> Iterator[Claim]:
 
 @lesson.exercise(
     "01.2",
-    library="vla_course.evaluate:run_episode",
+    library="vla_course.evaluation.episodes:run_episode",
     minutes=15,
     difficulty=1,
     hints=(
@@ -327,7 +327,7 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
 
 @lesson.exercise(
     "01.3",
-    library="vla_course.evaluate:wilson_interval",
+    library="vla_course.evaluation.intervals:wilson_interval",
     minutes=10,
     difficulty=2,
     hints=(

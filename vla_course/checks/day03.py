@@ -354,7 +354,7 @@ def _nan_where_undefined(
 
 @lesson.exercise(
     "03.4",
-    library="vla_course.control.inverse_kinematics:damped_least_squares",
+    library="vla_course.robot.inverse_kinematics:damped_least_squares",
     minutes=15,
     difficulty=2,
     hints=(

@@ -23,7 +23,7 @@ VOCABULARY = 32_000
 
 @lesson.exercise(
     "07.1",
-    library="vla_course.comparison:paired_bootstrap",
+    library="vla_course.evaluation.intervals:paired_bootstrap",
     minutes=12,
     difficulty=2,
     hints=(
@@ -162,7 +162,7 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
 
 @lesson.exercise(
     "07.2",
-    library="vla_course.comparison:episodes_needed",
+    library="vla_course.evaluation.intervals:episodes_needed",
     minutes=8,
     difficulty=2,
     hints=(
@@ -244,7 +244,7 @@ def check_episodes_needed(episodes_needed: Callable[..., int]) -> Iterator[Claim
 
 @lesson.exercise(
     "07.3",
-    library="vla_course.comparison:wrong_instructions",
+    library="vla_course.evaluation.language:wrong_instructions",
     minutes=10,
     difficulty=2,
     hints=(
@@ -354,7 +354,7 @@ def two_sequences(vocabulary_size: int = VOCABULARY) -> tuple[torch.Tensor, torc
 
 @lesson.exercise(
     "07.4",
-    library="vla_course.comparison:action_token_accuracy",
+    library="vla_course.fine_tuning.losses:action_token_accuracy",
     minutes=10,
     difficulty=2,
     hints=(

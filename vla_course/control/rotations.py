@@ -75,3 +75,16 @@ def matrix_from_rpy(rpy: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
             [-sp, cp * sr, cp * cr],
         ]
     )
+
+
+def matrix_from_rotation_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation about this axis by its length in radians (Rodrigues' formula); undoes `rotation_error(np.eye(3), ...)`."""
+    angle = float(np.sqrt(vector @ vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    rotation: Float[np.ndarray, "3 3"] = (
+        np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    )
+    return rotation

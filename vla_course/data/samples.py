@@ -21,8 +21,8 @@ from vla_course.data.augmentation import AugmentationConfig, augment, center_cro
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.mirror import mirrored_order, mirrored_tracks, mirrored_views
 from vla_course.data.schema import STATE
-from vla_course.data.sentences import Labels, Normalize, build_labels, retold, sentences
 from vla_course.data.statistics import dataset_statistics, state_dimensions
+from vla_course.data.token_rows import Labels, Normalize, build_labels, retold, sentences
 from vla_course.envs.table import CLOSE_CAMERA, table_in_close_picture
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import OpenVLAProcessor, build_prompt

@@ -8,8 +8,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vla_course.envs.collisions import TABLE_COLLISION
-from vla_course.envs.primitives import Paint, Point, add_cylinder
+from vla_course.robot.collisions import TABLE_COLLISION
+from vla_course.robot.primitives import Paint, Point, add_cylinder
 
 TABLE_TOP = "table_top"
 """Name of the geom to look at: write the id of one of TABLE_MATERIALS into `model.geom_matid` to dress the table anew."""

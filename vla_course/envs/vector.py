@@ -11,8 +11,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from vla_course.envs.processes import end_with_parent, main_stays_here
 from vla_course.envs.watched import WatchedVectorEnv
-from vla_course.workers import end_with_parent, main_stays_here
 
 NAMESPACE = "vla_course"
 
@@ -41,7 +41,7 @@ def make_vector_env(
     episode's first, and `infos["final_obs"]` and `infos["final_info"]` hold the last of the old (read `is_success` there). With
     Gymnasium's default NEXT_STEP the step after the end is spent on the reset; its action and reward mean nothing.
 
-    A worker that dies in the middle of a step ends all of them with one error, `vla_course.workers.WorkerDied`.
+    A worker that dies in the middle of a step ends all of them with one error, `vla_course.envs.processes.WorkerDied`.
 
     Raises: ValueError for an unknown id, with the known ones, or a number of environments below 1.
     """

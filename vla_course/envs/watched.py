@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium.vector import AsyncVectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 
-from vla_course.workers import PATIENCE_S, WorkerDied
+from vla_course.envs.processes import PATIENCE_S, WorkerDied
 
 LOST = (EOFError, ConnectionError)
 ASKING = ("reset_async", "reset_wait", "step_async", "step_wait", "call_async", "call_wait", "set_attr")

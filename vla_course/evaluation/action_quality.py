@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from vla_course.action_tokens import ActionStatistics, normalize_actions, tokenize_actions
 from vla_course.data.episodes import Episode
 from vla_course.data.statistics import grip_dimensions
-from vla_course.evaluation.episodes import action_change
+from vla_course.evaluation.trials import action_change
 from vla_course.policy import Policy
 
 KIND = "action_quality"

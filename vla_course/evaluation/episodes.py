@@ -1,87 +1,175 @@
-"""One episode, played so that it can be told apart from any other: every action and reward goes into a hash."""
+"""How well a policy acts: one episode, many episodes at once, and an honest interval around the rate of success."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from vla_course.evaluate import Episode, batch_of_one
+from vla_course.evaluation.intervals import bootstrap_interval, wilson_interval
 from vla_course.policy import Policy
 
 Env = gymnasium.Env[Any, np.ndarray]
+Options = Mapping[str, Any] | Callable[[int], Mapping[str, Any]]
+"""What is pinned at `reset`: the same for all starts, or a function of the seed."""
+
+
+def batch_of_one(observation: Mapping[str, Any], instruction: str) -> dict[str, Any]:
+    """What one environment shows and is told, as a policy reads it: the first axis counts environments, and there is one."""
+    return _batch([{**observation, "instruction": instruction}])
+
+
+def run_episode(env: Env, policy: Policy, instruction: str, max_steps: int) -> tuple[bool, int]:
+    """Success and number of steps of one closed-loop episode in which the policy is told `instruction`.
+
+    The policy looks again before every step. Of the chunk that it returns for its one environment, the first action is
+    carried out. The episode ends where the environment says so, or after `max_steps`; whether it was a success is what the
+    environment says last, in `info["is_success"]`. The environment chooses the start, and stays open for the next episode.
+    """
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One start, and what is said there."""
+class EpisodeResult:
+    """How one episode went. What an environment does not tell stays empty."""
 
     seed: int
-    instruction: str | None = None
-    """None: what the environment says."""
-    options: Mapping[str, Any] | None = None
-    """What is pinned at `reset`."""
+    instruction: str
+    success: bool
+    """The scored task was done."""
+    told_success: bool
+    """What was said was done; the same, unless something else was said than is scored."""
+    touched: str
+    """What was touched first, by name."""
+    failure: str
+    steps: int
+    fold_error_m: float | None = None
+    action_change: float | None = None
+    """How far an action is from the one before it, as a root mean square over steps and dimensions: 0 is perfectly smooth."""
+    sha256: str = ""
+    """Of what was said, done and got, step by step: two episodes with the same hash are the same."""
 
 
-def play(
-    env: Env,
+@dataclass(frozen=True)
+class Evaluation:
+    """Episodes of one policy under one condition, one for each start."""
+
+    episodes: tuple[EpisodeResult, ...]
+
+    @property
+    def successes(self) -> int:
+        """Episodes in which the scored task was done."""
+        return sum(episode.success for episode in self.episodes)
+
+    @property
+    def rate(self) -> float:
+        """Their share."""
+        return self.successes / len(self.episodes)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval (Wilson's)."""
+        return wilson_interval(self.successes, len(self.episodes))
+
+    @property
+    def bootstrap(self) -> tuple[float, float]:
+        """Its 95 % interval, from drawing episodes again."""
+        return bootstrap_interval(np.array([float(episode.success) for episode in self.episodes]))
+
+    def __str__(self) -> str:
+        """As in "14/20 (48–85 %)"."""
+        low, high = self.interval
+        return f"{self.successes}/{len(self.episodes)} ({100 * low:.0f}–{100 * high:.0f} %)"
+
+
+def evaluate(
     policy: Policy,
-    trial: Trial,
+    envs: Sequence[Env],
+    seeds: Sequence[int],
+    *,
+    options: Options | None = None,
     max_steps: int | None = None,
-    watch: Callable[[Env], None] | None = None,
-) -> Episode:
-    """One closed-loop episode. The policy sees its one environment alone, so nothing else decides how it goes.
+) -> Evaluation:
+    """One closed-loop episode from the start of each seed, as many at once as there are environments.
 
-    Where actions of the environment are chunks (`ActionChunk`), all of the policy's chunk is carried out, else its first
-    action. `watch` is called with the environment at the start and after every step.
+    The policy is asked for all of them in one batch, which is several times faster than one by one; an environment whose
+    episode is over takes the next seed. What the policy is told is `info["instruction"]`. `observations["running"]` (N,) is
+    False where nothing is left to do and the action will not be used. Environments end by themselves, or after `max_steps`.
+
+    Raises:
+        ValueError: there are no environments or no seeds.
     """
-    options = None if trial.options is None else dict(trial.options)
-    observation, info = env.reset(seed=trial.seed, options=options)
-    policy.reset(np.array([True]))
-    digest = hashlib.sha256()
-    actions: list[np.ndarray] = []
-    said, ended = "", False
-    if watch is not None:
-        watch(env)
-    while not ended and len(actions) != max_steps:
-        said = info["instruction"] if trial.instruction is None else trial.instruction
-        chunk = policy.act(batch_of_one(observation, said))[0]
-        action = np.asarray(chunk if len(env.action_space.shape or ()) == 2 else chunk[0], np.float32)
-        observation, reward, terminated, truncated, info = env.step(action)
-        ended = terminated or truncated
-        actions.append(action)
-        for part in (said.encode(), action.tobytes(), repr((float(reward), terminated, truncated)).encode()):
-            digest.update(part)
-        if watch is not None:
-            watch(env)
-    success = bool(info["is_success"])
-    error_m = info.get("fold_error_m")
-    return Episode(
-        seed=trial.seed,
-        instruction=said,
-        success=success,
-        told_success=bool(info.get("told_success", success)),
-        touched=str(info.get("touched", "")),
-        failure=str(info.get("failure", "")),
-        steps=len(actions),
-        fold_error_m=None if error_m is None else float(error_m),
-        action_change=action_change(np.stack(actions)),
-        sha256=digest.hexdigest(),
-    )
+    if not envs or not seeds:
+        raise ValueError(f"want at least one environment and one seed, got {len(envs)} and {len(seeds)}")
+    envs, waiting = envs[: len(seeds)], list(enumerate(seeds))[::-1]
+    slots = [_Slot(env) for env in envs]
+    found: dict[int, EpisodeResult] = {}
+    while True:
+        begins = np.zeros(len(slots), bool)
+        for k, slot in enumerate(slots):
+            if not slot.running and waiting:
+                slot.begin(*waiting.pop(), options)
+                begins[k] = True
+        running = np.array([slot.running for slot in slots])
+        if not running.any():
+            return Evaluation(tuple(found[place] for place in range(len(seeds))))
+        policy.reset(begins)
+        observations = _batch([slot.observation for slot in slots])
+        chunks = policy.act({**observations, "running": running})
+        for slot, chunk in zip(slots, chunks, strict=True):
+            if slot.running and slot.step(chunk[0], max_steps):
+                found[slot.place] = slot.episode()
 
 
-def action_change(actions: np.ndarray) -> float:
-    """How far an action (T, …) is from the one before it, root mean square; 0 for a single one."""
-    if len(actions) < 2:
-        return 0.0
-    return float(np.sqrt(np.square(np.diff(actions, axis=0)).mean()))
+class _Slot:
+    """One environment, and the episode in it."""
+
+    def __init__(self, env: Env) -> None:
+        self.env, self.running = env, False
+
+    def begin(self, place: int, seed: int, options: Options | None) -> None:
+        pinned = options(seed) if callable(options) else options
+        observation, self.info = self.env.reset(
+            seed=int(seed), options=None if pinned is None else dict(pinned)
+        )
+        self.place, self.seed, self.steps, self.running = place, int(seed), 0, True
+        self._see(observation)
+
+    def step(self, action: np.ndarray, max_steps: int | None) -> bool:
+        """Whether the episode is over after this action."""
+        observation, _, terminated, truncated, self.info = self.env.step(action)
+        self.steps += 1
+        self._see(observation)
+        self.running = not (terminated or truncated or self.steps == max_steps)
+        return not self.running
+
+    def episode(self) -> EpisodeResult:
+        info = self.info
+        return EpisodeResult(
+            seed=self.seed,
+            instruction=self.observation["instruction"],
+            success=bool(info["is_success"]),
+            told_success=bool(info.get("told_success", info["is_success"])),
+            touched=str(info.get("touched", "")),
+            failure=str(info.get("failure", "")),
+            steps=self.steps,
+        )
+
+    def _see(self, observation: Mapping[str, Any]) -> None:
+        self.observation = {**observation, "instruction": self.info["instruction"]}
 
 
-def best_and_worst(episodes: tuple[Episode, ...]) -> tuple[Episode, Episode]:
-    """The best is the success with the smallest error, the quickest of those; the worst is the failure with the largest."""
-    ranked = sorted(
-        episodes, key=lambda episode: (not episode.success, episode.fold_error_m or 0.0, episode.steps)
-    )
-    return ranked[0], ranked[-1]
+def _batch(observations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One array for each key, environments first; words stay a list."""
+    columns = {key: [observation[key] for observation in observations] for key in observations[0]}
+    return {
+        key: column if isinstance(column[0], str) else np.stack(column) for key, column in columns.items()
+    }

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from vla_course.workers import Workers
+from vla_course.envs.processes import Workers
 
 IDLE_S = 300.0
 """How long workers wait for somebody to need them."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vla_course.comparison import wrong_instructions
 from vla_course.envs.folding.garments import GARMENTS, make_garment
 
 PARAPHRASES: dict[str, tuple[str, ...]] = {
@@ -34,6 +33,23 @@ PARAPHRASES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Other words for every task of the folding robot. No demonstration says them."""
+
+
+def wrong_instructions(instructions: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """For every episode a text that asks for something else: another episode's, never its own words.
+
+    The texts come from the same set, so that they are as usual as the right ones, and each is drawn anew with `rng`. An
+    episode's own text is not given back to it even where it is another episode's too.
+
+    Raises:
+        ValueError: all episodes say the same.
+    """
+    if len(set(instructions)) < 2:
+        raise ValueError(
+            f"all {len(instructions)} episodes say the same, so none of their texts is wrong: add other tasks"
+        )
+    others = {own: [text for text in instructions if text != own] for own in set(instructions)}
+    return [str(rng.choice(others[own])) for own in instructions]
 
 
 def folding_instructions() -> tuple[str, ...]:

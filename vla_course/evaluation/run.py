@@ -12,10 +12,10 @@ import numpy as np
 from vla_course import results
 from vla_course.errors import CannotRunError
 from vla_course.evaluation.assembly import make_env, make_policy, settled, trials
-from vla_course.evaluation.closed_loop import Ask, MakeEnv, MakePolicy, Progress, crew, film, play_all
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.episodes import best_and_worst
 from vla_course.evaluation.record import EvaluationRecord, Film, check_room, difference, read, write
+from vla_course.evaluation.trials import best_and_worst
+from vla_course.evaluation.workers import Ask, MakeEnv, MakePolicy, Progress, crew, film, play_all
 from vla_course.video import write_video
 
 

@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from vla_course.envs.collisions import CLOTH_COLLISION
 from vla_course.envs.folding.garments import Garment
+from vla_course.robot.collisions import CLOTH_COLLISION
 
 RADIUS_M = 0.004
 DENSITY_KG_M2 = 0.35

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool, Float
 
-from vla_course.control.inverse_kinematics import InverseKinematics
+from vla_course.envs.arguments import check_known
 from vla_course.envs.folding.config import TIME_LIMIT_QUARTER_STEPS, TIME_LIMIT_STEPS, FoldingConfig
 from vla_course.envs.folding.garments import Garment, turned_towel
 from vla_course.envs.folding.goal import Goal
@@ -20,18 +20,18 @@ from vla_course.envs.folding.rewards import Potentials, reward_terms
 from vla_course.envs.folding.scene import compiled_scene
 from vla_course.envs.folding.sensors import (
     HISTORY,
-    IMAGE,
     MAX_POINTS,
     MAX_STAGES,
-    check_known,
     observation_space,
     surface_points,
 )
 from vla_course.envs.folding.start import Start, draw_start
+from vla_course.envs.observations import IMAGE
 from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
-from vla_course.envs.robot import ACTION_SCALE, home_position, turn_from_home
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
 from vla_course.envs.table import CLOSE_CAMERA, TABLE_MATERIALS
+from vla_course.robot.inverse_kinematics import InverseKinematics
+from vla_course.robot.two_arms import ACTION_SCALE, home_position, turn_from_home
 
 CAMERAS = (CLOSE_CAMERA, *FIXED_CAMERAS, "left_wrist", "right_wrist")
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from vla_course.control.rotations import rotation_error
 from vla_course.envs.folding.env import FoldingEnv
-from vla_course.envs.robot import DOWNWARD
+from vla_course.robot.two_arms import DOWNWARD
 
 EASY_YAW_RAD = (-0.5, 0.5)
 CROWDED_M = 0.20

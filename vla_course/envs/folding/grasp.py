@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vla_course.envs.folding.scene import HANDS, Scene
-from vla_course.envs.shadow_hand import CLOSED_HAND, OPEN_HAND
+from vla_course.robot.shadow_hand import CLOSED_HAND, OPEN_HAND
 
 CLOSE_ABOVE, OPEN_BELOW = 0.75, 0.60
 REACH_M = 0.04

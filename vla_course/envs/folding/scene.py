@@ -18,8 +18,8 @@ from vla_course.envs.folding.cloth import (
 from vla_course.envs.folding.cloth_skin import add_cloth_skin, paint_cloth
 from vla_course.envs.folding.garments import Garment, make_garment
 from vla_course.envs.folding.unseen import ALL_TABLES, add_unseen, show_unseen
-from vla_course.envs.robot import JOINT_NAMES, add_two_arms
 from vla_course.envs.table import TABLE_TOP, add_close_camera, add_table_and_sky
+from vla_course.robot.two_arms import JOINT_NAMES, add_two_arms
 
 HANDS = ("left_", "right_")
 

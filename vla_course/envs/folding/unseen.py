@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from vla_course.envs.folding.cloth_skin import FRONT
-from vla_course.envs.primitives import Point
 from vla_course.envs.table import TABLE_MATERIALS, add_textured_material
+from vla_course.robot.primitives import Point
 
 UNSEEN_TABLES = ("table_chequered",)
 ALL_TABLES = (*TABLE_MATERIALS, *UNSEEN_TABLES)

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from vla_course.control.grip import grip_closure, grip_pose
-from vla_course.control.inverse_kinematics import InverseKinematics
-from vla_course.control.rotations import matrix_from_rpy, rotation_error
-from vla_course.envs.end_effector import matrix_from_rotation_vector
-from vla_course.envs.robot import DOWNWARD, home_position
+from vla_course.control.rotations import matrix_from_rotation_vector, matrix_from_rpy, rotation_error
 from vla_course.envs.tabletop.scene import ARM_JOINT_NAMES, GRASP_SITE, arm_model
+from vla_course.robot.grip import grip_closure, grip_pose
+from vla_course.robot.inverse_kinematics import InverseKinematics
+from vla_course.robot.two_arms import DOWNWARD, home_position
 
 HOME_M = np.array([-0.14, -0.16, 0.24])
 WORKSPACE_M = np.array([[-0.30, -0.42, 0.010], [0.42, 0.42, 0.45]])

@@ -12,13 +12,13 @@ from jaxtyping import Float
 
 from vla_course.control.easing import rise
 from vla_course.control.rotations import rpy_from_matrix
-from vla_course.envs.robot import DOWNWARD
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.goals import Goal
 from vla_course.envs.tabletop.layout import PUSH_M
 from vla_course.envs.tabletop.shapes import SHAPES, Shape
 from vla_course.envs.tabletop.tasks import DIRECTIONS
 from vla_course.envs.tabletop.world import OPEN_BELOW
+from vla_course.robot.two_arms import DOWNWARD
 
 OPEN, CLOSED = 1.0, -1.0
 TRAVEL_M, DESCEND_M, PUSH_STEP_M = 0.10, 0.06, 0.045

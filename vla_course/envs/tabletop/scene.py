@@ -12,12 +12,12 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-from vla_course.envs.collisions import NO_COLLISION, THING_COLLISION
-from vla_course.envs.robot import BASE_POSITION_M, BASE_YAW_RAD, JOINT_NAMES, add_arm_with_hand
-from vla_course.envs.shadow_hand import Side
 from vla_course.envs.table import FRICTION, TABLE_MATERIALS, TABLE_TOP, add_close_camera, add_table_and_sky
 from vla_course.envs.tabletop.garments import GARMENTS, flat_garment
 from vla_course.envs.tabletop.shapes import SHAPES, Shape
+from vla_course.robot.collisions import NO_COLLISION, THING_COLLISION
+from vla_course.robot.shadow_hand import Side
+from vla_course.robot.two_arms import BASE_POSITION_M, BASE_YAW_RAD, JOINT_NAMES, add_arm_with_hand
 
 SIDE: Side = "right"
 PREFIX = f"{SIDE}_"

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-from vla_course.envs.primitives import Point
+from vla_course.robot.primitives import Point
 
 BOX, CYLINDER, SPHERE = (
     mujoco.mjtGeom.mjGEOM_BOX,

@@ -6,7 +6,6 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from vla_course.control.grip import grip_closure
 from vla_course.envs.table import TABLE_PLANE
 from vla_course.envs.tabletop.arm import FINGERS
 from vla_course.envs.tabletop.config import COLORS
@@ -15,6 +14,7 @@ from vla_course.envs.tabletop.scene import NUM_PLACES, TabletopScene
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.start import Start
 from vla_course.envs.tabletop.tasks import Thing
+from vla_course.robot.grip import grip_closure
 
 CLOSE_ABOVE, OPEN_BELOW = 0.55, 0.45
 GRASP_TICKS = 8
