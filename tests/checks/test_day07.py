@@ -275,7 +275,7 @@ MISTAKES = {
         (variance_of_the_first, "of the first policy alone"),
         (variance_of_the_second, "of the second policy alone"),
         (pooled, "variance of the mean rate"),
-        (rounds_down, "353 episodes are not quite enough"),
+        (rounds_down, "353 are not quite enough"),
         (does_not_round, "a whole number"),
         (one_sided, "one side only"),
         (power_as_it_is, "not power itself"),
@@ -298,7 +298,7 @@ MISTAKES = {
     "action_token_accuracy": [
         (no_shift, "about token t + 1"),
         (counts_the_stop, "</s> is no action token"),
-        (mean_of_means, "the mean of 1/2 and 4/4"),
+        (mean_of_means, "the mean of 2/3 and 4/4"),
         (whole_sequences, "right from end to end"),
         (over_everything, "prompt and padding"),
         (a_count, "that is a count"),

@@ -9,7 +9,7 @@ from demonstration_sets import write_model
 from vla_course.adapters.lora import LoRAConfig
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot_writer import LeRobotWriter
-from vla_course.evaluation.assembly import make_env, make_policy, picture_side
+from vla_course.evaluation.assembly import make_env, make_policy, picture_size
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.run import evaluate_policy, verify
 from vla_course.fine_tuning.config import TrainConfig
@@ -55,7 +55,7 @@ def test_a_training_run_is_evaluated_as_it_was_trained(run, tmp_path):
     assert make_policy(replace(config, center_crop=False), env).look is None
     record = evaluate_policy(config, tmp_path / "x.json", films=False)
     assert (
-        record.config.image_size == 32
+        record.config.image_size == (32, 32)
         and record.config.name == "towel-lora"
         and record.evaluation.episodes[0].steps == 2
     )
@@ -63,23 +63,22 @@ def test_a_training_run_is_evaluated_as_it_was_trained(run, tmp_path):
 
 
 def test_a_policy_is_shown_pictures_of_the_size_that_it_knows(run, tmp_path):
-    def side(policy, **settings):
-        return picture_side(EvaluationConfig(policy=str(policy), **settings))
+    def size(policy, **settings):
+        return picture_size(EvaluationConfig(policy=str(policy), **settings))
 
-    assert side(run) == 32
-    assert side(run, image_size=48) == 48, "who says so means it"
-    assert side(run.parent / "model") == 28
-    assert side("nano") == side("expert") == load_vla("nano").config.image_size
+    assert size(run) == (32, 32)
+    assert size(run, image_size=(48, 48)) == (48, 48), "who says so means it"
+    assert size(run.parent / "model") == (28, 28)
+    assert size("nano") == size("expert") == (load_vla("nano").config.image_size,) * 2
     settings = (run / "config.yaml").read_text()
     (tmp_path / "config.yaml").write_text(
         settings.replace("image_size:\n- 32\n- 32\n", "image_size: [48, 64]\n")
     )
-    with pytest.raises(
-        ValueError, match=r"learned from pictures of 48 × 64 pixels.* give their side, image_size="
-    ):
-        side(tmp_path)
+    assert size(tmp_path) == (48, 64)
+    env = make_env(EvaluationConfig(policy=str(tmp_path)))
+    assert env.reset(seed=0)[0]["image_close"].shape == (48, 64, 3)
     (tmp_path / "config.yaml").write_text(settings.replace("image_size:\n- 32\n- 32\n", ""))
-    assert side(tmp_path) == 84, "a run of before the size was kept"
+    assert size(tmp_path) == (84, 84), "a run of before the size was kept"
 
 
 def test_a_run_keeps_the_size_of_its_pictures(run, tmp_path):

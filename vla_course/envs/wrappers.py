@@ -1,6 +1,5 @@
 """Whole chunks of actions, an instruction in words, the same start again."""
 
-import string
 from collections.abc import Iterable
 from typing import Any, SupportsFloat
 
@@ -9,8 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-TEXT_LENGTH = 128
-TEXT_CHARACTERS = string.ascii_letters + string.digits + " .,;:!?'\"()-/"
+from vla_course.envs.observations import TEXT_CHARACTERS, TEXT_LENGTH
 
 Observation = dict[str, Any]
 StepResult = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]

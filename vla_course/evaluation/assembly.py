@@ -16,27 +16,27 @@ from vla_course.evaluation.language import instructions
 from vla_course.evaluation.robustness import TESTS, reset_options
 from vla_course.evaluation.trials import Env, Trial
 from vla_course.policy import Policy
+from vla_course.settings import both_sides
 
 if TYPE_CHECKING:
     from vla_course.fine_tuning.config import TrainConfig
     from vla_course.policies.openvla import OpenVLAPolicy
 
 FILM_SIZE = (240, 320)
-NANO_SIDE = 84
+NANO_SIZE = (84, 84)
 
 
 def make_env(config: EvaluationConfig) -> Env:
     """The environment as the policy meets it: what it sees, how it moves the robot, what the robustness test changes.
 
     Raises:
-        ValueError: the environment is unknown, or one of its options, or the policy learned from pictures that are not square.
+        ValueError: the environment is unknown, or one of its options.
     """
     test = TESTS[config.test]
     told = (state_key(config),)
     options: dict[str, Any] = {"render_mode": "rgb_array", "render_size": FILM_SIZE, "observations": told}
     if config.policy != EXPERT:
-        side = picture_side(config)
-        options |= {"cameras": cameras(config), "image_size": (side, side)}
+        options |= {"cameras": cameras(config), "image_size": picture_size(config)}
     options |= test.env_options | config.env_options
     env: Env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **options)
     if test.wrap is not None:
@@ -49,64 +49,42 @@ def make_env(config: EvaluationConfig) -> Env:
 
 
 def settled(config: EvaluationConfig) -> EvaluationConfig:
-    """The same evaluation with everything said that the policy's run decides: what is seen, and what is told.
-
-    Raises:
-        ValueError: as `picture_side`.
-    """
-    main, *others = cameras(config)
+    """The same evaluation with the settings filled in that the policy's run decides: cameras, state and picture size."""
     return replace(
-        config,
-        camera=None if others else main,
-        cameras=(main, *others) if others else (),
-        state=state_key(config),
-        image_size=picture_side(config),
+        config, cameras=cameras(config), state_key=state_key(config), image_size=picture_size(config)
     )
 
 
 def cameras(config: EvaluationConfig) -> tuple[str, ...]:
     """What the policy looks through: as the config says, else as its run did, else the close camera."""
-    if config.camera is not None or config.cameras:
-        return config.cameras or (str(config.camera),)
-    run = _run_of(config)
-    return (run.camera_names if run else ()) or (CLOSE_CAMERA,)
+    run = None if config.cameras else _run_of(config)
+    return config.cameras or (run.cameras if run else ()) or (CLOSE_CAMERA,)
 
 
 def state_key(config: EvaluationConfig) -> str:
     """The observation that the policy is told as its state: as the config says, else as its run has it, else where hands are."""
-    run = _run_of(config) if config.state is None else None
-    return config.state or (run.state_key if run else None) or HANDS
+    run = _run_of(config) if config.state_key is None else None
+    return config.state_key or (run.state_key if run else None) or HANDS
 
 
-def picture_side(config: EvaluationConfig) -> int:
+def picture_size(config: EvaluationConfig) -> tuple[int, int]:
     """Height and width of what the policy sees: as the config says, else of the pictures its run learned from, or as its model looks.
 
     A model resizes whatever it is shown. But small pictures made large are blurred, and large ones made small are smooth: what
     it is shown when it acts comes from the same size as what it learned from.
-
-    Raises:
-        ValueError: the run learned from pictures that are not square.
     """
     if config.image_size is not None:
         return config.image_size
     folder = Path(config.policy)
     if config.policy in (EXPERT, NANO) or not folder.is_dir():
-        return NANO_SIDE
+        return NANO_SIZE
     # Imported here, for the expert's sake, as below.
     from vla_course.openvla import checkpoint
 
     run = _run_of(config)
     if run is None:
-        return checkpoint.read_config(folder).image_size
-    sides = run.image_size
-    if sides is None:  # a run of before this was kept
-        return NANO_SIDE
-    if sides[0] != sides[1]:
-        raise ValueError(
-            f"{config.name} learned from pictures of {sides[0]} × {sides[1]} pixels, and the environment shows square ones: "
-            "if that is what you want, give their side, image_size=…"
-        )
-    return sides[0]
+        return both_sides(checkpoint.read_config(folder).image_size)
+    return run.image_size or NANO_SIZE  # earlier runs did not keep it
 
 
 def make_policy(config: EvaluationConfig, env: Env) -> Policy:

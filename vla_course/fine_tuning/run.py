@@ -59,13 +59,13 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
         InUseError: another process trains in this folder.
         CannotRunError: the machine cannot run a model of this scale.
     """
-    dataset = _opened(config)
+    dataset = LeRobotDataset(config.data, cameras=config.cameras or None)
     config = _completed(config, dataset)
     sources = sources_of(config)
     with _alone(config.out):  # whether a run can begin is said before a model is loaded
         kept_checkpoint(config, sources)
     model = base_model(config)
-    assert config.dataset_key is not None and config.state_dim is not None
+    assert config.unnorm_key is not None and config.state_dim is not None
     tell_data(model, _statistics(dataset, config), config.state_dim, config.num_images, config.waypoints)
     prepare(model, config, layer=layer, adapter=first_adapter(config))
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
@@ -130,13 +130,6 @@ def label_spread(config: TrainConfig, step: int) -> float:
     return config.label_spread * max(1.0, 4.0 - 3.0 * begun)
 
 
-def _opened(config: TrainConfig) -> LeRobotDataset:
-    try:
-        return LeRobotDataset(config.data, camera=config.camera_names or None)
-    except ValueError as error:  # here cameras are chosen by a setting
-        raise ValueError(str(error).replace("with camera=", "with camera_names=[…]")) from error
-
-
 def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
     """The settings with everything filled in that the data decide."""
     states, actions = (int(dataset.features[name]["shape"][0]) for name in ("observation.state", "action"))
@@ -170,8 +163,8 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
     return replace(
         config,
         image_size=(height, width),
-        dataset_key=config.dataset_key or Path(config.data).resolve().name,
-        camera_names=dataset.cameras,
+        unnorm_key=config.unnorm_key or Path(config.data).resolve().name,
+        cameras=dataset.cameras,
         state_key=key,
         state_dim=states if config.state_dim is None else config.state_dim,
         action_dim=actions,
@@ -180,14 +173,14 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
 
 def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
     """Those of the data set; where it is mirrored, of both, so that left and right are measured alike."""
-    assert config.dataset_key is not None
+    assert config.unnorm_key is not None
     tracks = list(dataset.tracks())
     masks = {
         "state_mask": state_dimensions(config.state_key, tracks[0].states.shape[1]),
         "action_mask": _told(tracks, config),
     }
     if not config.mirror:
-        return dataset_statistics(tracks, config.dataset_key, **masks)
+        return dataset_statistics(tracks, config.unnorm_key, **masks)
     try:
         if config.state_key != HANDS:
             raise ValueError(
@@ -195,7 +188,7 @@ def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
             )
         mirrored_order(dataset.cameras)
         both = [*tracks, *mirrored_tracks(tracks)]
-        return dataset_statistics(both, config.dataset_key, **masks)
+        return dataset_statistics(both, config.unnorm_key, **masks)
     except ValueError as error:
         raise ValueError(f"mirror: {config.data} cannot be mirrored ({error}); set mirror=false") from error
 
@@ -218,11 +211,11 @@ def _samples(
     *,
     mirror: bool = False,
 ) -> DemonstrationSamples:
-    assert config.dataset_key is not None
+    assert config.unnorm_key is not None
     return DemonstrationSamples(
         model,
         dataset,
-        config.dataset_key,
+        config.unnorm_key,
         frames=np.flatnonzero(chosen),
         augmentation=_augmentation(config),
         mirror=mirror,

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool, Float
 
+from vla_course.envs.arguments import check_known
 from vla_course.envs.folding.config import TIME_LIMIT_QUARTER_STEPS, TIME_LIMIT_STEPS, FoldingConfig
 from vla_course.envs.folding.garments import Garment, turned_towel
 from vla_course.envs.folding.goal import Goal
@@ -19,14 +20,13 @@ from vla_course.envs.folding.rewards import Potentials, reward_terms
 from vla_course.envs.folding.scene import compiled_scene
 from vla_course.envs.folding.sensors import (
     HISTORY,
-    IMAGE,
     MAX_POINTS,
     MAX_STAGES,
-    check_known,
     observation_space,
     surface_points,
 )
 from vla_course.envs.folding.start import Start, draw_start
+from vla_course.envs.observations import IMAGE
 from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
 from vla_course.envs.table import CLOSE_CAMERA, TABLE_MATERIALS

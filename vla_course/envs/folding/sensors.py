@@ -1,20 +1,18 @@
 """What the robot can sense: the observation space of the folding task, and the points of its cloud."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Int
 
+from vla_course.envs.arguments import check_known
 from vla_course.envs.folding.garments import Garment
+from vla_course.envs.observations import IMAGE, MAX_ANGLE_RAD, MAX_DISTANCE_M
 
 HISTORY = 5
 MAX_STAGES = 3
 MAX_POINTS = 2048
-IMAGE = "image_"
-"""How the key of a camera's picture begins; the camera's name follows."""
-MAX_ANGLE_RAD, MAX_DISTANCE_M = 10.0, 10.0  # no joint turns, and nothing on the table gets, that far
 
 
 def observation_space(
@@ -64,11 +62,3 @@ def surface_points(garment: Garment, count: int) -> tuple[Int[np.ndarray, "P 3"]
     root, along = np.sqrt(rng.random(count)), rng.random(count)
     weights = np.column_stack([1 - root, root * (1 - along), root * along])
     return garment.triangles[triangle], weights
-
-
-def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises: ValueError naming the first unknown name and all known ones."""
-    known = tuple(known)
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown {what} {name!r}: the known ones are {', '.join(known)}")

@@ -9,7 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
 
-from vla_course.envs.folding.sensors import IMAGE, MAX_ANGLE_RAD, MAX_DISTANCE_M, check_known
+from vla_course.envs.arguments import check_known
+from vla_course.envs.observations import IMAGE, MAX_ANGLE_RAD, MAX_DISTANCE_M, TEXT_CHARACTERS, TEXT_LENGTH
 from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
 from vla_course.envs.table import CLOSE_CAMERA
@@ -21,7 +22,6 @@ from vla_course.envs.tabletop.scene import compiled_scene
 from vla_course.envs.tabletop.start import Start, draw_start
 from vla_course.envs.tabletop.tasks import Task
 from vla_course.envs.tabletop.world import TabletopWorld
-from vla_course.envs.wrappers import TEXT_CHARACTERS, TEXT_LENGTH
 from vla_course.robot.two_arms import turn_from_home
 
 CAMERAS = (CLOSE_CAMERA, *FIXED_CAMERAS, "right_wrist")

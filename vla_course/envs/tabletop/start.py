@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vla_course.envs.reset_options import fitting
+from vla_course.envs.arguments import pinned_value
 from vla_course.envs.table import TABLE_MATERIALS
 from vla_course.envs.tabletop.config import (
     COLORS,
@@ -119,7 +119,7 @@ def draw_start(
     for name in drawn:
         if name in pinned:
             count = len(TABLE_MATERIALS) if name == "table" else None
-            drawn[name] = fitting(name, pinned[name], drawn[name], count=count)
+            drawn[name] = pinned_value(name, pinned[name], drawn[name], count=count)
     return Start(
         task=task,
         told=told,

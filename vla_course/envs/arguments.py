@@ -1,11 +1,20 @@
-"""What `reset(options=...)` pins, made to fit what it replaces."""
+"""Checks of what users pass to environments: names, and values pinned by `reset(options=...)`."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 
-def fitting(name: str, value: Any, like: Any, *, count: int | None = None) -> Any:
+def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises: ValueError naming the first unknown name and all known ones."""
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}: the known ones are {', '.join(known)}")
+
+
+def pinned_value(name: str, value: Any, like: Any, *, count: int | None = None) -> Any:
     """The pinned value: an index below `count` where there is one, else finite numbers of the shape of `like`.
 
     Raises: ValueError if it is none.
