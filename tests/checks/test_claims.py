@@ -28,9 +28,6 @@ KNOWN = [(day, name, *row) for day, name in EXERCISES for row in MISTAKES[day].g
 OPERAND = r"[\w.√½²ᵀ⁻¹()\[\]{}'|]+"
 FORMULA = re.compile(rf"{OPERAND}(?:(?: [-+−±*] | ?(?:\*\*|//|[×·/@]) ?){OPERAND}){{2,}}")
 """Two operations in a row, as in `prefill_s + action_dim * token_s`; not where all of it is numbers."""
-# Days whose checks still print a formula, or call the function more often than a dozen times: these lists only shrink.
-FORMULAS_TO_MEND: set[tuple[str, str]] = set()
-MANY_CALLS_TO_MEND: set[tuple[str, str]] = set()
 
 
 def exercise(day: str, name: str) -> tuple[Exercise, Callable[[Any], None]]:
@@ -99,12 +96,12 @@ def test_every_mistake_has_a_value_of_its_own(day, name):
 def test_a_first_wrong_try_is_told_where_to_look_and_no_formula(day, name):
     found = [text for claim in claims_of(day, name)[0] for text in FORMULA.findall(claim.hint)]
     found = [text for text in found if any(letter.isalpha() for letter in text)]
-    assert bool(found) == ((day, name) in FORMULAS_TO_MEND), found
+    assert not found
 
 
 @pytest.mark.parametrize(("day", "name"), EXERCISES)
 def test_a_check_calls_the_function_a_dozen_times(day, name):
-    assert (len(claims_of(day, name)[1]) > 15) == ((day, name) in MANY_CALLS_TO_MEND)
+    assert len(claims_of(day, name)[1]) <= 15
 
 
 @pytest.mark.parametrize(("day", "name"), EXERCISES)

@@ -394,6 +394,10 @@ def crosses_out_in_place(logits, vocabulary_size=32000):
     return next_action_token(logits, vocabulary_size)
 
 
+def the_last_row_for_all(logits, vocabulary_size=32000):
+    return next_action_token(logits[-1:], vocabulary_size).expand(len(logits))
+
+
 def axes_squeezed(logits, vocabulary_size=32000):
     return next_action_token(logits, vocabulary_size).squeeze()
 
@@ -494,6 +498,7 @@ MISTAKES = {
         (drawn_at_random, "the most likely"),
         (moved_to_the_nearest_action, "moved to the nearest action token"),
         (crosses_out_in_place, "`logits` is changed in place"),
+        (the_last_row_for_all, "the last row's stands in all"),
         (axes_squeezed, "the shape is (), it should be (1,)"),
         (flattened_rows, "the shape is (6,), it should be (2, 3)"),
     ],

@@ -385,6 +385,11 @@ def margin_of_the_side_not_rounded(height, width, area=0.9):
     return int(height * margin), int(width * margin), *center_crop_box(height, width, area)[2:]
 
 
+def sizes_first(height, width, area=0.9):
+    top, left, rows, columns = center_crop_box(height, width, area)
+    return rows, columns, top, left
+
+
 def even_margins(height, width, area=0.9):
     top, left, _, _ = center_crop_box(height, width, area)
     return top, left, height - 2 * top, width - 2 * left
@@ -577,6 +582,7 @@ MISTAKES = {
         (margins_swapped, "top and left are swapped"),
         (margin_of_the_side_not_rounded, "round the side down first"),
         (even_margins, "a pixel too large"),
+        (sizes_first, "the margins come first"),
         (decimals, "return a whole number (an int)"),
         (width_from_the_height, "each side by itself"),
     ],

@@ -264,6 +264,12 @@ def the_first_two_axes_only(weights, block=64):
     return quantize_nf4(weights if weights.ndim < 3 else weights.transpose(0, 1), block)
 
 
+def size_of_the_smallest(weights, block=64):
+    blocks = weights.reshape(-1, block).float()
+    absmax = -blocks.amin(dim=1)
+    return codes_of(blocks / absmax.clamp(min=1e-38)[:, None]), absmax
+
+
 # --- 06.3
 
 
@@ -497,6 +503,10 @@ def gradients_of_32_bits(frozen, trainable, f, w, g):
     return (frozen * f + trainable * (w + (g if g == 1 else 4) + 8)) / 1e9
 
 
+def bytes_taken_for_bits(frozen, trainable, f, w, g):
+    return (frozen * f / 8 + trainable * (w / 8 + g / 8 + 8)) / 1e9
+
+
 def to_a_millionth(frozen, trainable, f, w, g):
     return round((frozen * f + trainable * (w + g + 8)) / 1e9, 6)
 
@@ -542,7 +552,7 @@ MISTAKES = {
         (without_signs, "the signs are lost"),
         (on_even_levels, "sixteen even steps"),
         (something_added(1e-5), "nothing is added to it"),
-        (something_added(1e-8), "nothing is added to it"),
+        (something_added(1e-7), "nothing is added to it"),
         (one_size_for_a_row, "the absmax of a row, twice"),
         (blocks_by_view, "`reshape` copies them"),
         (absmax_first, "the order is turned round"),
@@ -552,6 +562,7 @@ MISTAKES = {
         (absmax_as_a_column, "the shape is (2, 1), it should be (2,)"),
         (divides_in_place, "`weights` is changed in place"),
         (codes_from_one, "counted from 1"),
+        (size_of_the_smallest, "a block's largest may be positive"),
         (the_first_two_axes_only, "row after row of what is given"),
     ],
     "dequantize_nf4": [
@@ -585,6 +596,7 @@ MISTAKES = {
         (whole_bits, "not with //"),
         (rounded_to(0), "round nothing"),
         (rounded_to(2), "rounded to two digits"),
+        (rounded_to(3), "rounded to three digits"),
         (without_double_quantisation, "without double quantisation"),
         (codes_on_top, "they do not come on top"),
         (sizes_exchanged, "the two sizes are exchanged"),
@@ -614,6 +626,7 @@ MISTAKES = {
         (in_mb, "that is in MB"),
         (whole_gb, "a fraction of a GB counts"),
         (to_a_tenth, "with all its digits"),
+        (bytes_taken_for_bits, "nothing is divided by 8"),
         (gradients_of_32_bits, "a gradient takes gradient_bytes"),
         (to_a_millionth, "nothing is rounded"),
     ],

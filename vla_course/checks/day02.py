@@ -24,8 +24,8 @@ show_case, borrow = lesson.show_case, lesson.borrow
         "Which of the 255 bins does the number fall into? Count the edges at or below it. Then count that many ids down "
         "from the end of the vocabulary.",
         "`np.clip` to [-1, 1], then `np.digitize(numbers, EDGES)` says how many edges are at or below each number: 1 for "
-        "−1, 256 for 1. The id is the vocabulary's size minus that.",
-        "First line: `bins = np.digitize(np.clip(actions, -1, 1), EDGES)`.",
+        "−1, 256 for 1. So many ids down from the vocabulary's size is the id.",
+        "First line: `bins = np.digitize(np.clip(actions, -1, 1), EDGES)`. The ids are `vocabulary_size - bins`.",
     ),
     case=WorkedCase(
         call="tokenize_actions(np.array([0.1, -2.0]))",
@@ -235,8 +235,8 @@ def _error(function: Callable[..., np.ndarray], token_ids: np.ndarray) -> str:
     rules=Rules(returns=np.array([0.0])),
     hints=(
         "A straight line through two points: −1 stands for q01, 1 for q99. The gripper was never normalised, so it stays.",
-        "From [−1, 1] to [0, 1], times the distance from q01 to q99, plus q01. `np.where(mask, …, …)` chooses, dimension by "
-        "dimension.",
+        "First bring [−1, 1] to [0, 1], the share of the way from q01 to q99; then go that share of the way. `np.where(mask, …, …)` "
+        "chooses, dimension by dimension.",
         "First line: `scaled = 0.5 * (actions + 1) * (q99 - q01) + q01`.",
     ),
     case=WorkedCase(
@@ -543,6 +543,7 @@ def check_next_action_token(next_action_token: Callable[..., torch.Tensor]) -> I
         mistakes={
             "column 32050 belongs to no word: the slice must end at vocabulary_size": torch.full((3,), 32050),
             "one id for each row: here the first row's stands in all of them": torch.full((3,), 31999),
+            "one id for each row: here the last row's stands in all of them": torch.full((3,), 31745),
             "the last id, 31999, is an action token too: a slice ends *before* its second number": torch.tensor(
                 [31744, 31744, 31745]
             ),

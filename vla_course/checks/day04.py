@@ -278,10 +278,10 @@ def check_normalize_actions(normalize_actions: Callable[..., np.ndarray]) -> Ite
         hint="what is outside the mask is only cut to [-1, 1], whatever its quantiles are: ask for the mask last",
         tolerance=1e-6,
     )
-    narrow = np.array([3.0, -0.5, 0.0]), np.array([3.0001, -0.499, 1.0])
+    narrow = np.array([-0.00002, 0.001, 0.0]), np.array([0.00008, 0.002, 1.0])
     yield Claim(
-        "a range of .0001 is a range: 3.000025 of 3 … 3.0001 becomes −.5",
-        got=normalize_actions(np.array([3.000025, -0.49925, 0.5]), *narrow, np.array([True, True, False])),
+        "a range of .0001 is a range: .000005 of −.00002 … .00008 becomes −.5",
+        got=normalize_actions(np.array([0.000005, 0.00175, 0.5]), *narrow, np.array([True, True, False])),
         expected=np.array([-0.5, 0.5, 0.5]),
         hint="a narrow range is stretched like any other: what never changes has q01 equal to q99 (less than a millionth apart)",
     )
@@ -484,6 +484,7 @@ def check_center_crop_box(center_crop_box: Callable[..., tuple[int, int, int, in
                 212,
             ),
             "the last two numbers are height and width, not the lower right corner": (6, 6, 218, 218),
+            "the order is top, left, height, width: the margins come first": (212, 212, 6, 6),
             "sides are rounded down: int(…)": (5, 5, 213, 213),
             "that is everything that is left; the margin above is half of it": (12, 12, 212, 212),
             "the margin is half of what the rounded side leaves: round the side down first": (5, 5, 212, 212),

@@ -25,7 +25,8 @@ def run_episode(env: Env, policy: Policy, instruction: str, max_steps: int) -> t
 
     The policy is reset once, before the first step, and acts on the newest observation at every step. It returns a chunk of
     actions for its one environment, and the first of them is executed. The episode ends when the environment terminates or
-    truncates it, or after `max_steps`. Success is the last `info["is_success"]`.
+    truncates it, or after `max_steps`. Success is the last `info["is_success"]`. The environment chooses
+    the start, and stays open for the next episode.
     """
     policy.reset(np.array([True]))
     observation, info = env.reset()
