@@ -44,6 +44,21 @@ def test_all_pictures_of_an_episode_come_in_one_sheet(dataset):
     assert np.array_equal(sheet, np.concatenate(pictures, axis=1))
 
 
+def test_the_controls_choose_episode_and_share_and_play_ends_where_the_episode_does(dataset):
+    widget = DataBrowser(dataset, **YOURS)
+    episode, play, slide, clip = widget.controls
+    widget.frame = 7
+    episode.value = 2
+    assert (widget.episode, widget.frame) == (2, 0) and episode.label == "2, 1.6 s"
+    assert play.max == slide.max == 7 and play.interval == 200
+    clip.value = 5.0
+    assert widget.clip == 5.0
+    assert widget.state == widget.describe(2, 5.0)
+    widget.frame = 3
+    assert widget.drawing.frame == 3
+    assert len(DataBrowser(dataset).controls) == 3, "nothing to cut without the learner's functions"
+
+
 def test_cutting_more_leaves_a_narrower_band_and_finer_words(dataset):
     widget = DataBrowser(dataset, **YOURS)
     bands, stories = {}, {}

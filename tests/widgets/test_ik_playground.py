@@ -117,6 +117,34 @@ def test_moving_a_slider_moves_the_robot(sliders):
     sliders.part, sliders.angles = sliders.joints[0]["part"], sliders.home
 
 
+def test_a_slider_moves_its_joint_and_home_brings_all_back(sliders):
+    number = JOINT_NAMES.index("left_elbow")
+    slider = sliders.sliders[number]
+    assert slider.description == "elbow" and slider.value == pytest.approx(sliders.home[number])
+    drawn = sliders.drawn
+    slider.value = -1.0
+    assert sliders.angles[number] == -1.0 and sliders.drawn == drawn + 1
+    assert sum(a != b for a, b in zip(sliders.angles, sliders.home, strict=True)) == 1
+    top, _ = sliders.controls
+    top.children[1].click()
+    assert sliders.angles == sliders.home and slider.value == pytest.approx(sliders.home[number])
+
+
+def test_the_part_decides_which_sliders_are_shown(sliders):
+    top, column = sliders.controls
+    top.children[0].value = "right wrist of the hand"
+    assert [slider.description for slider in column.children] == ["WRJ2", "WRJ1"]
+    sliders.part = sliders.joints[0]["part"]
+    assert top.children[0].value == "left arm" and len(column.children) == 6
+
+
+def test_an_angle_beyond_a_sliders_end_stays_what_was_set(sliders):
+    """Pictures of poses that the robot cannot take are allowed; the slider stands at its end meanwhile."""
+    sliders.angles = [9.0, *sliders.home[1:]]
+    assert sliders.angles[0] == 9.0 and sliders.sliders[0].value == sliders.joints[0]["high"]
+    sliders.angles = sliders.home
+
+
 def test_sliders_may_be_moved_from_any_thread(sliders):
     errors = []
 

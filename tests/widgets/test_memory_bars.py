@@ -69,6 +69,16 @@ def test_what_is_chosen_moves_the_bars_it_should_move():
     assert bar(state.state, "full")["total"] == pytest.approx(sum(bar(state.state, "full")["parts"].values()))
 
 
+def test_the_controls_choose_what_the_traits_say():
+    bars = widget()
+    model, samples, rank, checkpointing = bars.controls
+    model.value, samples.value, rank.value, checkpointing.value = "small", 8, 16, True
+    assert (bars.model, bars.samples, bars.rank, bars.checkpointing) == ("small", 8, 16, True)
+    assert bars.state == bars.describe("small", 8, 16, True) and bars.drawing.parts == PARTS
+    bars.samples = 64
+    assert samples.value == 64
+
+
 def test_a_small_model_is_shown_in_mb_without_cards():
     state = widget()
     assert (state.state["unit"], state.state["cards"]) == ("GB", list(CARDS_GB))

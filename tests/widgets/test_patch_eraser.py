@@ -62,10 +62,24 @@ def test_a_patch_that_does_not_matter_moves_none():
 
 def test_every_answer_is_news_to_the_browser():
     widget, seen = eraser(), []
+    press(widget, 0)
     widget.observe(lambda change: seen.append(change.new), names="state")
     for _ in range(3):
         press(widget, 0)
     assert len(seen) == 3
+
+
+def test_what_the_browser_asks_in_two_traits_is_one_look():
+    looks = []
+
+    def counted(picture):
+        looks.append(picture)
+        return look(picture)
+
+    widget = PatchEraser(PICTURE, counted, grid=3, names=["follows", "blind"], units=["mm", "%"])
+    begun = len(looks)
+    press(widget, 2)
+    assert len(looks) == begun + 1 and widget.state["changed"] == [0]
 
 
 def test_it_leaves_a_picture_of_nine_states_computed_with_what_it_was_given():

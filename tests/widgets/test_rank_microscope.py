@@ -47,6 +47,15 @@ def test_what_it_costs_and_where_it_ends():
     assert widget.state["share"] == pytest.approx(1, abs=1e-9)
 
 
+def test_the_controls_choose_change_and_rank():
+    widget = microscope()
+    change, rank = widget.controls
+    change.value, rank.value = "wide", 8
+    assert (widget.state["name"], widget.state["rank"]) == ("wide", 8)
+    widget.rank = 16
+    assert rank.value == 16 and widget.drawing.state["rank"] == 16
+
+
 def test_the_learners_layer_and_count_are_the_ones_that_run():
     doubled = type("Doubled", (LoRALinear,), {"merged": lambda self: 2 * LoRALinear.merged(self)})
     np.testing.assert_allclose(

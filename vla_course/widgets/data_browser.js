@@ -7,21 +7,16 @@ function render({ model, el }) {
       <div class="row" style="align-items:flex-start">
         <div class="seen" role="img" style="width:210px;height:210px;border-radius:6px;image-rendering:pixelated;background-color:var(--track)"></div>
         <div style="flex:1;min-width:280px">
-          <label>episode <select aria-label="episode">${model.get("episodes").map((name, i) => `<option value="${i}">${name}</option>`).join("")}</select></label>
           <p>“<span class="told"></span>”</p>
-          <label>frame <b class="at"></b><input class="frame" type="range" min="0" step="1" style="width:100%" aria-label="frame"></label>
-          <p><button class="play">play</button></p>
-          <div class="cutting"><label>cut off on each side <b class="cut"></b> %
-            <input class="clip" type="range" min="0" max="10" step="0.5" style="width:100%" aria-label="share cut off on each side"></label>
-          <p class="story" aria-live="polite"></p></div>
+          <p>frame <b class="at"></b></p>
+          <p class="story" aria-live="polite"></p>
         </div>
       </div>
       <svg viewBox="0 0 ${columns * COLUMN} ${rows * ROW + 22}" style="margin-top:6px;max-width:${columns * COLUMN}px;touch-action:none;user-select:none;cursor:ew-resize" font-size="11"
-        role="img" aria-label="Every number of the action over the frames of this episode. Drag to move through the frames."></svg>
+        tabindex="0" role="slider" aria-valuemin="1" aria-label="Every number of the action over the frames of this episode. Drag or press the arrow keys to move through the frames."></svg>
     </div>`;
-  const find = (name) => el.querySelector(name), frame = find(".frame"), clip = find(".clip"), svg = find("svg");
-  const set = (name, value) => { model.set(name, value); model.save_changes(); };
-  let url = null, timer = null;
+  const find = (name) => el.querySelector(name), svg = find("svg");
+  let url = null;
   const sheet = () => {
     if (url) URL.revokeObjectURL(url);
     url = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
@@ -30,9 +25,8 @@ function render({ model, el }) {
   const line = (values, x, y) => values.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)},${y(v).toFixed(1)}`).join("");
   const draw = () => {
     const s = model.get("state"), last = s.length - 1, now = Math.min(model.get("frame"), last);
-    frame.max = last; frame.value = now; clip.value = model.get("clip"); find("select").value = model.get("episode");
-    find(".cutting").style.display = cuts ? "" : "none";
-    find(".told").textContent = s.instruction; find(".cut").textContent = model.get("clip").toFixed(1);
+    svg.setAttribute("aria-valuemax", last + 1); svg.setAttribute("aria-valuenow", now + 1);
+    find(".told").textContent = s.instruction;
     find(".at").textContent = `${now + 1} of ${last + 1}, ${(now / s.fps).toFixed(1)} s`;
     find(".seen").style.backgroundSize = `${100 * s.length}% 100%`;
     find(".seen").style.backgroundPosition = `${last ? 100 * now / last : 0}% 0`;
@@ -53,24 +47,16 @@ function render({ model, el }) {
         <text x="${left + W + 6}" y="${top + H / 2 + 4}">${(Number(t.raw[now].toFixed(units[d] ? 1 : 2)) + 0).toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;
     }).join("") + `<text x="${LEFT}" y="${rows * ROW + 14}" fill="var(--quiet)">blue: as recorded${cuts ? "; orange: what is left after cutting and tokens; band: the range that is left; green: your q01 and q99" : ""}</text>`;
   };
-  const go = (value) => { set("frame", Math.max(0, Math.min(model.get("state").length - 1, value))); };
+  const go = (value) => { model.set("frame", Math.max(0, Math.min(model.get("state").length - 1, value))); model.save_changes(); };
+  movedByArrows(svg, (right, up) => go(model.get("frame") + right + up));
   const drag = (event) => {
     const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
     go(Math.round(((p.x % COLUMN) - LEFT) / W * (model.get("state").length - 1)));
   };
   svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); drag(event); });
   svg.addEventListener("pointermove", (event) => { if (event.buttons) drag(event); });
-  const stop = () => { clearInterval(timer); timer = null; find(".play").textContent = "play"; };
-  find(".play").addEventListener("click", () => {
-    if (timer) { stop(); return; }
-    find(".play").textContent = "stop";
-    timer = setInterval(() => { const n = model.get("state").length; go((model.get("frame") + 1) % n); }, 1000 / model.get("state").fps);
-  });
-  frame.addEventListener("input", () => go(Number(frame.value)));
-  clip.addEventListener("input", () => set("clip", Number(clip.value)));
-  find("select").addEventListener("change", () => set("episode", Number(find("select").value)));
   model.on("change:frame", draw); model.on("change:state", draw); model.on("change:png", sheet);
   sheet(); draw();
-  return () => { stop(); if (url) URL.revokeObjectURL(url); };
+  return () => { if (url) URL.revokeObjectURL(url); };
 }
 export default { render: framed(render) };

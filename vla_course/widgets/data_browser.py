@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import traitlets
 from jaxtyping import Float, UInt8
@@ -14,14 +15,26 @@ from vla_course import plots
 from vla_course.action_tokens import detokenize_actions, tokenize_actions, unnormalize_actions
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.statistics import HAND, fitting_dimensions
-from vla_course.widgets.pictured import PicturedWidget
+from vla_course.widgets.pictured import Drawing, PicturedBox, described
 
 Quantiles = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 STEPS = ("Δx", "Δy", "Δz", "Δroll", "Δpitch", "Δyaw", "grip")
 FRAMES_DRAWN, CLIPS_DRAWN = 6, (0.0, 1.0, 10.0)
 
 
-class DataBrowser(PicturedWidget):
+class Frames(Drawing):
+    """One picture of an episode, and all its numbers over time with a line at that moment. `frame` counts from 0."""
+
+    _esm = Path(__file__).with_suffix(".js")
+    names: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    units: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    cuts = traitlets.Bool().tag(sync=True)
+    frame = traitlets.Int(0).tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    png = traitlets.Bytes().tag(sync=True)
+
+
+class DataBrowser(PicturedBox):
     """Choose an episode, slide over its frames, and see picture and action together.
 
     With `quantiles` (04.1) and `normalize` (04.2) there is a second slider: the share of numbers that is cut off on each side. The
@@ -29,16 +42,9 @@ class DataBrowser(PicturedWidget):
     what an action of 1 moves a hand, so that traces read in millimetres and degrees.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
-    names: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    units: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    episodes: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    cuts = traitlets.Bool().tag(sync=True)
     episode = traitlets.Int(0).tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
     clip = traitlets.Float(1.0).tag(sync=True)
-    state = traitlets.Dict().tag(sync=True)
-    png = traitlets.Bytes().tag(sync=True)
 
     def __init__(
         self,
@@ -61,15 +67,37 @@ class DataBrowser(PicturedWidget):
         hand = np.array([1000 * translation_m] * 3 + [np.degrees(rotation_rad)] * 3 + [1.0])
         self._scale = np.where(np.arange(count) < count - count % HAND, np.resize(hand, count), 1.0)
         self._reach = 1.05 * np.maximum(np.abs(self._frames * self._scale).max(0), 1e-3)
-        super().__init__(
-            names=_names(count),
-            units=[("mm", "°", "")[min(2, k % HAND // 3)] for k in range(count)],
-            episodes=[f"{k}, {frames / dataset.fps:.1f} s" for k, frames in enumerate(dataset.lengths)],
-            cuts=quantiles is not None,
+        self.cuts = quantiles is not None
+        self.names = _names(count)
+        self.units = [("mm", "°", "")[min(2, k % HAND // 3)] for k in range(count)]
+        drawing = Frames(names=self.names, units=self.units, cuts=self.cuts)
+        lengths = [(f"{k}, {frames / dataset.fps:.1f} s", k) for k, frames in enumerate(dataset.lengths)]
+        choice = ipywidgets.Dropdown(options=lengths, **described("episode"))
+        self._play = ipywidgets.Play(interval=round(1000 / dataset.fps), repeat=True, show_repeat=False)
+        self._slide = ipywidgets.IntSlider(readout=False, **described("frame"))
+        clip = ipywidgets.FloatSlider(
+            min=0.0, max=10.0, step=0.5, readout_format=".1f", **described("cut off on each side, %")
         )
+        controls = [choice, self._play, self._slide, *([clip] if self.cuts else [])]
+        super().__init__(controls, drawing)
+        # Tied in the browser: a film that waits for the kernel at each frame would stutter.
+        ipywidgets.jslink((self._play, "value"), (self._slide, "value"))
+        ipywidgets.jslink((self._slide, "value"), (drawing, "frame"))
+        traitlets.link((self, "frame"), (drawing, "frame"))
+        self.steer(episode=choice, clip=clip)
         self._open()
         self.observe(self._open, names="episode")
         self.observe(self._refresh, names="clip")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is drawn now, as from `describe`."""
+        return dict(self.drawing.state)
+
+    @property
+    def png(self) -> bytes:
+        """All pictures of the episode side by side."""
+        return bytes(self.drawing.png)
 
     @property
     def alt(self) -> str:  # type: ignore[override]
@@ -132,12 +160,13 @@ class DataBrowser(PicturedWidget):
 
     def _open(self, change: Any = None) -> None:
         self._pictures = np.stack(list(self._dataset.images(self.episode)))
-        self.frame = 0
-        self.png = _sheet(self._pictures)
+        self._play.value = self._slide.value = self.frame = 0
+        self._play.max = self._slide.max = len(self._pictures) - 1
+        self.drawing.png = _sheet(self._pictures)
         self._refresh()
 
     def _refresh(self, change: Any = None) -> None:
-        self.state = self.describe(self.episode, self.clip)
+        self.drawing.state = self.describe(self.episode, self.clip)
 
     def picture(self) -> bytes:
         """Six frames, and four numbers of the hand that moves most, once for each of three clip shares where there are any."""

@@ -20,7 +20,7 @@ function render({ model, el }) {
           <span style="display:block;position:relative;height:14px;background:var(--track);border-radius:3px;overflow:hidden">
             <span class="bar" style="display:block;height:100%"></span>
             <span style="position:absolute;left:50%;top:0;bottom:0;border-left:2px solid var(--ink)" title="0.1 rad"></span></span>
-          <small>0.001 … <b>|</b> 0.1 rad is all the robot can do in one control step … 10</small></p>
+          <small>0.001 … <b>|</b> 0.1 rad: the most in one control step … 10</small></p>
         <p>condition number of J <b class="condition"></b><br><small>how much harder the hardest direction is than the easiest</small></p>
         <p>distance to the target <b class="distance"></b> mm</p>
         <p><small>The blue ellipse is where the hand gets by turning the joints a little. It is flat where a direction is lost.</small></p>
@@ -28,7 +28,8 @@ function render({ model, el }) {
     </div>`;
   const find = (name) => el.querySelector(name), svg = find("svg"), slider = find("input");
   const damping = () => slider.value == 0 ? 0 : 0.001 * Math.pow(10, slider.value / 16);
-  slider.value = model.get("damping") > 0 ? Math.round(16 * Math.log10(model.get("damping") / 0.001)) : 0;
+  const slide = () => { slider.value = model.get("damping") > 0 ? Math.round(16 * Math.log10(model.get("damping") / 0.001)) : 0; };
+  slide();
   let patience = 0, busy = false, aim = model.get("target"), sent = aim;  // an echo of what was sent may not undo a later aim
   const draw = () => {
     const s = model.get("state"), flip = (p) => `${p[0]},${-p[1]}`;
@@ -65,6 +66,12 @@ function render({ model, el }) {
   svg.addEventListener("pointerdown", (event) => { svg.setPointerCapture(event.pointerId); place(event); });
   svg.addEventListener("pointermove", (event) => { if (event.buttons) place(event); });
   slider.addEventListener("input", () => { model.set("damping", damping()); draw(); wake(); });
+  // Set in Python, or by a slider that is linked to it.
+  model.on("change:target", () => {
+    const theirs = model.get("target");
+    if (theirs[0] !== sent[0] || theirs[1] !== sent[1]) { aim = theirs; draw(); wake(); }
+  });
+  model.on("change:damping", () => { if (model.get("damping") !== damping()) { slide(); draw(); wake(); } });
   draw();
 }
 export default { render: framed(render) };

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import traitlets
 from jaxtyping import Bool
@@ -12,9 +13,10 @@ from matplotlib.axes import Axes
 
 from vla_course import plots
 from vla_course.evaluation.intervals import episodes_needed, paired_bootstrap, wilson_interval
-from vla_course.widgets.pictured import PicturedWidget
+from vla_course.widgets.pictured import Drawing, PicturedBox, described, slider
 
 EPISODES = (10, 20, 40, 60, 100, 200, 400)
+ALIKE = tuple(range(0, 101, 10))
 Interval = tuple[float, float]
 
 
@@ -49,19 +51,23 @@ def unpaired_interval(first: int, second: int, episodes: int) -> Interval:
     return b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a)
 
 
-class IntervalPlayground(PicturedWidget):
+class Intervals(Drawing):
+    """Two rates, their gain from other and from the same starts, and what more episodes buy, from `state`."""
+
+    _esm = Path(__file__).with_suffix(".js")
+    state = traitlets.Dict().tag(sync=True)
+
+
+class IntervalPlayground(PicturedBox):
     """Choose two rates, how many episodes, and how alike the two policies are; see what can be told apart, and what it takes.
 
     `paired` and `needed` do what `paired_bootstrap` and `episodes_needed` do.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
-    choices: traitlets.List[Any] = traitlets.List(list(EPISODES)).tag(sync=True)
-    episodes = traitlets.Int(20).tag(sync=True)
+    episodes = traitlets.Enum(EPISODES, 20).tag(sync=True)
     first = traitlets.Int(75, help="rate of the first policy, percent").tag(sync=True)
     second = traitlets.Int(90, help="rate of the second policy, percent").tag(sync=True)
-    alike = traitlets.Int(50, help="how much they agree on hard starts, percent").tag(sync=True)
-    state = traitlets.Dict().tag(sync=True)
+    alike = traitlets.Enum(ALIKE, 50, help="how much they agree on hard starts, percent").tag(sync=True)
 
     def __init__(
         self,
@@ -69,13 +75,26 @@ class IntervalPlayground(PicturedWidget):
         needed: Callable[..., int] = episodes_needed,
     ) -> None:
         self._paired, self._needed = paired, needed
-        super().__init__()
-        self._refresh()
+        agreement = [({0: "by chance", 100: "fully"}.get(share, f"{share} %"), share) for share in ALIKE]
+        controls = {
+            "episodes": slider("episodes of each", EPISODES),
+            "first": ipywidgets.IntSlider(min=0, max=100, **described("before, %")),
+            "second": ipywidgets.IntSlider(min=0, max=100, **described("after, %")),
+            "alike": slider("agree on hard starts", agreement),
+        }
+        super().__init__([*controls.values()], Intervals())
         self.alt = self._in_words()
-        self.observe(self._refresh, names=["episodes", "first", "second", "alike"])
+        self.steer(**controls)
+        self._refresh()
+        self.observe(self._refresh, names=list(controls))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is drawn now, as from `describe`."""
+        return dict(self.drawing.state)
 
     def _refresh(self, _: Any = None) -> None:
-        self.state = self.describe(self.episodes, self.first, self.second, self.alike)
+        self.drawing.state = self.describe(self.episodes, self.first, self.second, self.alike)
 
     def describe(self, episodes: int, first: int, second: int, alike: int) -> dict[str, Any]:
         """Counts and intervals of two policies; rates and `alike` in percent. Rates become whole successes."""

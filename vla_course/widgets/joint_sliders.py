@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import mujoco
 import numpy as np
 import traitlets
@@ -17,23 +18,27 @@ from vla_course.envs.rendering import VIDEO, CameraRenderer
 from vla_course.envs.table import add_table_and_sky
 from vla_course.robot.shadow_hand import CLOSED_HAND
 from vla_course.robot.two_arms import JOINT_NAMES, add_two_arms, home_position
-from vla_course.widgets.pictured import PicturedWidget
+from vla_course.widgets.pictured import Drawing, PicturedBox
 
 
-class JointSliders(PicturedWidget):
+class Pose(Drawing):
+    """One picture, which Python changes, and its description."""
+
+    _esm = Path(__file__).with_suffix(".js")
+    description = traitlets.Unicode("the robot in the chosen pose").tag(sync=True)
+    jpeg = traitlets.Bytes().tag(sync=True)
+
+
+class JointSliders(PicturedBox):
     """One slider for each joint of the chosen part of the robot, and a picture of the robot in that pose.
 
     `draw(joint_position, part)` returns an RGB picture of the robot with these 60 angles (rad), with a view of that part.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
+    _following = False
     alt = "Nine poses of the two-armed robot: at home, then with one joint moved at a time, from shoulder to thumb."
-    joints: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    home: traitlets.List[Any] = traitlets.List().tag(sync=True)
     angles: traitlets.List[Any] = traitlets.List().tag(sync=True)
     part: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
-    drawn = traitlets.Int(0).tag(sync=True)
-    jpeg = traitlets.Bytes().tag(sync=True)
 
     def __init__(
         self,
@@ -45,7 +50,7 @@ class JointSliders(PicturedWidget):
         poses: Sequence[tuple[str, str, dict[str, float]]],
     ) -> None:
         self._draw, self._poses = draw, poses
-        rows = [
+        self.joints: list[dict[str, Any]] = [
             {
                 "name": name.split("_", 1)[1],
                 "part": _part(name),
@@ -55,14 +60,63 @@ class JointSliders(PicturedWidget):
             for name, lo, hi in zip(names, low, high, strict=True)
         ]
         self._names = list(names)
-        angles = [float(angle) for angle in home]
-        part = _part(names[0])
-        super().__init__(joints=rows, home=angles, angles=angles, part=part, jpeg=self._jpeg(home, part))
+        self.home = [float(angle) for angle in home]
+        self.sliders: dict[int, ipywidgets.FloatSlider] = {}
+        self.drawn = 0
+        parts = list(dict.fromkeys(row["part"] for row in self.joints))
+        choice = ipywidgets.Dropdown(
+            options=parts, layout={"width": "auto", "flex": "1"}, tooltip="part of the robot"
+        )
+        go_home = ipywidgets.Button(description="home", layout={"width": "auto"})
+        go_home.on_click(lambda _: self.set_trait("angles", self.home))
+        self._column = ipywidgets.VBox()
+        pose = Pose(jpeg=self._jpeg(home, parts[0]))
+        top = ipywidgets.HBox([choice, go_home])
+        super().__init__([top, self._column], pose, beside=True, angles=self.home, part=parts[0])
+        self.steer(part=choice)
+        self._lay_out()
+        self.observe(self._lay_out, names="part")
         self.observe(self._refresh, names=["angles", "part"])
 
+    @property
+    def jpeg(self) -> bytes:
+        """The picture that is shown now."""
+        return bytes(self.drawing.jpeg)
+
+    def _lay_out(self, change: Any = None) -> None:
+        """The sliders of the chosen part. Sixty at once would be two hundred objects to send before the first is seen."""
+        chosen = [number for number, row in enumerate(self.joints) if row["part"] == self.part]
+        for number in chosen:
+            if number not in self.sliders:
+                self.sliders[number] = self._slider(number)
+        self._column.children = [self.sliders[number] for number in chosen]
+
+    def _slider(self, number: int) -> ipywidgets.FloatSlider:
+        row = self.joints[number]
+        moved = ipywidgets.FloatSlider(
+            value=self.angles[number],
+            min=row["low"],
+            max=row["high"],
+            step=0.01,
+            description=row["name"],
+            style={"description_width": "7.5em"},
+            layout={"width": "auto"},
+        )
+
+        def move(change: Any) -> None:
+            if not self._following:
+                self.angles = [*self.angles[:number], change.new, *self.angles[number + 1 :]]
+
+        moved.observe(move, names="value")
+        return moved
+
     def _refresh(self, change: Any) -> None:
-        self.jpeg = self._jpeg(np.array(self.angles), self.part)
-        self.drawn += 1  # so that every picture is news to the browser, even one that looks the same
+        self._following = True  # a slider that cannot show an angle beyond its ends must not change it
+        for number, moved in self.sliders.items():
+            moved.value = self.angles[number]
+        self._following = False
+        self.drawing.jpeg = self._jpeg(np.array(self.angles), self.part)
+        self.drawn += 1
 
     def _jpeg(self, angles: np.ndarray, part: str) -> bytes:
         buffer = io.BytesIO()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import ipywidgets
 import traitlets
 from matplotlib.axes import Axes
 
@@ -14,7 +15,7 @@ from vla_course.adapters.nf4 import bits_per_parameter
 from vla_course.memory.activations import Batch
 from vla_course.memory.estimate import Mode, estimate_training_state, sizes, training_state_gb
 from vla_course.openvla.config import OpenVLAConfig
-from vla_course.widgets.pictured import PicturedWidget
+from vla_course.widgets.pictured import Drawing, PicturedBox, described, slider
 
 NAMES: dict[Mode, str] = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "head": "the head alone"}
 PARTS = {
@@ -29,6 +30,8 @@ CARDS_GB = (8, 16, 24, 48, 80)
 TEXT_TOKENS, SCORED = 40, 9
 """A prompt with its action; the logits that are asked for are those of the action and the stop."""
 MB_PER_GB = 1000
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 @dataclass(frozen=True)
@@ -117,24 +120,28 @@ def promise() -> Any:
     return plots.picture(drawing, f"Memory for training openvla-7b at batch size 16, computed: {words}.")
 
 
-class MemoryBars(PicturedWidget):
+class Bars(Drawing):
+    """Stacked bars of `state["bars"]`, one for each way to train. Pointing at a part reads it."""
+
+    _esm = Path(__file__).with_suffix(".js")
+    parts = traitlets.Dict(PARTS).tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+
+
+class MemoryBars(PicturedBox):
     """Choose a model, a batch size, a rank, and whether activations are computed twice; see what fits where.
 
     `models` gives names to configs with the bytes of a number in them.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
     alt = (
         "Four stacked bars each at batch size 1 and 16, with all activations kept and with activations computed twice. QLoRA "
         "has the smallest weights; at batch size 16 the activations are the longest part wherever they are all kept."
     )
     model = traitlets.Unicode().tag(sync=True)
-    models: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    samples = traitlets.Int(1).tag(sync=True)
-    rank = traitlets.Int(32).tag(sync=True)
+    samples = traitlets.Enum(BATCHES, 1).tag(sync=True)
+    rank = traitlets.Enum(RANKS, 32).tag(sync=True)
     checkpointing = traitlets.Bool(False).tag(sync=True)
-    parts = traitlets.Dict().tag(sync=True)
-    state = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -146,12 +153,26 @@ class MemoryBars(PicturedWidget):
         self._state_gb, self._bits = state_gb, bits
         self._models = dict(models or {"openvla-7b, bfloat16": (OpenVLAConfig(), 2)})
         names = list(self._models)
-        super().__init__(models=names, model=names[0], parts=PARTS)
+        controls = {
+            "model": ipywidgets.Dropdown(options=names, **described("model")),
+            "samples": slider("batch size", BATCHES),
+            "rank": slider("rank", RANKS),
+            "checkpointing": ipywidgets.Checkbox(
+                description="compute activations twice", indent=False, layout={"width": "auto"}
+            ),
+        }
+        super().__init__([*controls.values()], Bars(), model=names[0])
+        self.steer(**controls)
         self._refresh()
-        self.observe(self._refresh, names=["model", "samples", "rank", "checkpointing"])
+        self.observe(self._refresh, names=list(controls))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the bars show now, as from `describe`."""
+        return dict(self.drawing.state)
 
     def _refresh(self, change: Any = None) -> None:
-        self.state = self.describe(self.model, self.samples, self.rank, self.checkpointing)
+        self.drawing.state = self.describe(self.model, self.samples, self.rank, self.checkpointing)
 
     def describe(self, model: str, samples: int, rank: int, checkpointing: bool) -> dict[str, Any]:
         """All bars for one setting, in GB, or in MB where everything is smaller than a GB."""

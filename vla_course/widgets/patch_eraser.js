@@ -17,7 +17,7 @@ function render({ model, el }) {
     </div>`;
   const find = (name) => el.querySelector(name), board = find(".patches");
   let busy = false, queued = null, painting = null;
-  let mine = [...model.get("erased")];
+  let mine = [...model.get("erased")], sent = `${mine}`;
   const walk = (...place) => {  // one patch alone is on the way of the Tab key
     const [column, row] = place.map((at) => Math.max(0, Math.min(grid - 1, at)));
     board.querySelector("[tabindex='0']").tabIndex = -1;
@@ -39,7 +39,7 @@ function render({ model, el }) {
   const send = () => {
     mark();
     if (busy) { queued = true; return; }
-    busy = true; model.set("erased", [...mine]); model.set("asked", model.get("asked") + 1); model.save_changes();
+    busy = true; sent = `${mine}`; model.set("erased", [...mine]); model.set("asked", model.get("asked") + 1); model.save_changes();
   };
   const paint = (event) => {
     const patch = document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-patch]")?.dataset.patch;
@@ -78,9 +78,17 @@ function render({ model, el }) {
     find(".says").textContent = erased === 0 ? "Nothing is erased. Press patches, or draw over them."
       : `${erased} of ${grid * grid} patches erased: ${changed ? `${changed} of ${names.length} numbers changed (${s.changed.map((d) => names[d]).join(", ")})` : "no number changed"}.`;
   };
-  const settle = () => { draw(); busy = false; if (queued) { queued = null; send(); } };
+  const settle = () => {
+    draw();
+    if (model.get("state").asked < model.get("asked")) return;
+    busy = false; if (queued) { queued = null; send(); }
+  };
   find("img").src = URL.createObjectURL(new Blob([model.get("png")], { type: "image/png" }));
   model.on("change:state", settle);
+  model.on("change:erased", () => {  // in Python, or by what is linked to it
+    const theirs = model.get("erased");
+    if (`${theirs}` !== sent) { mine = [...theirs]; sent = `${mine}`; mark(); }
+  });
   mark(); draw();
 }
 export default { render: framed(render) };

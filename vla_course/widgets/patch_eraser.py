@@ -42,7 +42,7 @@ def erase(
 class PatchEraser(PicturedWidget):
     """The picture as the model cuts it; click patches away and see the distribution of every action dimension move.
 
-    `look` is asked again after every click. `names` and `units` are the action's, one for each dimension; `grid` is the number
+    `look` is asked again after every click, and when `erased` is set in Python. `names` and `units` are the action's, one for each dimension; `grid` is the number
     of patches along each side.
     """
 
@@ -69,7 +69,8 @@ class PatchEraser(PicturedWidget):
         units: Sequence[str],
     ) -> None:
         self._picture, self._look = picture, look
-        self._before, self._action_before = look(picture)
+        self._before, self._action_before = self._answer = look(picture)
+        self._looked_at: list[list[bool]] = np.zeros((grid, grid), dtype=bool).tolist()
         super().__init__(
             grid=grid,
             names=list(names),
@@ -78,11 +79,13 @@ class PatchEraser(PicturedWidget):
             png=_png(picture),
         )
         self._refresh()
-        self.observe(self._refresh, names="asked")
+        self.observe(self._refresh, names=["erased", "asked"])
 
     def _refresh(self, change: Any = None) -> None:
         erased = np.array(self.erased, dtype=bool).reshape(self.grid, self.grid)
-        now, action = self._look(erase(self._picture, erased))
+        if erased.tolist() != self._looked_at:  # the browser sets both traits: that is one look
+            self._looked_at, self._answer = erased.tolist(), self._look(erase(self._picture, erased))
+        now, action = self._answer
         changed = np.flatnonzero(np.abs(action - self._action_before) > 1e-9)
         self.state = {
             "asked": self.asked,  # so that every answer is news to the browser

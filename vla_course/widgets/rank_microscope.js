@@ -5,11 +5,6 @@ function render({ model, el }) {
     <figcaption><small>${words}</small></figcaption></figure>`;
   el.innerHTML = `
     <div>
-      <div class="row">
-        <label>a change of <select aria-label="change"></select></label>
-        <label style="flex:1;min-width:240px">rank <b class="rank"></b>
-          <input type="range" min="0" step="1" style="width:100%" aria-label="rank"></label>
-      </div>
       <div style="display:flex;gap:12px;margin-top:8px">
         ${frame("whole", "the change")}${frame("pair", "B A, the best of this rank")}${frame("rest", "what is left over")}
       </div>
@@ -21,15 +16,10 @@ function render({ model, el }) {
       </svg>
       <p class="story" aria-live="polite"></p>
     </div>`;
-  const find = (name) => el.querySelector(name), slider = find("input"), select = find("select");
-  const ranks = model.get("ranks");
-  select.innerHTML = model.get("names").map((name) => `<option>${name}</option>`).join("");
-  const set = (name, value) => { model.set(name, value); model.save_changes(); };
+  const find = (name) => el.querySelector(name);
   const number = (value) => value.toLocaleString("en-US");
   const draw = () => {
     const s = model.get("state"), r = s.rank;
-    slider.max = ranks.filter((one) => one <= s.full_rank).length - 1;
-    slider.value = ranks.indexOf(r); find(".rank").textContent = r; select.value = s.name;
     for (const name of ["whole", "pair", "rest"]) find("." + name).src = "data:image/png;base64," + s[name];
     const step = W / s.values.length, top = s.values[0] || 1;
     find(".bars").innerHTML = s.values.map((v, i) => `<rect x="${i * step + 0.5}" width="${step - 1}" y="${BASE - 90 * v / top}"
@@ -41,8 +31,6 @@ function render({ model, el }) {
     find(".story").innerHTML = `rank ${r} holds <b>${(100 * s.share).toFixed(1)} %</b> of the change, in <b>${number(s.numbers)}</b> numbers
       instead of ${number(s.whole_numbers)} (${(100 * s.numbers / s.whole_numbers).toFixed(0)} %)`;
   };
-  slider.addEventListener("input", () => set("rank", ranks[Number(slider.value)]));
-  select.addEventListener("change", () => set("change", select.value));
   model.on("change:state", draw);
   draw();
 }

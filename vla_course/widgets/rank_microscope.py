@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import torch
 import traitlets
@@ -16,7 +17,7 @@ from torch import nn
 
 from vla_course import plots
 from vla_course.adapters.lora import LoRAConfig, LoRALinear, lora_parameter_count
-from vla_course.widgets.pictured import PicturedWidget
+from vla_course.widgets.pictured import Drawing, PicturedBox, described, slider
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 SHOWN = 64
@@ -26,19 +27,22 @@ SIDE = 128
 Layer = Callable[[nn.Module, LoRAConfig], Any]
 
 
-class RankMicroscope(PicturedWidget):
+class Matrices(Drawing):
+    """A change, its best pair and the rest as pictures, and bars of the singular values, from `state`."""
+
+    _esm = Path(__file__).with_suffix(".js")
+    state = traitlets.Dict().tag(sync=True)
+
+
+class RankMicroscope(PicturedBox):
     """Choose a change and a rank; see the best B A of that rank, what is left over, and what the pair costs.
 
     `changes` gives names to matrices, outputs × inputs. The best pair of each rank comes from the singular value decomposition
     and is put into `layer`, whose `merged()` makes the picture; `count` says how many numbers the pair has.
     """
 
-    _esm = Path(__file__).with_suffix(".js")
     change = traitlets.Unicode().tag(sync=True)
-    rank = traitlets.Int(4).tag(sync=True)
-    ranks: traitlets.List[Any] = traitlets.List(list(RANKS)).tag(sync=True)
-    names: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    state = traitlets.Dict().tag(sync=True)
+    rank = traitlets.Enum(RANKS, 4).tag(sync=True)
 
     def __init__(
         self,
@@ -54,10 +58,20 @@ class RankMicroscope(PicturedWidget):
             name: np.linalg.svd(matrix, full_matrices=False) for name, matrix in self._changes.items()
         }
         self._layer, self._count = layer, count
-        super().__init__(names=list(changes), change=next(iter(changes)))
+        controls = {
+            "change": ipywidgets.Dropdown(options=list(changes), **described("a change of")),
+            "rank": slider("rank", RANKS),
+        }
+        super().__init__([*controls.values()], Matrices(), change=next(iter(changes)))
         self.alt = self._in_words()
+        self.steer(**controls)
         self._refresh()
-        self.observe(self._refresh, names=["change", "rank"])
+        self.observe(self._refresh, names=list(controls))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is shown now: `describe`, with the matrices as PNG pictures in base64."""
+        return dict(self.drawing.state)
 
     def _refresh(self, _: Any = None) -> None:
         state = self.describe(self.change, self.rank)
@@ -65,7 +79,9 @@ class RankMicroscope(PicturedWidget):
         pair = state.pop("pair_matrix")
         limit = float(np.quantile(np.abs(whole), 0.995))
         pictures = {"whole": whole, "pair": pair, "rest": whole - pair}
-        self.state = state | {name: _png(matrix[:SIDE, :SIDE], limit) for name, matrix in pictures.items()}
+        self.drawing.state = state | {
+            name: _png(matrix[:SIDE, :SIDE], limit) for name, matrix in pictures.items()
+        }
 
     def describe(self, name: str, rank: int) -> dict[str, Any]:
         """What a rank sees of a change: the learner's merged pair, the share of the change that it holds, and its numbers."""

@@ -12,7 +12,7 @@ function render({ model, el }) {
       <div style="display:flex;flex-wrap:wrap;gap:6px 12px">
         <figure style="margin:0"><canvas class="room" style="width:304px;height:228px;border-radius:6px;background:var(--track)"></canvas>
           <figcaption><small>the room</small></figcaption></figure>
-        <figure style="margin:0"><canvas class="seen" style="width:228px;height:228px;border-radius:6px;background:var(--track);image-rendering:pixelated"></canvas>
+        <figure style="margin:0;width:228px"><canvas class="seen" style="width:228px;height:228px;border-radius:6px;background:var(--track);image-rendering:pixelated"></canvas>
           <figcaption><small class="size"></small></figcaption></figure>
         <div class="bars" style="flex:1;min-width:240px;display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr));gap:2px 24px"></div>
       </div>
@@ -108,6 +108,8 @@ function render({ model, el }) {
   play.addEventListener("click", () => timer ? stop() : start());
   model.on("change:answered", show);
   model.on("change:ideas", ideas);
+  model.on("change:words", () => { words.value = model.get("words"); });
+  model.on("change:table", () => { table.value = model.get("table"); });
   table.value = model.get("table"); words.value = model.get("words");
   ideas(); show();
   return () => { stop(); clearInterval(waiting); };

@@ -24,7 +24,7 @@ function render({ model, el }) {
         <path class="needle" stroke="var(--orange)" stroke-width="1.5"/><circle class="knob" r="8" cy="48" fill="var(--orange)" style="cursor:grab"/>
         <rect class="range" y="262" height="16" fill="var(--blue)" fill-opacity=".15"/>
         <line x1="${LEFT}" x2="${RIGHT}" y1="270" y2="270" stroke="var(--ink)" stroke-width="1.5"/>
-        ${scale([-120, -80, -40, 0, 40, 80, 120], x2, 318)}<text x="${W - 4}" y="318" text-anchor="end">mm</text>
+        ${scale([-120, -80, -40, 0, 40, 80, 120], x2, 318)}<text x="${W - 4}" y="274" text-anchor="end">mm</text>
         <path class="carry" stroke="var(--green)" stroke-width="1.5" stroke-dasharray="4 3" fill="none"/>
         ${["q01", "q99"].map((name) => `<g class="${name}" data-name="${name}" style="cursor:ew-resize" fill="var(--blue)">
           <rect x="-12" y="256" width="24" height="44" fill="transparent"/>
