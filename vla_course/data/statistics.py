@@ -81,8 +81,8 @@ def fitting_dimensions(frames: Float[np.ndarray, "T D"]) -> Bool[np.ndarray, " D
     return stretched
 
 
-def told_dimensions(frames: Float[np.ndarray, "T D"], stay: Sequence[int]) -> Bool[np.ndarray, " D"]:
-    """The mask in which the numbers `stay`, and no others, stay as they are.
+def mask_leaving(frames: Float[np.ndarray, "T D"], stay: Sequence[int]) -> Bool[np.ndarray, " D"]:
+    """The mask that leaves the numbers `stay` as they are, and normalises all others.
 
     Raises:
         ValueError: there is no such number, or it reaches beyond [-1, 1] and would be cut there.
