@@ -49,6 +49,18 @@ def test_a_path_may_be_spelled_otherwise(config, tmp_path):
     assert kept(replace(config, data="moved")).step == 3
 
 
+def test_a_checkpoint_from_before_settings_were_renamed_goes_on(config):
+    named = replace(config, cameras=("close",), unnorm_key="towel")
+    former = (
+        settings_of(named).replace("\ncameras:", "\ncamera_names:").replace("\nunnorm_key:", "\ndataset_key:")
+    )
+    assert "camera_names:" in former and "dataset_key:" in former
+    checkpoints.save(Path("run"), Checkpoint(3, {}, {}, former, sources_of(config)))
+    assert kept(named).step == 3
+    with pytest.raises(SettingsError, match=r"other settings \(unnorm_key=towel, here napkin\)"):
+        kept(replace(named, unnorm_key="napkin"))
+
+
 def test_what_does_not_change_the_learning_may_change(config):
     free = dict(save_every=1, log_every=3, validate_every=2, cache_gb=9.0, gradient_checkpointing=True)
     assert kept(replace(config, **free, cache_features=False)).step == 3

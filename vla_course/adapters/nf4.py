@@ -79,5 +79,5 @@ def pack(codes: UInt8[torch.Tensor, "blocks block"]) -> UInt8[torch.Tensor, " by
 
 
 def unpack(packed: UInt8[torch.Tensor, " bytes"], block: int = 64) -> UInt8[torch.Tensor, "blocks block"]:
-    """The way back of `pack`."""
+    """The inverse of `pack`."""
     return torch.stack([packed >> 4, packed & 15], dim=1).reshape(-1, block)

@@ -104,7 +104,7 @@ class NF4Linear(nn.Module):
 
 
 class _Product(torch.autograd.Function):
-    """Dequantise on the way there and again on the way back: torch would keep the full weight between the two."""
+    """Dequantises in the forward pass and again in the backward pass: torch would keep the full weight in between."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: NF4Linear) -> torch.Tensor:

@@ -69,7 +69,7 @@ def mirrored_views(
 
 
 def mirrored_tracks(tracks: Iterable[Track]) -> Iterator[Track]:
-    """The numbers of episodes as a mirror shows them; what was said stays.
+    """Episodes with left and right mirrored; the instructions stay.
 
     Raises:
         ValueError: states or actions are not those of two hands.

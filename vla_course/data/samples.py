@@ -30,7 +30,7 @@ from vla_course.openvla.processor import OpenVLAProcessor, build_prompt
 
 
 def add_statistics(model: OpenVLAForActionPrediction, dataset: LeRobotDataset, key: str) -> None:
-    """Let the model know the data set's statistics under this key, so that it can be trained on it, and say its actions."""
+    """Add the data set's statistics to the model under this key, so that it can be trained on it and predict its actions."""
     mask = state_dimensions(dataset.state_key, *dataset.features[STATE]["shape"])
     found = dataset_statistics(dataset.tracks(), key, state_mask=mask)
     model.config.norm_stats = {**model.config.norm_stats, **found}

@@ -1,4 +1,4 @@
-"""What the numbers of a data set look like: the quantiles that actions are normalised by, in OpenVLA's form and in LeRobot's."""
+"""Statistics of a data set: the quantiles that normalise actions and states, in OpenVLA's form and in LeRobot's."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ HANDS = "end_effector"
 HAND_LAYOUTS = (HAND, 2 * HAND, 2 * HAND + 1, 2 * HAND + 2)
 """Numbers of one hand, of two, of two with a stage signal, and of two with what both feel."""
 BIN = 2 / 255
-"""Width of one of the bins that [-1, 1] is cut into: less is lost in any number that is said in a token."""
+"""Width of one of the 255 bins of [-1, 1]: the resolution of an action token."""
 
 
 @runtime_checkable
@@ -57,7 +57,7 @@ def grip_dimensions(numbers: int) -> list[int]:
 
 
 def normalized_dimensions(numbers: int) -> Bool[np.ndarray, " A"]:
-    """OpenVLA's mask: what is stretched to [-1, 1] by its quantiles, and what stays as it is.
+    """OpenVLA's mask: True where a number is normalised to [-1, 1] by its quantiles, False where it stays as it is.
 
     Grips stay (they are places between open and closed, not steps), and so does the stage signal behind the last hand.
     """
@@ -68,7 +68,7 @@ def normalized_dimensions(numbers: int) -> Bool[np.ndarray, " A"]:
 
 
 def fitting_dimensions(frames: Float[np.ndarray, "T D"]) -> Bool[np.ndarray, " D"]:
-    """OpenVLA's mask for actions or states of any robot, by what they are: True is stretched by its quantiles, False stays.
+    """OpenVLA's mask for actions or states of any robot, from their values: True is normalised by its quantiles, False stays.
 
     In the layouts of hands (7, 14, 15 or 16 numbers) grips stay, and what is behind the last hand. In others a switch stays: a number
     that is never but -1, 0 or 1. But whatever reaches beyond [-1, 1] is stretched, or it would be cut there.
@@ -81,8 +81,8 @@ def fitting_dimensions(frames: Float[np.ndarray, "T D"]) -> Bool[np.ndarray, " D
     return stretched
 
 
-def told_dimensions(frames: Float[np.ndarray, "T D"], stay: Sequence[int]) -> Bool[np.ndarray, " D"]:
-    """The mask in which the numbers `stay`, and no others, stay as they are.
+def mask_leaving(frames: Float[np.ndarray, "T D"], stay: Sequence[int]) -> Bool[np.ndarray, " D"]:
+    """The mask that leaves the numbers `stay` as they are, and normalises all others.
 
     Raises:
         ValueError: there is no such number, or it reaches beyond [-1, 1] and would be cut there.
@@ -107,7 +107,7 @@ def within_one(frames: Float[np.ndarray, "T D"]) -> Bool[np.ndarray, " D"]:
 
 
 def state_dimensions(key: str | None, numbers: int) -> Bool[np.ndarray, " S"] | None:
-    """The mask of states that are this observation: joints are stretched, all of them; None leaves hands to `fitting_dimensions`."""
+    """The mask of states that are this observation: all joints are normalised; None leaves hands to `fitting_dimensions`."""
     return None if key in (None, HANDS) else np.ones(numbers, bool)
 
 

@@ -62,7 +62,7 @@ def fine_tune(
             batch = training.batch(step * config.gradient_accumulation + part)
             with plain_attention(
                 training.accelerator.device
-            ):  # on the way back too: checkpointed layers run again there
+            ):  # in the backward pass too: checkpointed layers run again there
                 with training.accelerator.autocast():
                     value, metrics = loss_at(step)(training.model, batch)
                 training.accelerator.backward(value / config.gradient_accumulation)
@@ -239,7 +239,7 @@ class _Batches:
 
 
 def plain_attention(device: torch.device) -> AbstractContextManager[Any]:
-    """On a CPU attention in plain matrix products: torch's fused kernel takes five times as long on the way back from a hundred tokens.
+    """On a CPU, attention as plain matrix products: the backward pass of torch's fused kernel takes five times as long for a hundred tokens.
 
     It saves memory, which matters on a GPU and for long sequences, and not here.
     """

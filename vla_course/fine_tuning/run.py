@@ -17,7 +17,7 @@ from vla_course.data.lerobot import LeRobotDataset, Track
 from vla_course.data.mirror import mirrored_order, mirrored_tracks
 from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.splits import split_by_episode
-from vla_course.data.statistics import HANDS, dataset_statistics, state_dimensions, told_dimensions
+from vla_course.data.statistics import HANDS, dataset_statistics, mask_leaving, state_dimensions
 from vla_course.data.waypoints import HANDS_THAT_FEEL
 from vla_course.files import remove_partials, writing_alone
 from vla_course.fine_tuning.config import TrainConfig
@@ -74,7 +74,7 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
     samples = _samples(model, dataset, tracks, config, ~left_out, mirror=config.mirror)
     validation = _samples(model, dataset, tracks, config, left_out) if left_out.any() else None
-    return Prepared(model, _looked_at(model, samples, config), validation, config, sources)
+    return Prepared(model, _with_frozen_features(model, samples, config), validation, config, sources)
 
 
 def train(
@@ -182,7 +182,7 @@ def _statistics(
     tracks = list(episodes.values())
     masks = {
         "state_mask": state_dimensions(config.state_key, tracks[0].states.shape[1]),
-        "action_mask": _told(tracks, config),
+        "action_mask": _action_mask(tracks, config),
     }
     if not config.mirror:
         return dataset_statistics(tracks, config.unnorm_key, **masks)
@@ -198,12 +198,12 @@ def _statistics(
         raise ValueError(f"mirror: {config.data} cannot be mirrored ({error}); set mirror=false") from error
 
 
-def _told(tracks: Sequence[Track], config: TrainConfig) -> Bool[np.ndarray, " A"] | None:
+def _action_mask(tracks: Sequence[Track], config: TrainConfig) -> Bool[np.ndarray, " A"] | None:
     """The mask of actions, if the settings say which numbers stay as they are."""
     if config.unnormalized_dims is None:
         return None
     try:
-        return told_dimensions(np.concatenate([track.actions for track in tracks]), config.unnormalized_dims)
+        return mask_leaving(np.concatenate([track.actions for track in tracks]), config.unnormalized_dims)
     except ValueError as error:
         raise ValueError(f"unnormalized_dims: {config.data}: {error}") from error
 
@@ -235,7 +235,7 @@ def _augmentation(config: TrainConfig) -> AugmentationConfig | None:
     return AugmentationConfig(config.crop_area, shift_m=config.shift_m, phrasings=config.phrasings)
 
 
-def _looked_at(
+def _with_frozen_features(
     model: OpenVLAForActionPrediction, samples: DemonstrationSamples, config: TrainConfig
 ) -> Samples:
     """The samples with the frozen towers' features in place of their pictures, where that is wanted and changes nothing."""

@@ -44,7 +44,7 @@ class Activations:
     rest: int
 
     def kept(self, checkpointing: bool = False) -> int:
-        """From the forward pass to the way back."""
+        """From the forward to the backward pass."""
         return self.rest + sum(
             kind.count * (kind.inputs if checkpointing else kind.whole) for kind in self.blocks
         )

@@ -1,4 +1,4 @@
-"""Where the memory of training goes: weights, gradients, optimiser, and what the forward pass saves for the way back.
+"""Where the memory of training goes: weights, gradients, optimiser, and what the forward pass saves for the backward pass.
 
 The arithmetic follows what torch's autograd keeps for transformers' blocks with SDPA attention and GELU or SiLU. It covers
 tensors that live through a step. Not in it: scratch space inside a kernel, full weights that a quantised layer unpacks for a

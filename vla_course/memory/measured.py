@@ -1,4 +1,4 @@
-"""What training really keeps in memory, counted in the bytes of tensors that are alive.
+"""The measured memory of training: the bytes of tensors that are alive.
 
 Every storage counts once, however many tensors look at it. What the allocator or other programs hold is not in here.
 """
@@ -21,7 +21,7 @@ class TrainingState:
     gradients: int
     optimizer: int
     activations: int
-    """What the forward pass saves for the way back."""
+    """What the forward pass saves for the backward pass."""
     recomputed: int = 0
     """With gradient checkpointing: what the largest block saves again while it is computed a second time."""
 
@@ -34,7 +34,7 @@ class TrainingState:
 def measure_training_state(
     model: nn.Module, loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer
 ) -> TrainingState:
-    """Run one training step and count what it keeps: the forward pass of `loss`, the way back, the optimiser's step.
+    """Run one training step and count what it keeps: the forward pass of `loss`, the backward pass, the optimiser's step.
 
     The optimiser really steps, so that its moments are there. Memory of the GPU or of the CPU, wherever the tensors are.
     """
@@ -76,7 +76,7 @@ def weight_storages(model: nn.Module) -> dict[int, torch.UntypedStorage]:
 
 
 class Saved:
-    """While open, counts what the forward pass saves for the way back, but not what is in `known`."""
+    """While open, counts what the forward pass saves for the backward pass, but not what is in `known`."""
 
     def __init__(self, known: dict[int, torch.UntypedStorage]) -> None:
         self.known = known

@@ -1,4 +1,4 @@
-"""What everyone asks of a transformers model, where an image or the published names make it different.
+"""The interface of transformers' PreTrainedModel, where an image or the published names need code of our own.
 
 Saving with other options, going on from a Trainer's checkpoint, more words, a cache of fixed size.
 """

@@ -1,4 +1,4 @@
-"""One word chooses the model: "nano" runs anywhere, "7b" needs its weights, and a GPU or much memory."""
+"""Loading a model by its scale: "nano" runs anywhere, "7b" needs its weights, and a GPU or much memory."""
 
 import importlib.util
 from collections.abc import Iterator

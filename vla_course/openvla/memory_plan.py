@@ -1,4 +1,4 @@
-"""What a model will need of a machine's memory, known before anything is loaded: counted on torch's meta device, without memory."""
+"""The memory that a model will need, computed before anything is loaded, on torch's meta device."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -43,7 +43,7 @@ def insert_patches(
 
 @dataclass
 class OpenVLAOutput(CausalLMOutputWithPast):
-    """What the language model returned, and the image as it was shown to it (`projector_features`, (B, P, D))."""
+    """The language model's output, and the image's embeddings (`projector_features`, (B, P, D))."""
 
     projector_features: torch.Tensor | None = None
 

@@ -1,4 +1,4 @@
-"""From what the eyes see to what the language model reads."""
+"""The projector: from features of the vision towers to embeddings of the language model."""
 
 import torch
 from jaxtyping import Float

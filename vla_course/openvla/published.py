@@ -1,4 +1,4 @@
-"""What the published code computed: a tiny OpenVLA with random weights, its inputs and its answers, to compare with.
+"""Reference values of the published code: a tiny OpenVLA with random weights, its inputs and its outputs.
 
 The files lie under data/reference/openvla; their README says how the numbers came about.
 """
@@ -30,7 +30,7 @@ FOLDER = "data/reference/openvla"
 
 @dataclass(frozen=True)
 class PublishedCase:
-    """One question put to the published code, and what it answered."""
+    """One input of the published code, and its output."""
 
     image: np.ndarray
     """The raw picture, uint8 (H, W, 3)."""
@@ -65,17 +65,17 @@ def published_model() -> OpenVLAForActionPrediction:
 
 
 def published_tensors() -> dict[str, torch.Tensor]:
-    """What came out between the boxes: `dino_features`, `siglip_features`, `projector_output` and others, for both pictures."""
+    """Intermediate results: `dino_features`, `siglip_features`, `projector_output` and others, for both pictures."""
     return load_file(assets.find(f"{FOLDER}/expected.safetensors"))
 
 
 def published_inputs() -> dict[str, torch.Tensor]:
-    """What went in: both raw pictures (`image_raw_0`, `image_raw_1`), `pixel_values`, two training sequences."""
+    """The inputs: both raw pictures (`image_raw_0`, `image_raw_1`), `pixel_values`, two training sequences."""
     return load_file(assets.find(f"{FOLDER}/inputs.safetensors"))
 
 
 def published_cases() -> list[PublishedCase]:
-    """Five questions: two pictures, two prompts, arms with 7, 14 and 3 numbers."""
+    """Five cases: two pictures, two prompts, arms with 7, 14 and 3 numbers."""
     inputs, tensors = published_inputs(), published_tensors()
     cases = json.loads(assets.find(f"{FOLDER}/expected.json").read_text(encoding="utf-8"))["generation"]
     return [

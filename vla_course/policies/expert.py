@@ -1,4 +1,4 @@
-"""A scripted expert as a policy: what the best policy in the course does, where a learned one is asked for."""
+"""The scripted folding expert as a policy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ from vla_course.envs.folding.expert import FoldingExpert
 class ExpertPolicy:
     """The folding expert behind the contract of a policy, for the one environment it was made for.
 
-    It speaks the environment's actions: 61 numbers, or hand steps where `env` is wrapped in `EndEffectorAction`. It sees the true
-    state of the cloth, so what an observation or an instruction says is all the same to it.
+    It speaks the environment's actions: 61 numbers, or hand steps where `env` is wrapped in `EndEffectorAction`. It uses the
+    true state of the cloth and ignores observations and instructions.
     """
 
     def __init__(self, env: Any) -> None:
@@ -34,4 +34,4 @@ class ExpertPolicy:
         return self._expert.act()[None, None]
 
     def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
-        """Nothing to forget: it looks at the world anew."""
+        """Nothing to do: the expert keeps no memory between steps."""

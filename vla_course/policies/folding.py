@@ -21,8 +21,8 @@ def two_hand_policy(
 ) -> OpenVLAPolicy:
     """A model that was fine-tuned on folding, for an environment inside `EndEffectorAction`.
 
-    `crop` shows it the middle of the picture, `crop_area` of it, as a model wants that was trained on random crops of that size.
-    `camera` may be several, and `state_key` is the observation that it is told as its state: both as in its training.
+    `crop` is for models that were trained on random crops: they get the centre crop with this share of the area, `crop_area`.
+    `camera` may be several, and `state_key` is the observation that is the state: both as in training.
 
     Raises:
         ValueError: the model has no statistics of `unnorm_key`, or looks at another number of pictures.
@@ -36,7 +36,7 @@ def one_hand_policy(
 ) -> OpenVLAPolicy:
     """A model of one hand on the robot that has two, for an environment inside `SingleArmAction`: "zero-shot".
 
-    Where the model is told the state of its hand, it hears of the hand that it moves.
+    A model with a state in its prompt gets the state of the hand that it moves.
 
     Raises:
         ValueError: the hand is unknown, or the model knows neither the tabletop nor BridgeData.

@@ -1,4 +1,4 @@
-"""What a frozen VLA makes of its observations, as one more observation."""
+"""The features of a frozen VLA as one more observation."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
