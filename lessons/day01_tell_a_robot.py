@@ -103,8 +103,22 @@ print(f"it looks at {model.config.image_size} × {model.config.image_size} pixel
 # %% [markdown]
 # ## 01.1 The sentence it was trained on
 #
-# The model is not told "touch the red cube". In all of its training your words stood in one and the same sentence, so that is
-# where they have to stand now, letter for letter.
+# The model is not told "touch the red cube". In all of its training the instruction stood in one and the same sentence, so that is
+# where yours has to stand now, letter for letter. These are three of its training prompts, each on two lines, with nothing behind
+# the colon at the end:
+#
+# ```
+# In: What action should the robot take to touch the blue can?
+# Out:
+#
+# In: What action should the robot take to push the red cube to the left?
+# Out:
+#
+# In: What action should the robot take to put the yellow star on the green plate?
+# Out:
+# ```
+#
+# What you type may have capitals; no instruction in its training had one.
 
 # %%
 from vla_course.openvla.processor import build_prompt  # exercise

@@ -98,7 +98,8 @@ def normalize_actions(
 ) -> Float[np.ndarray, "*batch A"]:
     """The inverse of `unnormalize_actions`, clipped to [-1, 1]: `q01` becomes -1, `q99` becomes 1.
 
-    Dimensions that never change (`q01` equals `q99`) become 0; those outside the mask are only clipped.
+    Dimensions that never change (`q99 - q01` is below 1e-6) become 0; those outside the mask are only clipped, whatever their
+    quantiles.
 
     Raises:
         ValueError: the actions have another number of dimensions than the statistics.

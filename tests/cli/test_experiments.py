@@ -16,10 +16,10 @@ from demonstration_sets import write_model, write_set
 
 from vla_course.cli import main as cli
 from vla_course.evaluation import run as evaluation
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.record import EvaluationRecord
 from vla_course.files import writing_alone
-from vla_course.fine_tuning.loop import Run
+from vla_course.fine_tuning.loop import FineTuning
 from vla_course.fine_tuning.run_folder import load_run, read_config
 from vla_course.training.metrics import read_metrics
 
@@ -48,7 +48,7 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
     assert "numbers learn from 24 frames, each picture looked at once" in out
     config = read_config("runs/towel")
     assert (config.steps, config.batch_size, config.lora.rank, config.lora.alpha) == (2, 4, 2, 8)
-    assert (config.camera_names, config.state_dim, config.dataset_key) == (("close",), 7, "towel")
+    assert (config.cameras, config.state_dim, config.unnorm_key) == (("close",), 7, "towel")
     before = (tmp_path / "runs/towel/config.yaml").read_text()
     assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=3"]) == 2
     assert (
@@ -88,14 +88,14 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys
         "augment=false",
     ]
     words += ["steps=3", "batch_size=2", "warmup_steps=1", "save_every=1"]
-    whole, stopped_at = Run.after, iter((0, 1))
+    whole, stopped_at = FineTuning.after, iter((0, 1))
 
     def stopped(run, step, *rest):
         if step == next(stopped_at):
             raise KeyboardInterrupt
         whole(run, step, *rest)
 
-    monkeypatch.setattr(Run, "after", stopped)
+    monkeypatch.setattr(FineTuning, "after", stopped)
     assert cli.main(words) == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         "vla-course: stopped: there is no checkpoint in run yet, and the same command begins again"
@@ -105,7 +105,7 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys
     assert capsys.readouterr().err.splitlines()[-1] == (
         "vla-course: stopped: the last checkpoint is run/checkpoint.pt, and the same command goes on from there"
     )
-    monkeypatch.setattr(Run, "after", whole)
+    monkeypatch.setattr(FineTuning, "after", whole)
     assert cli.main(words) == 0
     assert "run: done; `vla-course eval run --json run.json` says how well it acts" in capsys.readouterr().out
     assert [line["step"] for line in read_metrics("run")] == [3]
@@ -142,7 +142,7 @@ def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypat
     def evaluate_policy(config, path, progress):
         asked.append((config, path))
         episodes = tuple(
-            Episode(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(config.episodes)
+            EpisodeResult(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(config.episodes)
         )
         for done, episode in enumerate(episodes, 1):
             progress(done, len(episodes), episode)
@@ -158,15 +158,18 @@ def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypat
         == 0
     )
     ((config, path),) = asked
-    assert (config.policy, config.camera, config.episodes, config.first_seed) == ("run", "wrist", 4, 7)
+    assert (config.policy, config.cameras, config.episodes, config.first_seed) == ("run", ("wrist",), 4, 7)
     assert str(path) == "out.json"
-    said = capsys.readouterr().out
+    said, notes = capsys.readouterr()
+    assert notes == "", "a run's own file may have former names"
     assert "run on FoldTowel-v0: 3/4 (30–95 %) strict success" in said
     assert "record: out.json; films: none" in said
     assert "next: vla-course report out.json, or vla-course eval --verify out.json" in said
     cli.main(["eval", "run", "camera=close"])
-    assert asked[-1][0].camera == "close"
-    assert "nothing was kept: with --json out.json" in capsys.readouterr().out
+    assert asked[-1][0].cameras == ("close",)
+    said, notes = capsys.readouterr()
+    assert "nothing was kept: with --json out.json" in said
+    assert notes == "vla-course: note: camera=close: camera is now called cameras\n"
     (tmp_path / "mine.yaml").write_text("policy: expert\nepisodes: 2\n")
     assert cli.main(["eval", "--config", "mine.yaml"]) == 0 and asked[-1][0].policy == "expert"
 
@@ -190,7 +193,7 @@ def test_a_report_of_what_was_evaluated(capsys, tmp_path, monkeypatch):
     from vla_course.evaluation.config import EvaluationConfig
     from vla_course.evaluation.record import write
 
-    episodes = tuple(Episode(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(4))
+    episodes = tuple(EpisodeResult(seed, "fold", seed < 3, seed < 3, "", "", 5) for seed in range(4))
     write(EvaluationRecord(EvaluationConfig("nano", episodes=4), Evaluation(episodes)), tmp_path / "out.json")
     assert cli.main(["report", "out.json", "--out", "page.html", "--title", "Three of four"]) == 0
     assert "Three of four" in (tmp_path / "page.html").read_text()

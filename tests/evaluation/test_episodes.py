@@ -7,7 +7,7 @@ from gymnasium import spaces
 
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
-from vla_course.evaluation.episodes import Episode, Evaluation, batch_of_one, evaluate, run_episode
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation, batch_of_one, evaluate, run_episode
 from vla_course.evaluation.intervals import wilson_interval
 from vla_course.policy import Policy
 
@@ -153,5 +153,5 @@ def test_one_environment_is_a_batch_of_one():
 
 
 def test_an_evaluation_counts():
-    row = Episode(0, "touch the red cube", True, True, "red cube", "", 5)
+    row = EpisodeResult(0, "touch the red cube", True, True, "red cube", "", 5)
     assert str(Evaluation((row,) * 20)) == "20/20 (84–100 %)"

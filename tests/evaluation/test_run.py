@@ -7,9 +7,12 @@ import pytest
 from demonstration_sets import write_model
 
 from vla_course.adapters.lora import LoRAConfig
+from vla_course.cli import main as cli
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot_writer import LeRobotWriter
-from vla_course.evaluation.assembly import make_env, make_policy, picture_side
+from vla_course.evaluation import assembly, record
+from vla_course.evaluation import run as evaluation
+from vla_course.evaluation.assembly import make_env, make_policy, settled
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.run import evaluate_policy, verify
 from vla_course.fine_tuning.config import TrainConfig
@@ -53,33 +56,57 @@ def test_a_training_run_is_evaluated_as_it_was_trained(run, tmp_path):
     assert policy.unnorm_key == "fold_towel" and policy.model.config.state_dim == 16
     assert policy.look is not None, "trained on random crops, it looks at the middle"
     assert make_policy(replace(config, center_crop=False), env).look is None
-    record = evaluate_policy(config, tmp_path / "x.json", films=False)
+    done = evaluate_policy(config, tmp_path / "x.json", films=False)
     assert (
-        record.config.image_size == 32
-        and record.config.name == "towel-lora"
-        and record.evaluation.episodes[0].steps == 2
+        done.config.image_size == (32, 32)
+        and done.config.name == "towel-lora"
+        and done.evaluation.episodes[0].steps == 2
     )
     assert verify(tmp_path / "x.json", 1.0).passed
 
 
-def test_a_policy_is_shown_pictures_of_the_size_that_it_knows(run, tmp_path):
-    def side(policy, **settings):
-        return picture_side(EvaluationConfig(policy=str(policy), **settings))
+def test_the_settings_are_resolved_and_the_folder_is_looked_for_once(run, tmp_path, monkeypatch, capsys):
+    read, checked = [], []
+    run_of, check = assembly._run_of, evaluation.check_policy
+    monkeypatch.setattr(assembly, "_run_of", lambda config: read.append(config) or run_of(config))
+    monkeypatch.setattr(evaluation, "check_policy", lambda config: checked.append(config) or check(config))
+    words = ["episodes=1", "max_steps=1", "workers=0"]
+    assert cli.main(["eval", str(run), "--json", str(tmp_path / "out.json"), *words]) == 0
+    assert len(read) == len(checked) == 1
+    kept = record.read(tmp_path / "out.json").config
+    assert kept == settled(kept)
+    assert (kept.cameras, kept.state_key, kept.image_size) == (("close",), "end_effector", (32, 32))
+    assert len(read) == 1, "a record's settings need no run"
 
-    assert side(run) == 32
-    assert side(run, image_size=48) == 48, "who says so means it"
-    assert side(run.parent / "model") == 28
-    assert side("nano") == side("expert") == load_vla("nano").config.image_size
+
+def test_a_policy_that_is_not_there_is_missed_before_anything_starts(monkeypatch):
+    def nobody(*_):
+        raise AssertionError("started")
+
+    monkeypatch.setattr(evaluation, "crew", nobody)
+    with pytest.raises(
+        FileNotFoundError, match="policy: runs/nowhere is no folder; give a run's folder, a model's"
+    ):
+        evaluate_policy(EvaluationConfig(policy="runs/nowhere"))
+
+
+def test_a_policy_is_shown_pictures_of_the_size_that_it_knows(run, tmp_path):
+    def size(policy, **settings):
+        return settled(EvaluationConfig(policy=str(policy), **settings)).image_size
+
+    assert size(run) == (32, 32)
+    assert size(run, image_size=(48, 48)) == (48, 48), "who says so means it"
+    assert size(run.parent / "model") == (28, 28)
+    assert size("nano") == size("expert") == (load_vla("nano").config.image_size,) * 2
     settings = (run / "config.yaml").read_text()
     (tmp_path / "config.yaml").write_text(
         settings.replace("image_size:\n- 32\n- 32\n", "image_size: [48, 64]\n")
     )
-    with pytest.raises(
-        ValueError, match=r"learned from pictures of 48 × 64 pixels.* give their side, image_size="
-    ):
-        side(tmp_path)
+    assert size(tmp_path) == (48, 64)
+    env = make_env(EvaluationConfig(policy=str(tmp_path)))
+    assert env.reset(seed=0)[0]["image_close"].shape == (48, 64, 3)
     (tmp_path / "config.yaml").write_text(settings.replace("image_size:\n- 32\n- 32\n", ""))
-    assert side(tmp_path) == 84, "a run of before the size was kept"
+    assert size(tmp_path) == (84, 84), "a run of before the size was kept"
 
 
 def test_a_run_keeps_the_size_of_its_pictures(run, tmp_path):

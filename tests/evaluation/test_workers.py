@@ -15,7 +15,7 @@ from gymnasium import spaces
 from vla_course.evaluation import kept_workers, run
 from vla_course.evaluation.assembly import make_env, make_policy, trials
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.intervals import bootstrap_interval
 from vla_course.evaluation.record import EvaluationRecord, gain, read, to_json, write
 from vla_course.evaluation.run import RecordNotWritten, evaluate_policy, verify
@@ -174,7 +174,7 @@ def test_no_films_of_what_does_not_draw():
 def test_smoothness_and_ranks_by_hand():
     assert action_change(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]])) == pytest.approx((5 / 4) ** 0.5)
     assert action_change(np.ones((1, 3))) == 0.0
-    row = Episode(0, "fold", False, False, "", "", 40, fold_error_m=0.2)
+    row = EpisodeResult(0, "fold", False, False, "", "", 40, fold_error_m=0.2)
     good, quick = (
         replace(row, seed=1, success=True, fold_error_m=0.01),
         replace(row, seed=2, fold_error_m=0.1),
@@ -353,7 +353,7 @@ def test_a_record_that_cannot_be_written_in_the_end_is_not_lost(tmp_path, monkey
 
 def test_damaged_records_say_what_is_wrong(tmp_path):
     path = tmp_path / "x.json"
-    write(EvaluationRecord(EXPERT, Evaluation((Episode(0, "fold", True, True, "", "", 9),))), path)
+    write(EvaluationRecord(EXPERT, Evaluation((EpisodeResult(0, "fold", True, True, "", "", 9),))), path)
     content = json.loads(path.read_text())
     damaged = {
         "no JSON": path.read_text()[:-40],
@@ -371,7 +371,7 @@ def test_damaged_records_say_what_is_wrong(tmp_path):
 
 def record_of(label, successes, seeds=None) -> EvaluationRecord:
     episodes = tuple(
-        Episode(seed, "fold", bool(won), bool(won), "", "", 9)
+        EpisodeResult(seed, "fold", bool(won), bool(won), "", "", 9)
         for seed, won in zip(seeds or range(len(successes)), successes, strict=True)
     )
     return EvaluationRecord(replace(EXPERT, label=label, episodes=len(episodes)), Evaluation(episodes))

@@ -10,7 +10,7 @@ from openvla_reference import nano
 from vla_course import results
 from vla_course.envs.tabletop.config import VERBS
 from vla_course.evaluation import tabletop_recording
-from vla_course.evaluation.episodes import Episode, Evaluation, run_episode
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation, run_episode
 from vla_course.evaluation.intervals import wilson_interval
 from vla_course.policies.openvla import tabletop_policy
 
@@ -52,7 +52,7 @@ def episodes(successes):
     rows += [("blue can", "touched the blue can first", False)] * (STARTS - successes)
     return Evaluation(
         tuple(
-            Episode(seed, "touch the red cube", success, not success, touched, failure, 9)
+            EpisodeResult(seed, "touch the red cube", success, not success, touched, failure, 9)
             for seed, (touched, failure, success) in enumerate(rows)
         )
     )

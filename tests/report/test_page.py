@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.record import EvaluationRecord, Film, write, write_json
 from vla_course.evaluation.robustness import TESTS
 from vla_course.report import page as report
@@ -28,7 +28,9 @@ BASE = EvaluationRecord(
 
 def save(folder, name, label, won, total=20, films=None, **condition):
     episodes = tuple(
-        Episode(seed, "fold", seed < won, seed < won, "", "", 16, 0.01 if seed < won else 0.2, 0.25, "00")
+        EpisodeResult(
+            seed, "fold", seed < won, seed < won, "", "", 16, 0.01 if seed < won else 0.2, 0.25, "00"
+        )
         for seed in range(total)
     )
     config = replace(BASE.config, label=label, episodes=total, **condition)

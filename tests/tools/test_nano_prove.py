@@ -7,7 +7,7 @@ import pytest
 from openvla_reference import nano
 
 from vla_course import results
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 
 TOOLS = Path(__file__).parents[2] / "tools" / "nano"
 
@@ -78,11 +78,11 @@ def test_all_conditions_have_names(prove):
 def test_a_condition_in_numbers(prove):
     said, red = "touch the blue can", "red can"
     episodes = (
-        Episode(0, said, True, True, "blue can", "", 6),
-        Episode(1, said, False, False, red, f"touched the {red} first", 8),
-        Episode(2, said, False, True, "blue can", "touched the blue can first", 7),
-        Episode(3, said, False, False, "", "", 40),
-        Episode(4, "push the blue can to the left", False, False, red, "the red cube was disturbed", 4),
+        EpisodeResult(0, said, True, True, "blue can", "", 6),
+        EpisodeResult(1, said, False, False, red, f"touched the {red} first", 8),
+        EpisodeResult(2, said, False, True, "blue can", "touched the blue can first", 7),
+        EpisodeResult(3, said, False, False, "", "", 40),
+        EpisodeResult(4, "push the blue can to the left", False, False, red, "the red cube was disturbed", 4),
     )
     row = prove.summary(Evaluation(episodes), "touch", "wrong_words")
     assert row["outcomes"] == "10000" and row["successes"] == 1

@@ -37,8 +37,9 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import name, parse
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Thing, held_out
-from vla_course.evaluation.episodes import Episode, Evaluation, evaluate
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation, evaluate
 from vla_course.evaluation.intervals import wilson_interval
+from vla_course.files import write_text
 from vla_course.openvla.load import load_vla
 from vla_course.policies.openvla import Look, OpenVLAPolicy
 
@@ -155,13 +156,13 @@ def record(models: Models, found: dict[str, Any]) -> Path:
     return results.write("nano/success", values, seeds=range(models.starts))
 
 
-def _said(episode: Episode) -> str:
+def _said(episode: EpisodeResult) -> str:
     """The thing, or the part of a garment, that the words are about, as the environment calls it."""
     target = parse(episode.instruction)[0].target
     return target.part or f"{target.color} {target.kind}"
 
 
-def _reason(episode: Episode) -> str:
+def _reason(episode: EpisodeResult) -> str:
     """Why an episode was no success, without the names of things."""
     if not episode.failure:
         return "out of time"
@@ -215,10 +216,7 @@ def _measured(proof: Path, models: Models) -> dict[str, Any]:
 def _keep(proof: Path, found: dict[str, Any], condition: str, row: dict[str, Any]) -> None:
     found[condition] = row
     print(f"{condition:34} {_line(row)}", flush=True)
-    proof.parent.mkdir(parents=True, exist_ok=True)
-    written = proof.with_name(f".{proof.name}.{os.getpid()}")
-    written.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    os.replace(written, proof)
+    write_text(proof, json.dumps(found, indent=1))
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -75,7 +75,10 @@ def add_commands(commands: Any) -> None:
         "--json", type=Path, help="where to write the record; films of best and worst lie beside it"
     )
     command.add_argument(
-        "--verify", type=Path, metavar="JSON", help="play episodes of a record again, and compare all of it"
+        "--verify",
+        type=Path,
+        metavar="RECORD",
+        help="play episodes of a record again, and compare all of it: out.json, or study.parquet::name",
     )
     command.add_argument("--share", type=float, default=0.1, help="with --verify: how many of them (0.1)")
     command.add_argument("--seed", type=int, help="with --verify: which of them; drawn and printed otherwise")
@@ -84,7 +87,10 @@ def add_commands(commands: Any) -> None:
         "report", help="one page out of what evaluations and runs have written", allow_abbrev=False
     )
     report.add_argument(
-        "places", nargs="+", type=Path, help="records of vla-course eval, folders of them, runs"
+        "places",
+        nargs="+",
+        type=Path,
+        help="records of vla-course eval, studies (study.parquet, or study.parquet::name for one evaluation), folders of them, runs",
     )
     report.add_argument("--out", type=Path, default=Path("report.html"), help="the page (report.html)")
     report.add_argument("--title", default="Did it really get better?")
@@ -191,11 +197,11 @@ def _fine_tune(config: "TrainConfig") -> None:
     from vla_course.fine_tuning.run import begin, train
 
     try:
-        run = begin(config)
+        prepared = begin(config)
     except (ValueError, ImportError) as error:  # data, model and settings do not fit together
         raise SettingsError(str(error)) from error
-    print(run)
-    train(run)
+    print(prepared)
+    train(prepared)
 
 
 def _how_it_is_evaluated(config: "TrainConfig") -> str:
@@ -223,7 +229,7 @@ def _eval(options: argparse.Namespace) -> int:
     if options.verify is not None:
         return _verify(options)
     config = _read(EvaluationConfig, options, "eval")
-    _check_policy(config.policy, options)
+    _require_policy(options)
     record = _played(config, options.json)
     print(f"{config.name} on {config.env}: {record.evaluation} strict success")
     if options.json is None:
@@ -239,29 +245,28 @@ def _eval(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_policy(policy: str, options: argparse.Namespace) -> None:
-    """Before processes start: one was named, and is there."""
-    from omegaconf import OmegaConf
+def _require_policy(options: argparse.Namespace) -> None:
+    """A policy has to be named: the default would be evaluated by accident.
 
-    from vla_course.evaluation.config import EXPERT, NANO
+    Raises:
+        SettingsError: none is.
+    """
+    from omegaconf import OmegaConf
 
     in_file = options.config is not None and "policy" in OmegaConf.load(options.config)
     in_words = any(word.startswith("policy=") for word in options.settings)
     if options.policy is None and not in_file and not in_words:
-        raise SettingsError(f"name a policy: {POLICIES}; for example vla-course eval {NANO}")
-    if policy not in (EXPERT, NANO) and not Path(policy).is_dir():
-        raise SettingsError(f"policy: {policy} is no folder; give {POLICIES}")
+        raise SettingsError(f"name a policy: {POLICIES}; for example vla-course eval nano")
 
 
 def _played(config: "EvaluationConfig", path: Path | None) -> "EvaluationRecord":
     """The record, with a bar meanwhile; printed if it cannot be written."""
-    from vla_course.evaluation.assembly import settled
     from vla_course.evaluation.record import to_json
     from vla_course.evaluation.run import RecordNotWritten, evaluate_policy
 
     with _episodes_bar(config.episodes) as count:
         try:
-            return evaluate_policy(settled(config), path, progress=count)
+            return evaluate_policy(config, path, progress=count)
         except RecordNotWritten as error:
             print(to_json(error.record))
             raise

@@ -11,32 +11,35 @@ from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
 from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import UNSEEN_PHRASING
 from vla_course.envs.vector import known_spec
-from vla_course.evaluation.config import EXPERT, NANO, EvaluationConfig
+from vla_course.evaluation.config import EXPERT, NANO, POLICIES, EvaluationConfig
 from vla_course.evaluation.language import instructions
 from vla_course.evaluation.robustness import TESTS, reset_options
 from vla_course.evaluation.trials import Env, Trial
 from vla_course.policy import Policy
+from vla_course.settings import both_sides
 
 if TYPE_CHECKING:
     from vla_course.fine_tuning.config import TrainConfig
     from vla_course.policies.openvla import OpenVLAPolicy
 
 FILM_SIZE = (240, 320)
-NANO_SIDE = 84
+NANO_SIZE = (84, 84)
 
 
 def make_env(config: EvaluationConfig) -> Env:
     """The environment as the policy meets it: what it sees, how it moves the robot, what the robustness test changes.
 
     Raises:
-        ValueError: the environment is unknown, or one of its options, or the policy learned from pictures that are not square.
+        ValueError: the environment is unknown, or one of its options.
     """
-    test = TESTS[config.test]
-    told = (state_key(config),)
-    options: dict[str, Any] = {"render_mode": "rgb_array", "render_size": FILM_SIZE, "observations": told}
+    config, test = settled(config), TESTS[config.test]
+    options: dict[str, Any] = {
+        "render_mode": "rgb_array",
+        "render_size": FILM_SIZE,
+        "observations": (config.state_key,),
+    }
     if config.policy != EXPERT:
-        side = picture_side(config)
-        options |= {"cameras": cameras(config), "image_size": (side, side)}
+        options |= {"cameras": config.cameras, "image_size": config.image_size}
     options |= test.env_options | config.env_options
     env: Env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **options)
     if test.wrap is not None:
@@ -49,64 +52,46 @@ def make_env(config: EvaluationConfig) -> Env:
 
 
 def settled(config: EvaluationConfig) -> EvaluationConfig:
-    """The same evaluation with everything said that the policy's run decides: what is seen, and what is told.
+    """The same evaluation with cameras, state and picture size filled in: from the settings, else from the policy's run, else defaults.
 
-    Raises:
-        ValueError: as `picture_side`.
+    A settled evaluation is returned as it is. The defaults are the close camera, the state of the hands (`HANDS`) and the size of
+    the model's own pictures.
     """
-    main, *others = cameras(config)
+    if config.cameras and config.state_key is not None and config.image_size is not None:
+        return config
+    run = _run_of(config)
     return replace(
         config,
-        camera=None if others else main,
-        cameras=(main, *others) if others else (),
-        state=state_key(config),
-        image_size=picture_side(config),
+        cameras=config.cameras or (run.cameras if run else ()) or (CLOSE_CAMERA,),
+        state_key=config.state_key or (run.state_key if run else None) or HANDS,
+        image_size=config.image_size or _picture_size(config, run),
     )
 
 
-def cameras(config: EvaluationConfig) -> tuple[str, ...]:
-    """What the policy looks through: as the config says, else as its run did, else the close camera."""
-    if config.camera is not None or config.cameras:
-        return config.cameras or (str(config.camera),)
-    run = _run_of(config)
-    return (run.camera_names if run else ()) or (CLOSE_CAMERA,)
-
-
-def state_key(config: EvaluationConfig) -> str:
-    """The observation that the policy is told as its state: as the config says, else as its run has it, else where hands are."""
-    run = _run_of(config) if config.state is None else None
-    return config.state or (run.state_key if run else None) or HANDS
-
-
-def picture_side(config: EvaluationConfig) -> int:
-    """Height and width of what the policy sees: as the config says, else of the pictures its run learned from, or as its model looks.
-
-    A model resizes whatever it is shown. But small pictures made large are blurred, and large ones made small are smooth: what
-    it is shown when it acts comes from the same size as what it learned from.
+def check_policy(config: EvaluationConfig) -> None:
+    """Make sure that the policy is there, before anything is started for it.
 
     Raises:
-        ValueError: the run learned from pictures that are not square.
+        FileNotFoundError: it is neither the expert nor the nano, and no folder.
     """
-    if config.image_size is not None:
-        return config.image_size
+    if config.policy not in (EXPERT, NANO) and not Path(config.policy).is_dir():
+        raise FileNotFoundError(f"policy: {config.policy} is no folder; give {POLICIES}")
+
+
+def _picture_size(config: EvaluationConfig, run: "TrainConfig | None") -> tuple[int, int]:
+    """Height and width in pixels of what the policy sees: those of the pictures its run learned from, else its model's own.
+
+    A model resizes any picture. But enlarged pictures are blurred, and reduced ones are smooth: the policy acts on pictures
+    of the size that it learned from.
+    """
     folder = Path(config.policy)
     if config.policy in (EXPERT, NANO) or not folder.is_dir():
-        return NANO_SIDE
-    # Imported here, for the expert's sake, as below.
-    from vla_course.openvla import checkpoint
-
-    run = _run_of(config)
+        return NANO_SIZE
     if run is None:
-        return checkpoint.read_config(folder).image_size
-    sides = run.image_size
-    if sides is None:  # a run of before this was kept
-        return NANO_SIDE
-    if sides[0] != sides[1]:
-        raise ValueError(
-            f"{config.name} learned from pictures of {sides[0]} × {sides[1]} pixels, and the environment shows square ones: "
-            "if that is what you want, give their side, image_size=…"
-        )
-    return sides[0]
+        from vla_course.openvla import checkpoint  # here, for the expert's sake, as below
+
+        return both_sides(checkpoint.read_config(folder).image_size)
+    return run.image_size or NANO_SIZE  # runs did not record it at first
 
 
 def make_policy(config: EvaluationConfig, env: Env) -> Policy:
@@ -120,7 +105,8 @@ def make_policy(config: EvaluationConfig, env: Env) -> Policy:
         from vla_course.policies.expert import ExpertPolicy
 
         return ExpertPolicy(env)
-    policy = _model_policy(config)
+    check_policy(config)
+    policy = _model_policy(settled(config))
     wanted = (env.action_space.shape or (0,))[-1]
     if policy.action_dim != wanted:
         raise ValueError(
@@ -156,7 +142,7 @@ def _tabletop_trials(config: EvaluationConfig) -> list[Trial]:
 
 
 def _run_of(config: EvaluationConfig) -> "TrainConfig | None":
-    """The settings of the run that the policy is, if it is one."""
+    """The settings of the run that produced the policy; None for other policies."""
     if config.policy in (EXPERT, NANO):
         return None
     from vla_course.fine_tuning.run_folder import is_run, read_config
@@ -165,10 +151,6 @@ def _run_of(config: EvaluationConfig) -> "TrainConfig | None":
 
 
 def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
-    if config.policy != NANO and not Path(config.policy).is_dir():
-        raise FileNotFoundError(
-            f"policy {config.policy!r} is neither {EXPERT!r} nor {NANO!r}, and no folder of a run or a model"
-        )
     # Imported here, so that workers that play the expert never wait for torch.
     from vla_course.fine_tuning.run_folder import is_run, load_run
     from vla_course.openvla.load import load_vla
@@ -186,15 +168,9 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
     else:
         model = load_vla(path=config.policy)
     model.eval()
+    camera, state = config.cameras, str(config.state_key)
     if config.on_tabletop:
-        return tabletop_policy(model, camera=cameras(config), state_key=state_key(config))
+        return tabletop_policy(model, camera=camera, state_key=state)
     if config.moves in ("left_hand", "right_hand"):
-        return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=cameras(config))
-    return two_hand_policy(
-        model,
-        camera=cameras(config),
-        unnorm_key=key,
-        crop=crop,
-        crop_area=area,
-        state_key=state_key(config),
-    )
+        return one_hand_policy(model, config.moves.removesuffix("_hand"), camera=camera)
+    return two_hand_policy(model, camera=camera, unnorm_key=key, crop=crop, crop_area=area, state_key=state)

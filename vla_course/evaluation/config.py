@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vla_course.envs.folding.sensors import check_known
+from vla_course.envs.arguments import check_known
 from vla_course.evaluation.robustness import PLAIN, TESTS
+from vla_course.settings import both_sides
 
 EXPERT, NANO = "expert", "nano"
+POLICIES = f"a run's folder, a model's folder, {NANO} or {EXPERT}"
 ACTIONS = ("auto", "own", "end_effector", "left_hand", "right_hand")
 WORDS = ("own", "paraphrase", "wrong", "empty")
 
@@ -41,14 +43,12 @@ class EvaluationConfig:
     """How the robot is moved: "own" is the environment's way; "auto" is that for the expert, one hand for the nano, two for others."""
     rate_hz: int = 5
     """Actions a second, where hands are moved."""
-    camera: str | None = None
-    """One camera for the policy to look through; None: those that its run learned with, else "close"."""
     cameras: tuple[str, ...] = ()
-    """Several cameras in place of one, in the order of the run's training."""
-    state: str | None = None
+    """The policy's cameras, in the order of its run's training; none: those that its run learned with, else "close"."""
+    state_key: str | None = None
     """The observation that a policy with a state is told; None: the one that its run learned with, else where the hands are."""
-    image_size: int | None = None
-    """Height and width in pixels of what the policy sees; None: of the pictures that its run learned from, else as its model looks."""
+    image_size: tuple[int, int] | None = None
+    """Height and width in pixels of what the policy sees, one number for a square; None: of the pictures that its run learned from, else as its model looks."""
     unnorm_key: str | None = None
     """The data set whose statistics turn the model's numbers into actions; None: the model's only one, or the tabletop's."""
     center_crop: bool | None = None
@@ -62,10 +62,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be evaluated."""
-        if self.camera is not None and self.cameras:
-            raise ValueError(
-                f"give one camera= or several cameras=, not both: {self.camera}; {', '.join(self.cameras)}"
-            )
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", both_sides(self.image_size))
         for name, known in (("action", ACTIONS), ("words", WORDS), ("test", tuple(TESTS))):
             check_known(name, [getattr(self, name)], known)
         for name, least in (("episodes", 1), ("first_seed", 0), ("rate_hz", 1)):
@@ -73,9 +71,8 @@ class EvaluationConfig:
                 raise ValueError(f"{name} is {least} or more, not {getattr(self, name)}")
         for name, least in (("workers", 0), ("max_steps", 1), ("image_size", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and (min(value) if isinstance(value, tuple) else value) < least:
                 raise ValueError(f"{name} is {least} or more, not {value}")
-
         if self.on_tabletop and (self.policy == EXPERT or self.test != PLAIN):
             raise ValueError("the expert and the robustness tests are for folding, not for the tabletop")
 

@@ -38,7 +38,7 @@ def run_episode(env: Env, policy: Policy, instruction: str, max_steps: int) -> t
 
 
 @dataclass(frozen=True)
-class Episode:
+class EpisodeResult:
     """How one episode went. What an environment does not tell stays empty."""
 
     seed: int
@@ -62,7 +62,7 @@ class Episode:
 class Evaluation:
     """Episodes of one policy under one condition, one for each start."""
 
-    episodes: tuple[Episode, ...]
+    episodes: tuple[EpisodeResult, ...]
 
     @property
     def successes(self) -> int:
@@ -111,7 +111,7 @@ def evaluate(
         raise ValueError(f"want at least one environment and one seed, got {len(envs)} and {len(seeds)}")
     envs, waiting = envs[: len(seeds)], list(enumerate(seeds))[::-1]
     slots = [_Slot(env) for env in envs]
-    found: dict[int, Episode] = {}
+    found: dict[int, EpisodeResult] = {}
     while True:
         begins = np.zeros(len(slots), bool)
         for k, slot in enumerate(slots):
@@ -151,9 +151,9 @@ class _Slot:
         self.running = not (terminated or truncated or self.steps == max_steps)
         return not self.running
 
-    def episode(self) -> Episode:
+    def episode(self) -> EpisodeResult:
         info = self.info
-        return Episode(
+        return EpisodeResult(
             seed=self.seed,
             instruction=self.observation["instruction"],
             success=bool(info["is_success"]),

@@ -17,9 +17,10 @@ import numpy as np
 
 from vla_course import results
 from vla_course.evaluation.config import EvaluationConfig
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.intervals import paired_bootstrap
 from vla_course.files import write_text
+from vla_course.settings import from_record
 
 KIND = "evaluation"
 EPISODE_BYTES, FILM_BYTES = 1_000, 1_000_000  # a little more than they take
@@ -155,10 +156,9 @@ def read(path: str | Path) -> EvaluationRecord:
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"{path.name} is no evaluation: `vla-course eval --json` writes one")
     try:
-        asked = content["config"]
         record = EvaluationRecord(
-            config=EvaluationConfig(**{**asked, "cameras": tuple(asked.get("cameras", ()))}),
-            evaluation=Evaluation(tuple(Episode(**row) for row in content["episodes"])),
+            config=from_record(EvaluationConfig, content["config"], path.name),
+            evaluation=Evaluation(tuple(EpisodeResult(**row) for row in content["episodes"])),
             films={name: Film(**film) for name, film in content["films"].items()},
             **{name: content[name] for name in _ABOUT},
         )

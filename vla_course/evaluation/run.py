@@ -11,7 +11,7 @@ import numpy as np
 
 from vla_course import results
 from vla_course.errors import CannotRunError
-from vla_course.evaluation.assembly import make_env, make_policy, settled, trials
+from vla_course.evaluation.assembly import check_policy, make_env, make_policy, settled, trials
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.evaluation.record import EvaluationRecord, Film, check_room, difference, read, write
 from vla_course.evaluation.trials import best_and_worst
@@ -35,9 +35,12 @@ def evaluate_policy(
 
     Raises:
         ValueError: the policy does not fit the environment, or `path` is no .json file.
+        FileNotFoundError: the policy is not there.
         OSError: nothing can be written to `path`; nothing was played.
         RecordNotWritten: it could be written to before the episodes, and cannot now.
     """
+    if make_policy is None:
+        check_policy(config)
     if path is not None:
         check_room(path, config.episodes)
     if make_env is None:  # so that the record says what was seen
@@ -112,17 +115,19 @@ def verify(
     make_env: MakeEnv | None = None,
     make_policy: MakePolicy | None = None,
 ) -> Verification:
-    """Work out a record's summary again, and play a share of its episodes again, at least one, to compare all that is recorded.
+    """Compute a record's summary again, and play a share of its episodes again, at least one, to compare all that is recorded.
 
     The episodes are drawn with `seed`, a random one where none is given: whoever made the record could not know which.
 
     Raises:
-        ValueError: the share is not above 0 and at most 1, the file is no evaluation, or it contradicts itself.
+        ValueError: the share is not above 0 and at most 1, there is no such evaluation, or it contradicts itself.
         FileNotFoundError: the file, or the policy it names, is not there.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is above 0 and at most 1, not {share}")
     record = read(path)
+    if make_policy is None:
+        check_policy(record.config)
     episodes = record.evaluation.episodes
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     drawn = np.random.default_rng(seed).permutation(len(episodes))[: math.ceil(share * len(episodes))]

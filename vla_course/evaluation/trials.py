@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from vla_course.evaluation.episodes import Episode, batch_of_one
+from vla_course.evaluation.episodes import EpisodeResult, batch_of_one
 from vla_course.policy import Policy
 
 Env = gymnasium.Env[Any, np.ndarray]
@@ -31,7 +31,7 @@ def play(
     trial: Trial,
     max_steps: int | None = None,
     watch: Callable[[Env], None] | None = None,
-) -> Episode:
+) -> EpisodeResult:
     """One closed-loop episode. The policy sees its one environment alone, so nothing else decides how it goes.
 
     Where actions of the environment are chunks (`ActionChunk`), all of the policy's chunk is carried out, else its first
@@ -58,7 +58,7 @@ def play(
             watch(env)
     success = bool(info["is_success"])
     error_m = info.get("fold_error_m")
-    return Episode(
+    return EpisodeResult(
         seed=trial.seed,
         instruction=said,
         success=success,
@@ -79,7 +79,7 @@ def action_change(actions: np.ndarray) -> float:
     return float(np.sqrt(np.square(np.diff(actions, axis=0)).mean()))
 
 
-def best_and_worst(episodes: tuple[Episode, ...]) -> tuple[Episode, Episode]:
+def best_and_worst(episodes: tuple[EpisodeResult, ...]) -> tuple[EpisodeResult, EpisodeResult]:
     """The best is the success with the smallest error, the quickest of those; the worst is the failure with the largest."""
     ranked = sorted(
         episodes, key=lambda episode: (not episode.success, episode.fold_error_m or 0.0, episode.steps)

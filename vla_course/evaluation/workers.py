@@ -13,14 +13,14 @@ import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 from jaxtyping import UInt8
 
-from vla_course.evaluation.episodes import Episode, Evaluation
+from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.kept_workers import kept_workers
 from vla_course.evaluation.trials import Env, Trial, play
 from vla_course.policy import Policy
 
 MakeEnv = Callable[[], Env]
 MakePolicy = Callable[[Env], Policy]
-Progress = Callable[[int, int, Episode], None]
+Progress = Callable[[int, int, EpisodeResult], None]
 """Called after each episode with how many are done, of how many, and the episode."""
 Ask = Callable[..., Future[Any]]
 """Has a task of this module done by somebody with an environment and a policy: `ask(task, *arguments)`."""
@@ -38,7 +38,7 @@ def play_all(
     """
     if not trials:
         raise ValueError("want at least one episode to play")
-    found: dict[int, Episode] = {}
+    found: dict[int, EpisodeResult] = {}
     futures = {ask(_play, trial, max_steps): place for place, trial in enumerate(trials)}
     for future in as_completed(futures):
         episode = future.result()
@@ -50,7 +50,7 @@ def play_all(
 
 def film(
     ask: Ask, trials: Sequence[Trial], *, max_steps: int | None = None
-) -> list[tuple[Episode, UInt8[np.ndarray, "T H W 3"], float]]:
+) -> list[tuple[EpisodeResult, UInt8[np.ndarray, "T H W 3"], float]]:
     """The same episodes with a picture (`env.render()`) of the start and of every step, and how many make a second.
 
     Raises:
@@ -134,7 +134,7 @@ def _is_callers(name: str, module: Any) -> bool:
     return not installed and name.split(".")[0] not in ("vla_course", "__main__", "__mp_main__")
 
 
-def _play(env: Env, policy: Policy, trial: Trial, max_steps: int | None) -> Episode:
+def _play(env: Env, policy: Policy, trial: Trial, max_steps: int | None) -> EpisodeResult:
     try:
         return play(env, policy, trial, max_steps)
     except Exception as error:
@@ -144,7 +144,7 @@ def _play(env: Env, policy: Policy, trial: Trial, max_steps: int | None) -> Epis
 
 def _film(
     env: Env, policy: Policy, trial: Trial, max_steps: int | None
-) -> tuple[Episode, UInt8[np.ndarray, "T H W 3"], float]:
+) -> tuple[EpisodeResult, UInt8[np.ndarray, "T H W 3"], float]:
     if env.render_mode != "rgb_array":
         raise ValueError("no films of this environment: make it with render_mode='rgb_array'")
     frames: list[Any] = []
