@@ -495,8 +495,8 @@ strip.show()
 # - **Another task.** It was trained to put a finger on the left sleeve of a T-shirt that is printed on the table. Nobody has shown it cloth
 #   that moves, or an action for the word "fold".
 #
-# The 7B model shares all three. Zero-shot works on what resembles the training; the rest of this course leads from there to a folded
-# T-shirt.
+# The 7B model has all three problems, too. Zero-shot works on what resembles the training; the rest of this course leads from there to a
+# folded T-shirt.
 
 # %% [markdown]
 # ## Recap

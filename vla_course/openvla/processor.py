@@ -25,7 +25,7 @@ HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 def build_prompt(instruction: str) -> str:
-    """The prompt that OpenVLA was trained on, with your instruction in it, all of that in lower case.
+    """The prompt that OpenVLA was trained on, with the whole of your instruction in lower case.
 
     Source: openvla/openvla @ c8f03f48, README.md.
     """
