@@ -4,9 +4,10 @@
 # About an hour and a quarter. You need Python; nothing about robots, nothing about language models.
 #
 # **What you will have at the end.** A robot arm that does, or does not do, what you type. And the habit that the rest of the course
-# lives on: a number for how well it does it, with an honest interval around it.
+# lives on: a number for how well it does it, with an honest interval around it. At work this is the first thing to do with any policy
+# that you are handed, whatever its video shows.
 #
-# Three sentences, one table, one model. Nothing else differs between these films:
+# One table, one model, three instructions. Nothing else differs between these films:
 
 # %% tags=["picture"]
 import torch
@@ -34,13 +35,13 @@ video.show_video(
 )
 
 # %% [markdown]
-# That is a **vision-language-action model** at work, and nothing was scripted. Five times a second it is given a small picture, your
-# sentence, and where its own hand is, and writes seven numbers: how far to move the hand, how to turn it, and how far to close it.
+# That is a **vision-language-action model** at work, and nothing was scripted. Five times a second the model gets a small picture, your
+# instruction and the position of its own hand, and writes seven numbers: how far to move the hand, how to turn it, and how far to open it.
 #
 # ## Say it
 #
 # Now you. Type an instruction (or take one of the suggestions), press *say it*, and drag the slider to see the seven numbers of every step.
-# Change the table (on the last one lies a T-shirt, or rather its print). Say something that no one ever asked of it.
+# Change the table (on the last one lies a T-shirt, or rather its print). Say something that nobody ever asked of it.
 #
 # **Left and right are the robot's.** The camera looks the robot in the face, so the picture is *mirrored*: what lies at the
 # robot's left is on your right. "Away" is away from the robot, towards you.
@@ -91,18 +92,33 @@ print(f"it looks at {model.config.image_size} × {model.config.image_size} pixel
 
 # %% [markdown]
 # The model that ships with the course is a *nano*: the architecture of OpenVLA, its file format, its prompt, its action tokens, but small
-# enough for one core of your laptop, and told one thing more: where its hand is, which 84 × 84 pixels hardly show. It was taught on this
-# table, by the programs in `tools/nano/`. openvla-7b was taught on 970 000 demonstrations of real robots, and sees no more than a picture. The line with `SCALE` switches; the rest of the notebook stays as it is. (What the 7B model makes of our
-# simulated table is not recorded here: if you have the GPU, you will be the first to know.)
+# enough for one core of your laptop. It has one more input: the position of its hand, which 84 × 84 pixels hardly show. It was trained on
+# this simulated table, by the programs in `tools/nano/`. openvla-7b was trained on 970 000 demonstrations of real robots, and a picture
+# and an instruction are its only inputs. The line with `SCALE` switches between the two; the rest of the notebook stays as it is. (How the
+# 7B model does on our table is not recorded here: if you have the GPU, you will be the first to know.)
 #
-# In the exercises the docstring says *what*; how is yours. Lines under `Raises` tell how the library treats bad input: the checks do
-# not ask for them.
+# The docstring of an exercise says *what* the function returns; *how* is up to you. Lines under `Raises` describe how the library treats
+# bad input: the checks do not ask for them.
 
 # %% [markdown]
 # ## 01.1 The sentence it was trained on
 #
-# The model is not told "touch the red cube". In all of its training your words stood in one and the same sentence, so that is
-# where they have to stand now, letter for letter.
+# The model is not told "touch the red cube". In all of its training the instruction stood in one and the same sentence, so that is
+# where yours has to stand now, letter for letter. These are three of its training prompts, each on two lines, with nothing behind
+# the colon at the end:
+#
+# ```
+# In: What action should the robot take to touch the blue can?
+# Out:
+#
+# In: What action should the robot take to push the red cube to the left?
+# Out:
+#
+# In: What action should the robot take to put the yellow star on the green plate?
+# Out:
+# ```
+#
+# What you type may have capitals; no instruction in its training had one.
 
 # %%
 from vla_course.openvla.processor import build_prompt  # exercise
@@ -111,8 +127,8 @@ from vla_course.openvla.processor import build_prompt  # exercise
 checks.check_build_prompt(build_prompt)
 
 # %% [markdown]
-# Does a letter matter? Here are the numbers for one picture and one instruction: with your prompt, with a space too much at its end,
-# and with no sentence around the words at all. (Your prompt is the one that acts from here on.)
+# Does a letter matter? Here are the seven numbers for one picture and one instruction: with your prompt, with one extra space at its end,
+# and with the bare instruction. (From here on the policy uses your prompt.)
 
 # %%
 policy = tabletop_policy(model, build_prompt=build_prompt)
@@ -135,8 +151,8 @@ for name, action in said.items():
     print(f"{name:20s} " + " ".join(f"{number:+.2f} " for number in action))
 
 # %% [markdown]
-# Compare the rows. Each is seven valid numbers: a wrong prompt raises no error, whatever it does to the motion. That is the normal way
-# for such a system to be broken, and the reason why this course measures so much.
+# Compare the rows. Each is seven valid numbers: a wrong prompt raises no error, however much it changes the motion. That is how such
+# systems usually break, and the reason why this course measures so much.
 #
 # ±1 stands for 12 cm (Δx Δy Δz) or 0.2 rad, 11° (Δroll Δpitch Δyaw), and for the grip −1 is closed, +1 open.
 
@@ -187,9 +203,9 @@ video.show_video(frames, fps=5, width=400, alt=f"The arm's attempt to {instructi
 # ## 01.3 One honest number
 #
 # One episode says next to nothing, and "it worked in 9 of 10" says less than it seems to. How far can the true rate be from what you
-# saw? The textbook answer $p \pm z\sqrt{p(1-p)/n}$ says that after ten successes in ten episodes it is 100 %, ± 0. Nobody should
-# drive a robot by that. E. B. Wilson asked the other way round in 1927: *which true rates would not find this result surprising?* With
-# $z = 1.96$, those that would see it or worse in more than about one experiment in twenty:
+# saw? The textbook answer $p \pm z\sqrt{p(1-p)/n}$ says that after ten successes in ten episodes the true rate is 100 %, ± 0. Nobody should
+# drive a robot by that. E. B. Wilson asked the other way round in 1927: *under which true rates is this result not surprising?* With
+# $z = 1.96$, an interval made like this holds the true rate in about 95 of 100 experiments:
 #
 # $$\frac{p + \frac{z^2}{2n} \pm z\sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}$$
 
@@ -202,18 +218,18 @@ checks.check_wilson_interval(wilson_interval)
 # %% [markdown]
 # ## Seen, unseen, said otherwise
 #
-# The table, the things, their places and colours, the light and the camera are drawn anew for every start, and no start of these was ever
-# in the training. But *what is asked for* can be more or less new:
+# Every start draws the table, the things, their places and colours, the light and the camera at random, and none of these starts was in
+# the training. But *what is asked for* can be more or less new:
 #
 # | split | the combination of verb, colour and kind | the phrasing |
 # | --- | --- | --- |
-# | seen | was in the training | was in the training |
-# | unseen combination | no action was about it: to blue things yes, to cubes yes, to *the blue cube* not once | was in the training |
-# | unseen phrasing (paraphrase) | was in the training | never: "poke …", "make contact with …" |
-# | both unseen | never | never |
+# | seen | was demonstrated | was in the training |
+# | unseen combination | was never demonstrated: blue things yes, cubes yes, *the blue cube* not once | was in the training |
+# | unseen phrasing (paraphrase) | was demonstrated | never: "poke …", "make contact with …" |
+# | both unseen | was never demonstrated | never |
 #
-# A few episodes live, with your loop. Beside them the recorded run of the nano over many more starts and all kinds of tasks, with
-# your interval around both.
+# Here are a few live episodes with your loop. Beside them stands the recorded run of the nano, over many more starts, with your interval
+# around both.
 
 # %%
 STARTS = 8
@@ -284,8 +300,14 @@ plots.rates(
 
 # %% [markdown]
 # Look at the *width* first. Eight episodes leave almost everything open, which is why nobody should believe a video, ours included. Then
-# compare the rows: a model that had only learned to go to blue things, or to cubes, would fail in the second. (Two intervals that do not
-# overlap differ. Two that do overlap may still differ: Day 07 has a sharper test.)
+# compare the rows: a model that had only learned to go to blue things, or to cubes, would fail in the second. (Two rates whose intervals do
+# not overlap differ. Two whose intervals overlap may still differ: Day 07 has a sharper test.)
+#
+# Why do unseen combinations score *above* seen ones in the recorded run, 96 against 94 %? First, the difference is 7 episodes in 400, and
+# the intervals overlap: chance is enough. Second, the combination is new to the *actions* only. The model also learned from pictures to
+# point and to answer questions, and half of those pictures were drawn for the held-out combinations: it has often pointed at a blue cube,
+# and never been shown how to touch one. So the row does not say that the nano handles things it never saw. It says that what it learned by
+# pointing carries over to touching.
 #
 # Here is the whole run: all verbs, all splits.
 
@@ -311,8 +333,9 @@ for verb, meaning in VERBS.items():
 Markdown("\n".join(lines) if conditions else "*(Nothing recorded yet.)*")
 
 # %% [markdown]
-# There is a hole in it: *push it to another*, in words that it never heard. In most of those episodes it sees the right thing and *takes hold* of it. A model this small has read a few
-# thousand sentences in its life; of a new verb it makes the nearest one that it knows. Fluent, confident, and wrong.
+# There is a hole in it: *push it to another*, in a phrasing that it never read. In most of those episodes it goes to the right thing and
+# *takes hold* of it. A model this small has read a few thousand sentences in its life, and treats a new verb as the nearest one that it
+# knows. Fluent, confident, and wrong.
 #
 # ## Break it: does it look? does it listen?
 #
@@ -320,8 +343,9 @@ Markdown("\n".join(lines) if conditions else "*(Nothing recorded yet.)*")
 # away what should matter, and see whether it does.
 #
 # **1. Noise for the picture.** The words are right; every picture is random pixels. **2. Wrong words.** The picture is right; the words
-# name another thing of the same table, and we still score the first. **3. Right words, no such thing.** It is told to touch a
-# purple star, and there is none.
+# name another thing of the same table, and we still score the first. **3. No such thing.** The words name a thing that is not on the
+# table. In the live episodes that is a purple star, where only a red cube, a blue can, a yellow ball and a green bowl lie; in the recorded
+# run it is another absent thing at each start.
 #
 # **Predict first**, in percent: how often does it touch the *scored* thing first under noise? How often with the wrong words? And how
 # often does it touch anything at all when told to touch what is not there?
@@ -388,12 +412,12 @@ for key, name in {
 # How to read it:
 #
 # - **It looks** if noise takes the success away. What is left is luck, and the row *a blind model* says how much luck there is: the same
-#   network, taught to act on words, the hand's place and one grey picture, always the same. A row under noise that is no better than that one means that everything beyond luck came from the
-#   picture.
+#   network, trained to act on the words, the hand's position and one grey picture that is always the same. If the rate under noise is no
+#   better than that one, everything beyond luck came from the picture.
 # - **It listens** if with wrong words the scored thing is left alone, *and* the thing said is touched instead. The first without the second
 #   would only mean that it was confused.
-# - **It hallucinates** if it touches something although there is nothing to touch. No output of this model says "there is none": it was never
-#   taught to refuse, and every token it can write is a motion. The full run says what it takes in place of the absent thing:
+# - **It hallucinates** if it touches something although what it was told to touch is not there. No output of this model says "there is
+#   none": it was never taught to refuse, and every token it can write is a motion. The full run counts what it touches instead:
 
 # %% tags=["demo"]
 row = conditions.get("touch/absent")
@@ -416,14 +440,15 @@ for verb, meaning in VERBS.items():
 Markdown("\n".join(lines) if conditions else "*(Nothing recorded yet.)*")
 
 # %% [markdown]
-# One row is unlike the others: parts of garments. *A blind model* is right in most of them, since on this table every garment lies nearly in the same place, and
-# "the left sleeve" alone says roughly where to go. So what the picture is worth there is the step from that column to the first, not the whole of it; a success rate without its blind
-# twin would have hidden that. (Random pixels are worse than no picture: they do not only tell nothing, they mislead.)
+# One row is unlike the others: parts of garments. *A blind model* is right in most of those episodes, since on this table every garment
+# lies nearly in the same place, and "the left sleeve" alone says roughly where to go. So the picture is worth the step from that column to
+# the first, not all of the first; a success rate without its blind twin would have hidden that. (Random pixels are worse than no picture:
+# they do not only say nothing, they mislead.)
 #
 # ## The robot that we want to fold with
 #
-# Now the other robot of this course: two arms, two hands, sixty joints, and a T-shirt. Same model, no training, "zero-shot". What
-# happens if one just tries?
+# Now the other robot of this course: two arms, two hands, sixty joints, and a T-shirt. Same model, no training: *zero-shot*. What
+# happens if you just try?
 
 # %%
 folding = FoldingEnv(cameras=("close",), image_size=policy.image_size)
@@ -436,12 +461,13 @@ except ValueError as error:
     print(error)
 
 # %% [markdown]
-# Seven numbers for sixty-one: the shapes do not even fit, and that is the *kind* answer. We can make them fit. `SingleArmAction` takes
+# Seven numbers for sixty-one: the shapes do not even fit, and an error is the *kind* answer. We can make them fit. `SingleArmAction` takes
 # seven numbers for **one** hand, in the units the model knows, and lets inverse kinematics (Day 03) find the joints; the other arm
-# holds still. Let us give it that, and see how far "fold the T-shirt" gets. It is also your row of the strip.
+# holds still. Let us see how far "fold the T-shirt" gets with that. It is also your row of the strip.
 #
-# **The strip** is one picture that grows through the whole course: the same T-shirt, the same start, the same camera, one row for each policy,
-# from today's to the last one that reinforcement learning improved. The rows above yours are recorded.
+# **The strip** is one picture that grows through the whole course: the same T-shirt, the same start, the same camera, one row for each
+# policy, from random actions to the last one that reinforcement learning improved. Rows stand in the order of the days. Those marked
+# *recorded* are ours, of days before and after this one; the others are yours.
 
 # %% tags=["demo"]
 hand = SingleArmAction(strip.make_env(cameras=("close",), image_size=policy.image_size), "right")
@@ -457,30 +483,39 @@ print(f"“{fold}”: {'folded' if row.success else 'not folded'}, fold error {1
 strip.show()
 
 # %% [markdown]
+# The fold error is how far the cloth that must move lies from its place in the ideal fold, on average. 219 mm is the error of this T-shirt
+# before anyone has touched it: in 20 seconds the hand never moved it. Nor did the policies of the recorded rows that end at 219 mm, too.
+#
 # Why it cannot work, from the outside in:
 #
-# - **Another body.** It was taught with one arm, and the fingers of its hand are one number. A T-shirt's bottom edge is carried over by
+# - **Another body.** It was trained with one arm, and the fingers of its hand are one number. A T-shirt's bottom edge is carried over by
 #   *two* hands at once; by one it is dragged askew. Seven numbers have no way to say what the other hand should do.
 # - **Another picture.** The camera stands where its training's did, but what it shows does not look alike: a second arm, and cloth with folds
 #   and a shadow where it knows flat prints. A model that has only ever seen one world has not learned the world, but that one.
-# - **Another task.** It was taught to put a finger on the left sleeve of a T-shirt that is printed on the table. Nobody has shown it cloth
+# - **Another task.** It was trained to put a finger on the left sleeve of a T-shirt that is printed on the table. Nobody has shown it cloth
 #   that moves, or an action for the word "fold".
 #
-# The 7B model shares all three. Zero-shot works where the training was; the rest of this course is about the way from there to a
-# folded T-shirt.
+# The 7B model shares all three. Zero-shot works on what resembles the training; the rest of this course leads from there to a folded
+# T-shirt.
 
 # %% [markdown]
 # ## Recap
 #
 # You gave a robot words (`build_prompt`), closed the loop from its camera to its motors (`run_episode`), and put an honest number
-# on what came of it (`wilson_interval`). Three questions before you go:
+# on the outcome (`wilson_interval`).
+#
+# **At work.** Report every success rate with its number of episodes and its interval, on seeds fixed beforehand, and measure what noise and
+# wrong words leave of it. Use `vla-course eval`, or `evaluate` in `vla_course.evaluation.episodes`, which plays many environments in one
+# batch. Outside this course `scipy.stats.binomtest(18, 20).proportion_ci(method="wilson")` gives your interval.
+#
+# Three questions before you go:
 #
 # **1.** Policy A succeeds in 18 of 20 episodes, policy B in 15 of 20. Your colleague wants to throw B away. What do you say?
 #
 # <details><summary>Answer</summary>
 #
-# `wilson_interval(18, 20)` is 70 to 97 %, `wilson_interval(15, 20)` is 53 to 89 %: they overlap by far, and a difference of three
-# episodes in twenty happens often between two runs of the *same* policy. Run more episodes, and from the same starts for both, so that luck
+# `wilson_interval(18, 20)` is 70 to 97 %, `wilson_interval(15, 20)` is 53 to 89 %: they overlap widely, and a difference of three
+# episodes in twenty is common between two runs of the *same* policy. Run more episodes, and from the same starts for both, so that luck
 # with the starts cancels (Day 07).
 #
 # </details>
@@ -490,8 +525,8 @@ strip.show()
 #
 # <details><summary>Answer</summary>
 #
-# It writes seven action tokens, as always, and the hand goes somewhere; towards what, the full run above counted. It has no
-# way to decline: decoding is held to the action tokens, and no demonstration ever ended with "there is none". It would need training
+# It writes seven action tokens, as always, and the hand goes somewhere; the full run above counted where. It has no way to
+# decline: decoding is restricted to the action tokens, and no demonstration ever ended with "there is none". It would need training
 # examples with an absent thing and an answer for them (stay still, or words), and a decoding that allows that answer.
 #
 # </details>
@@ -501,15 +536,15 @@ strip.show()
 #
 # <details><summary>Answer</summary>
 #
-# What a policy gets that cannot see at all: one trained without pictures, from the same starts. If that one also gets about 12 of 100, the
-# rate is the luck of coming down somewhere on a table with few things on it. `wilson_interval(12, 100)` is 7 to 20 %: only a
+# The success rate of a policy that cannot see at all: one trained without pictures, from the same starts. If that one also gets about 12
+# of 100, the rate is the luck of coming down somewhere on a table with few things on it. `wilson_interval(12, 100)` is 7 to 20 %: only a
 # blind rate well below that would speak for the maker.
 #
 # </details>
 #
 # ## What is next
 #
-# You have judged the model from outside. Day 02 opens the box: how a picture and a sentence become seven numbers, in five functions
+# You have judged the model from outside. Day 02 opens the box: how a picture and an instruction become seven numbers, in five functions
 # that you write, equal to the published model id for id.
 
 # %% tags=["demo"]

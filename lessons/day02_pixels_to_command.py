@@ -4,8 +4,9 @@
 # About an hour and fifty minutes, with a natural pause in the middle. You need Day 01, and you should know what a NumPy
 # and a PyTorch array are.
 #
-# **What you will have at the end.** Five small functions, put together into `my_predict_action`: a picture and a sentence go in, a
-# motor command comes out. Its tokens are those of the published OpenVLA, *id for id*, and it drives the arm.
+# **What you will have at the end.** Five small functions, put together into `my_predict_action`: a picture and an instruction go in, a
+# motor command comes out. Its tokens are those of the published OpenVLA, *id for id*, and it drives the arm. At work these are the steps
+# where a checkpoint that was fine in the paper goes wrong on your robot, without an error.
 
 # %% tags=["picture"]
 from vla_course import assets
@@ -18,6 +19,9 @@ Picture(
 )
 
 # %% [markdown]
+# (The patches are the nano's, 6 × 6. The token ids are those of Llama's vocabulary, as openvla-7b would write the same numbers; the
+# nano's vocabulary is smaller, and its ids are 30 976 lower. 02.1 says why.)
+#
 # ## Where this sits
 #
 # ```
@@ -31,7 +35,7 @@ Picture(
 # | from minute | | what you can do then |
 # | --- | --- | --- |
 # | 0 | the end first | see a model's command, and wonder where its seven numbers come from |
-# | 8 | 02.1, 02.2, 02.3 | say numbers in tokens: an arm moves by what your tokens say |
+# | 8 | 02.1, 02.2, 02.3 | write numbers as tokens, and move an arm with them |
 # | 45 | 02.4, 02.5 | put the picture among the words, choose the next token |
 # | 75 | put together | your own `predict_action`, equal to the published one, driving the arm |
 # | 90 | look, break it | find out what it looks at; break it in four ways that raise no error |
@@ -64,8 +68,8 @@ torch.set_num_threads(1)  # small matrices: more threads only wait for one anoth
 # %% [markdown]
 # ## The end first
 #
-# Here is the nano OpenVLA of Day 01, a table, and a sentence. One call, seven numbers. (The nano is told one thing more than
-# openvla-7b: where its own hand is. Its picture is too small to see that well. How it is told comes in 02.4.)
+# Here is the nano OpenVLA of Day 01, a table, and an instruction. One call, seven numbers. (The nano has one more input than
+# openvla-7b: the pose of its own hand, which its small picture hardly shows. 02.4 says how that goes in.)
 
 # %% tags=["demo"]
 nano = load_vla("nano")
@@ -106,31 +110,31 @@ plots.picture(drawing, "The table, and the model's small picture of it, cut into
 
 # %% [markdown]
 # A language model can do one thing: choose the next token of its vocabulary. It has no output for "4 cm to the left". So how do
-# *seven numbers* come out of it, and how does a *picture* get in? Everything else today answers that.
+# *seven numbers* come out of it, and how does a *picture* get in? The rest of today answers that.
 #
 # ## The idea, on one screen
 #
 # **Out.** Take the numbers of the training data, dimension by dimension. Their 1 % and 99 % quantiles, $q_{01}$ and $q_{99}$, become
-# −1 and 1. Cut $[-1, 1]$ at 256 even edges; there are 255 bins between them. Each bin gets a token: the last 256 of the vocabulary,
-# words so rare that nobody misses them. To act is to write seven of these words:
+# −1 and 1. Cut $[-1, 1]$ at 256 evenly spaced edges; there are 255 bins between them. Each edge gets one of the last 256 tokens of the
+# vocabulary, words so rare that nobody misses them, and its token stands for the bin above it. To act is to write seven of these words:
 #
 # $$\text{token} \;\to\; \text{bin} \;\to\; \text{centre } a \in (-1, 1) \;\to\; \tfrac12 (a + 1)(q_{99} - q_{01}) + q_{01}.$$
 #
-# **In.** Two vision towers look at the picture, DINOv2 for *where* and SigLIP for *what*. Of each square of 14 × 14 pixels they make
-# one vector; a projector makes it as wide as a word's. Then the squares stand in the sentence as if they were words:
+# **In.** Two vision towers look at the picture, DINOv2 for *where* and SigLIP for *what*. They turn each patch of 14 × 14 pixels into one
+# vector, and a projector makes it as wide as a word's embedding. Then the patches stand in the sentence as if they were words:
 #
 # $$[\text{start}]\; [\text{patch}_1] \ldots [\text{patch}_P]\; [\text{In: What action should the robot take to} \ldots \text{Out:}]\; [\;]$$
 #
 # The model reads it and writes the next token, seven times. That is all of OpenVLA.
 #
-# In the exercises the docstring says *what*; how is yours. Lines under `Raises` and `Source` tell about the library: the checks do
-# not ask for them.
+# The docstring of an exercise says *what* the function returns; *how* is up to you. Lines under `Raises` and `Source` are about the
+# library: the checks do not ask for them.
 
 # %% [markdown]
 # ## 02.1 A number becomes a token
 #
-# The edges, and the centres between them. Llama's vocabulary has 32000 words, so the action tokens are 31744 to 31999; our nano's has
-# 1024.
+# The edges, and the centres between them. Llama's vocabulary has 32000 words, so openvla-7b's action tokens are 31744 to 31999. Our nano's
+# has 1024, so its action tokens are 768 to 1023: the same bins, 30 976 lower.
 
 # %%
 BINS = 256
@@ -147,7 +151,7 @@ checks.check_tokenize_actions(tokenize_actions)
 # %% [markdown]
 # ## 02.2 A token becomes a number again
 #
-# The way back cannot be exact: all numbers of a bin became one token. The best guess is the middle. Mind that there are 256 tokens
+# The way back cannot be exact: all numbers of a bin became one token. The best guess is the bin's centre. Mind that there are 256 tokens
 # and 255 bins.
 
 # %%
@@ -159,8 +163,8 @@ checks.check_detokenize_actions(detokenize_actions)
 # %% [markdown]
 # ## 02.3 A number becomes millimetres
 #
-# Every data set has its own reach: a robot that was driven gently has small quantiles. That is why `predict_action` asks for an
-# `unnorm_key`, the name of a data set. Grippers are mostly left as they are; the mask says so.
+# Every data set has its own range: a robot that was driven gently has small quantiles. That is why `predict_action` asks for an
+# `unnorm_key`, the name of a data set. The gripper is mostly left as it is: the mask is False there.
 
 # %%
 from vla_course.action_tokens import unnormalize_actions  # exercise
@@ -171,11 +175,12 @@ checks.check_unnormalize_actions(unnormalize_actions)
 # %% [markdown]
 # ### Play with it
 #
-# Your three functions, in a row. BridgeData is one of the data sets that openvla-7b learned from; *tabletop* is the nano's.
+# Your three functions, one after the other. BridgeData is one of the data sets that openvla-7b learned from; *tabletop* is the nano's. The
+# ids are Llama's, for both.
 #
 # 1. Drag the number slowly through a bin. When does the token change? Does the green dot move in between?
-# 2. Drag it past 1. What does the robot hear?
-# 3. Take *tabletop* instead of *BridgeData*. What happens to the token, and what to the millimetres?
+# 2. Drag it past 1. Which number reaches the robot?
+# 3. Choose *tabletop* instead of *BridgeData*. What happens to the token, and what to the millimetres?
 # 4. Pull both quantiles outward until half a bin is more than 0.4 mm. What kind of robot would have moved like that?
 
 # %% tags=["demo"]
@@ -190,10 +195,23 @@ TokenExplorer(
 )
 
 # %% [markdown]
-# ### An arm that hears tokens only
+# <details><summary>Answers</summary>
 #
-# Enough to move something. The scripted expert of the tabletop knows what to do; let it speak through your three functions. It says
-# seven numbers, you turn them into seven words, forget the numbers, and turn the words back. Nothing else reaches the arm.
+# 1. The token changes where the number crosses an edge, and the green dot jumps by one bin. In between neither moves: all numbers of a bin
+#    have one token, and arrive as its centre.
+# 2. The highest centre, 254/255 = 0.996. Everything above 1 is cut to 1, whose id, 31744, stands for the last bin: with BridgeData's
+#    quantiles the robot moves 28.19 mm, however far you drag.
+# 3. The token stays: it depends on the number in [−1, 1] alone. The millimetres change with the quantiles: 0.1 is 2.71 mm with
+#    BridgeData's and 13.76 mm with the tabletop's, since the nano's arm moves up to 98 mm in one action.
+# 4. Half a bin is (q99 − q01) / 510, so the quantiles must be more than 204 mm apart. That is a robot that moves more than 10 cm to either
+#    side in one action: a fast one, or one that is asked seldom. The tabletop, at 5 actions a second, has 0.37 mm.
+#
+# </details>
+#
+# ### An arm that gets tokens only
+#
+# Enough to move something. The scripted expert of the tabletop knows what to do; let it act through your three functions. It returns
+# seven numbers, you turn them into seven tokens, forget the numbers, and turn the tokens back. Nothing else reaches the arm.
 
 
 # %% tags=["demo"]
@@ -244,19 +262,20 @@ video.show_video(
 )
 
 # %% [markdown]
-# Seven words, five times a second, and the arm does what they say. Half a bin is nothing to it.
+# Seven tokens, five times a second, and the arm does what they say. An error of half a bin does not matter to it.
 #
 # ---
 #
-# **A natural pause.** The way out is done: whoever chooses tokens now moves an arm. After the break the way in: how a language model
-# comes to *see*. What you did is kept on this machine and shown by `vla-course progress`.
+# **A natural pause.** The way out is done: choosing tokens now moves an arm. After the break comes the way in: how a language model
+# *sees*. What you did is kept on this machine and shown by `vla-course progress`.
 #
 # ---
 
 # %% [markdown]
 # ## 02.4 The picture among the words
 #
-# What goes in, box by box. The towers give vectors, the projector brings them to the width of a word; the words come from a table.
+# What goes in, box by box. The towers turn the picture into vectors, the projector brings them to the width of a word; the words' vectors
+# come from the embedding table.
 
 
 # %% tags=["demo"]
@@ -280,12 +299,12 @@ pieces = [nano.processor.tokenizer.id_to_token(int(number)) for number in inputs
 print(" ".join(piece.replace("Ġ", "·").replace("Ċ", "⏎") for piece in pieces))
 
 # %% [markdown]
-# Why six channels? The picture is there twice: channels 0–2 normalised as DINOv2 was trained, 3–5 as SigLIP was. After "Out:"
-# the nano is told where its hand is (x, y, z, three turns, how far it is open), in the words that you made in 02.1: numbers are numbers,
-# whether they go out or in. The last word is the *empty token* (29871 in Llama's vocabulary), which Llama's tokenizer puts
-# before an action. openvla-7b hears nothing between "Out:" and it.
+# Why six channels? The picture is there twice: channels 0–2 normalised as DINOv2 was trained, 3–5 as SigLIP was. After "Out:" stands the
+# pose of the nano's hand (x, y, z, three angles, how far it is open), written in the action tokens of 02.1: numbers are numbers, whether
+# they go out or in. The last word is the *empty token* (29871 in Llama's vocabulary), which Llama's tokenizer puts before an action. For
+# openvla-7b nothing stands between "Out:" and the empty token.
 #
-# Your turn: one sequence, and the mask that says which of its places are real.
+# Your turn: one sequence, and the mask that says which of its positions are real.
 
 # %%
 from vla_course.openvla.model import insert_patches  # exercise
@@ -296,8 +315,9 @@ checks.check_insert_patches(insert_patches)
 # %% [markdown]
 # ## 02.5 The next token
 #
-# The model reads the sequence and gives every word of its vocabulary a score. Ordinary decoding takes the best of all. The
-# published OpenVLA does that too, and trusts its training that it is an action. You will do better: take the best *action*.
+# The model reads the sequence and gives every word of its vocabulary a score, its *logit*. Greedy decoding takes the best of all. The
+# published OpenVLA does that too, and trusts its training that the best one is an action token. You will do better: take the best *action
+# token*.
 
 # %%
 from vla_course.action_tokens import next_action_token  # exercise
@@ -306,7 +326,7 @@ from vla_course.action_tokens import next_action_token  # exercise
 checks.check_next_action_token(next_action_token)
 
 # %% [markdown]
-# Try both on the nano. How much of its belief is on action tokens at all, and which number does it choose first?
+# Try yours on the nano. How much probability does it give to action tokens at all, and which number does it choose first?
 
 # %% tags=["demo"]
 with torch.inference_mode():
@@ -321,6 +341,9 @@ print(
 )
 
 # %% [markdown]
+# That is where training puts the probability: with all but a trace of it on action tokens, greedy decoding chooses the same token as yours.
+# The two differ for a model that was trained less, or is asked in other words.
+#
 # ## Put together
 #
 # Five functions, and the model's own boxes between them. Look for yours.
@@ -354,14 +377,14 @@ def my_predict_action(model, input_ids, pixel_values, unnorm_key):
 
 
 # %% [markdown]
-# Twenty lines. (For each token it reads everything again from the start. The library keeps what was read, in a *cache*, and is about
-# twice as fast; the numbers are the same.)
+# Twenty lines. (For each token it reads everything again from the start. The library keeps keys and values of what was read in a *cache*
+# and is about twice as fast; the numbers are the same.)
 #
 # ## Is it the same?
 #
-# Who says that this is OpenVLA, and not something like it? The authors' own code. We gave it a tiny OpenVLA with random weights
-# (the real one has 15 GB), five questions about two pictures, and wrote down everything it computed: the vectors of each tower,
-# the projector's, all scores, the tokens, the actions. Random weights are a strict judge: no training makes up for a mistake.
+# Is this OpenVLA, or only something like it? The authors' own code decides. We ran it on a tiny OpenVLA with random weights (the real one
+# has 15 GB) and five questions about two pictures, and stored everything it computed: the vectors of each tower, the projector's, all
+# scores, the tokens, the actions. Random weights are a strict judge: no training makes up for a mistake.
 #
 # The course's model now loads the same weights, and *your* functions run it.
 
@@ -419,12 +442,12 @@ table += [
 Markdown("\n".join(table))
 
 # %% [markdown]
-# The limits are not taken from the air: a small, typical mistake, SigLIP's GELU computed by its usual approximation, moves the
-# scores by 3e-3, fifteen times as much as may be. Rounding moves them by 2e-5.
+# The limits have a reason: a small, typical mistake, SigLIP's GELU computed by its usual approximation, moves the scores by 3e-3, fifteen
+# times the limit. Rounding moves them by less than a fifth of it.
 #
 # ## How big is the big one?
 #
-# The same classes with larger numbers are openvla-7b. Count its parameters once by hand: they are a few kinds of boxes, many times over.
+# The same classes with larger numbers are openvla-7b. Count its parameters once by hand: a few kinds of layers, many times over.
 
 
 # %%
@@ -460,12 +483,12 @@ plots.bars(
 )
 
 # %% [markdown]
-# Nine of ten parameters read and write words; a tenth sees. (SigLIP's pooling, 15 million, is loaded and never used, like the last
+# Nine of ten parameters read and write words; one in ten sees. (SigLIP's pooling, 15 million, is loaded and never used, like the last
 # block of each tower: OpenVLA takes the vectors of the block before. It is in the checkpoint, so it is in the count.)
 #
 # ## Drive the arm
 #
-# No more tiny model, no more expert: the nano's weights, your five functions, the camera's picture, a sentence. Five times a second.
+# No more tiny model, no more expert: the nano's weights, your five functions, the camera's picture, an instruction. Five times a second.
 
 
 # %% tags=["demo"]
@@ -492,11 +515,11 @@ video.show_video(
 #
 # ## Look: what does it look at?
 #
-# Take a patch away, paint it grey, and see what the model says then. If its seven distributions stay as they are, that patch did not
-# matter to this decision. If they move, it did. This is *cause and effect*: you changed one thing.
+# Paint a patch grey and see how the model's answer changes. If its seven distributions stay as they are, that patch did not matter to this
+# decision. If they move, it did. This is *cause and effect*: you changed one thing.
 #
 # 1. Erase the thing that the instruction names. Then bring it back and erase another thing.
-# 2. Erase the hand. Which of the seven numbers change? (It is told where its hand is: does it look there at all?)
+# 2. Erase the hand. Which of the seven numbers change? (The hand's pose is in the prompt: does the model look at the hand at all?)
 # 3. Erase all. What does it do when it sees nothing?
 
 
@@ -522,11 +545,22 @@ PatchEraser(
 )
 
 # %% [markdown]
+# <details><summary>Answers</summary>
+#
+# 1. With the star's patches grey, Δy moves away completely: before, the command was −13 mm to the side; now it is some 40 to 55 mm to the
+#    other side, off the star. Without the cone or the plate no number moves by more than a few millimetres. It looks at what it was told.
+# 2. Only Δy, by about a centimetre, from −13 to −3 mm; the others by 2 mm at most. The pose in the prompt says nearly everything about the
+#    hand, and the picture corrects it a little.
+# 3. It moves all the same: about 7 cm forward, 6 cm to the side and 3.5 cm down. No answer says "I see nothing". The distributions of Δx and
+#    Δy become two to four times as broad, which is doubt, but the command is the best bin and shows nothing of it.
+#
+# </details>
+#
 # ### And attention?
 #
 # Papers show attention maps instead: how much the last position *reads* from each patch. Cheap, pretty, and weaker evidence: what is read
-# need not matter, and what matters may have been passed on by another position long before. Put both side by side: each patch erased once,
-# and the attention of all layers and heads.
+# need not matter, and what matters may have been passed on by another position long before. Here are both side by side: each patch erased
+# once, and the attention averaged over all layers and heads.
 
 # %% tags=["demo"]
 before, _ = look(picture)
@@ -563,15 +597,15 @@ plots.picture(
 )
 
 # %% [markdown]
-# Where the two disagree, believe the eraser: it changed something and saw what came of it. (It has its own trap: a grey square is
-# something the model never saw in training, too. Erasing with black, or with the table's colour, is a good test of your conclusion.)
+# Where the two disagree, believe the eraser: it changed something and saw the effect. (It has its own trap: the model never saw a grey
+# square in training. Erasing with black, or with the table's colour, is a good test of your conclusion.)
 
 # %% [markdown]
 # ## Break it: forget the empty token
 #
 # Now four ways to break it. They have one thing in common: **none of them raises an error**. Each once cost somebody days.
 #
-# To measure, eight new starts. A command is *off by* the distance between the hand step that should have come and the one that came.
+# We measure on eight new starts. A command is *off by* the distance between the right hand step and the one that came.
 
 # %% tags=["demo"]
 starts = []
@@ -591,11 +625,11 @@ length = np.linalg.norm(right, axis=1).mean()
 print(f"as it should be: the hand steps {length:.0f} mm on average")
 
 # %% [markdown]
-# First: the token between "Out:" and the first action is forgotten. Llama's tokenizer adds it in training; whoever builds prompts by hand
-# must, too. It is empty: one position out of some dozens.
+# First: the empty token between "Out:" and the first action is missing. Llama's tokenizer adds it in training; if you build prompts by hand,
+# so must you. It is empty: one position out of some dozens.
 #
-# **Predict first.** How far will the commands be off, on average, in mm? (How long a step is stands above.) Give a guess and a range you would
-# bet on nine times in ten.
+# **Predict first.** How far will the commands be off, on average, in mm? (The length of a right step is printed above.) Give a guess and a
+# range that you would bet on nine times in ten.
 
 # %%
 predictions.commit("day02.empty_token", guess=None, low=None, high=None, unit="mm")  # your three numbers
@@ -611,7 +645,7 @@ forgotten = steps_mm(lambda ids, pixels: (ids[:, :-1], pixels))
 predictions.reveal("day02.empty_token", off_mm(forgotten))
 
 # %% [markdown]
-# And the published model? The authors' code, with the token left out, was written down as well:
+# And the published model? We stored what the authors' code writes without the token as well:
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -621,12 +655,12 @@ print("with:   ", case.token_ids)
 print("without:", wrong.tolist(), "as published:", wrong.tolist() == case.token_ids_without_empty_token)
 
 # %% [markdown]
-# Not one id is the same. The first one is chosen at another position, from another word, and every further one follows from a wrong
-# beginning.
+# At no position is the id the same. The first one is chosen one position early, after another word, and every further one follows from a
+# wrong beginning.
 #
 # ## Break it: swap the two halves
 #
-# Six channels: three for DINOv2, three for SigLIP. It is the same picture twice, only the normalisation differs a little. Swap them.
+# Six channels: three for DINOv2, three for SigLIP. It is the same picture twice; only the normalisation differs a little. Swap them.
 #
 # **Predict first.** How far off, on average, in mm?
 
@@ -644,9 +678,9 @@ print(f"the published model's projector output moves by {moved:.1f}; 0.00005 may
 # %% [markdown]
 # ## Break it: an empty cache
 #
-# `generate()` of transformers writes token after token and keeps what was read in a cache. The published class looks at whether there
-# *is* a cache to know whether it is in the middle of a sentence. It was right until transformers began to hand out an
-# *empty* cache at the start ([openvla/openvla#346](https://github.com/openvla/openvla/issues/346)). Here is what it does, in five lines:
+# `generate()` of transformers writes token after token and keeps what was read in a cache. The published class takes "there is a cache" to
+# mean "I am in the middle of a sentence". That was right until transformers began to pass an *empty* cache at the start
+# ([openvla/openvla#346](https://github.com/openvla/openvla/issues/346)). Here is what it does, in five lines:
 
 
 # %% tags=["demo"]
@@ -690,15 +724,15 @@ print(f"the course's class, through the same generate(): {written(nano)} differe
 # It read one token, the empty one, and nothing else: no picture and no instruction. The arm moves, the numbers look like
 # actions, the log says nothing. That is how a vision-language-action model acts without vision and without language.
 #
-# The test that finds it takes a minute: *show it another picture*. Make it a habit with every model you load.
+# The test that catches it takes a minute: *show it another picture*. Make it a habit with every model you load.
 #
 # ## Break it: somebody else's quantiles
 #
 # Last one. The tokens are right, but they are read with another data set's `unnorm_key`: BridgeData's, in metres and radians, where the
 # tabletop's numbers are shares of a 120 mm step.
 #
-# **Predict first.** With the right key the hand goes some way in the eight seconds of an episode (printed below). How far does it go with the
-# wrong one, in mm?
+# **Predict first.** With the right key the episode ends when the thing is touched; the path of the hand until then is printed below. With the
+# wrong key the hand has up to eight seconds, 40 steps. How long is its path then, in mm?
 
 
 # %% tags=["demo"]
@@ -734,8 +768,9 @@ predictions.reveal("day02.wrong_key", little)
 wrong_key = steps_mm(key="bridge_orig")
 
 # %% [markdown]
-# The same tokens, and an arm that hardly moves. The other way round, a gentle robot's tokens read with a brisk robot's quantiles, the same mistake
-# throws the arm about. A key that the model does not know at all is the friendly case; it is refused:
+# The same tokens, and an arm that hardly moves: in all 40 steps it gets a quarter of the way that eight steps with the right key took. The
+# other way round, a gentle robot's tokens read with a brisk robot's quantiles, the same mistake throws the arm about. A key that the model
+# does not know at all is the friendly case; it raises an error:
 
 # %% tags=["demo"]
 try:
@@ -762,8 +797,8 @@ Markdown("\n".join(table))
 # %% [markdown]
 # ## The real one
 #
-# `openvla/openvla-7b` answers the same call, without a GPU too. Its weights are 15.1 GB; `hf download openvla/openvla-7b` fetches them, once.
-# What they will need of your computer's memory is counted before anything is loaded:
+# `openvla/openvla-7b` answers the same call, without a GPU too. Its weights are 15.1 GB; `hf download openvla/openvla-7b` fetches them once.
+# How much of your computer's memory it will need is computed before anything is loaded:
 
 # %% tags=["demo"]
 from vla_course.openvla.config import OpenVLAConfig
@@ -774,8 +809,8 @@ for bits in (None, 4):
 print(f"free on this computer now: {free_gb('cpu'):.1f} GB")
 
 # %% [markdown]
-# Now a photograph of your own: put its path where it says `None`. In four bits (Day 06) the model fits into most laptops. Quantising it is done once:
-# `save_pretrained` keeps the result, and `path=` loads it.
+# Now a photograph of your own: put its path in place of `None`. In four bits (Day 06) the model fits into most laptops. It is quantised
+# once: `save_pretrained` keeps the result, and `path=` loads it.
 
 # %% tags=["demo"]
 import os
@@ -800,8 +835,8 @@ if PHOTOGRAPH is not None:
     print(ask_the_real_one(PHOTOGRAPH, "put the spoon on the towel"))
 
 # %% [markdown]
-# What that takes was measured with a checkpoint of the same names, shapes and sizes and **random weights** (`tools/random_7b.py` makes it). So the
-# seconds and the memory are those of one machine's work on a model of this size; how good its actions are, they do not say.
+# Time and memory were measured with a checkpoint of the same names, shapes and sizes and **random weights** (`tools/random_7b.py` makes it).
+# So the numbers say what a model of this size takes on that machine. They say nothing about how good its actions are.
 
 # %% tags=["demo"]
 from vla_course import results
@@ -818,15 +853,21 @@ print(recorded)
 # ## Recap
 #
 # You wrote both ends of a vision-language-action model: out of tokens (`tokenize_actions`, `detokenize_actions`, `unnormalize_actions`), into the
-# sequence (`insert_patches`), and the choice in the middle (`next_action_token`). Together they are the published model, id for id. Three
-# questions before you go:
+# sequence (`insert_patches`), and the choice in the middle (`next_action_token`). Together they are the published model, id for id.
+#
+# **At work.** Call `predict_action` of a model from `load_vla`, or the published class through transformers, with the `unnorm_key` of *your*
+# robot. Keep three tests beside it: another picture changes the action, another instruction changes the action, and a recorded frame gives
+# the recorded action in your robot's units.
+#
+# Three questions before you go:
 #
 # **1.** Which two token ids mean the same number, and why? How often does the rarer one come up in training?
 #
 # <details><summary>Answer</summary>
 #
-# 31744 and 31745. 256 edges have only 255 bins between them; the edge at 1 has no bin after it, so its id is read as the last bin's. A number
-# becomes 31744 only if it is exactly 1 (or was cut to it): in normalised data about one in a hundred, everything above q99.
+# 31744 and 31745 (in the nano's vocabulary 768 and 769). 256 edges have only 255 bins between them; the edge at 1 has no bin after it, so its
+# id is read as the last bin's. A number becomes 31744 only if it is exactly 1 (or was cut to it): in normalised data about one in a hundred,
+# everything above q99.
 #
 # </details>
 #
@@ -835,8 +876,9 @@ print(recorded)
 #
 # <details><summary>Answer</summary>
 #
-# Half a bin is 1/255 of half the range: 57.0 / 2 / 255 = 0.11 mm. No: a robot arm under a learned policy is off by millimetres to
-# centimetres for other reasons, and the next look corrects it. Where motions are large and must be fine at once, bins can matter.
+# By half a bin, which is 1/255 of half the range: 57.0 / 2 / 255 = 0.11 mm. The bin is not the limit: a robot arm under a learned policy is
+# off by millimetres to centimetres for other reasons, and the next look corrects it. Where motions must be large and fine at once, bins can
+# matter.
 #
 # </details>
 #
@@ -845,15 +887,15 @@ print(recorded)
 #
 # <details><summary>Answer</summary>
 #
-# After the first camera's patches, before the words: start, image 1, image 2, words. The mask grows by twice P ones. Every position is
-# read once more by all that come after: with 256 patches each, the prompt of the 7B model almost doubles, and so does the time to read it. The
-# weights fit (the same towers and projector are used for both), but the model must be trained to understand two pictures.
+# After the first camera's patches, before the words: start, image 1, image 2, words. The mask grows by 2 P ones instead of P. With 256 patches
+# each, the prompt of the 7B model almost doubles, and so does the time to read it. The weights fit (the same towers and projector serve both
+# pictures), but the model must be trained to understand two of them.
 #
 # </details>
 #
 # ## What is next
 #
-# Your model says seven numbers for one arm. Tomorrow's robot has two arms with five-fingered hands and takes sixty-one. Something has to
+# Your model writes seven numbers for one arm. Tomorrow's robot has two arms with five-fingered hands and takes sixty-one. Something has to
 # stand between them, and you will build it.
 
 # %% tags=["demo"]

@@ -5,7 +5,8 @@
 # a little linear algebra: what a matrix product, a transpose and an inverse do.
 #
 # **What you will have at the end.** Two arms with five-fingered hands, sixty joints together, fold a T-shirt. The scripted
-# expert says where the hands should go. *Your* five functions turn that into sixty joint angles, twenty times a second.
+# expert decides where the hands should go. *Your* five functions turn that into sixty joint angles, twenty times a second. At work this is
+# the first decision about a policy: which numbers it writes, and what turns them into joint targets.
 
 # %% tags=["picture"]
 from vla_course import assets
@@ -31,9 +32,9 @@ Picture(
 #
 # So the outputs do not fit. Something has to stand where the question mark is, and there are three honest choices:
 #
-# | option | the model says | then |
+# | option | the model writes | then |
 # | --- | --- | --- |
-# | **A** direct | 61 numbers, joint by joint | nothing: they are the action |
+# | **A** direct | 61 numbers, joint by joint | nothing more: they are the action |
 # | **B** end effector | 14 numbers, 7 for each hand | inverse kinematics finds the joints |
 # | **C** residual on B | 14 numbers, now and then | inverse kinematics, and a small fast network corrects the 60 joints |
 #
@@ -74,6 +75,13 @@ from vla_course.widgets.joint_sliders import robot_sliders
 robot_sliders()
 
 # %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Two joints do it, against each other, and a third corrects them: from home, `shoulder_lift` by +0.17 rad, `elbow` by −0.15 rad and `wrist_1`
+# by −0.02 rad. The three changes add up to zero, and that is what keeps the hand from tilting.
+#
+# </details>
+#
 # ## The idea, on one screen
 #
 # **Price.** An autoregressive policy reads picture and words once (*prefill*), then writes one token per number. A plan of
@@ -87,13 +95,13 @@ robot_sliders()
 # so we ask for less: make $|J\,dq - e|^2 + \lambda^2 |dq|^2$ small. The answer has one line,
 # $dq = J^\top (J J^\top + \lambda^2 I)^{-1} e$.
 #
-# In the exercises the docstring says *what*; how is yours. Lines under `Raises` tell how the library treats bad input:
-# the checks do not ask for them.
+# The docstring of an exercise says *what* the function returns; *how* is up to you. Lines under `Raises` describe how the library treats
+# bad input: the checks do not ask for them.
 
 # %% [markdown]
 # ## 03.1 What does a number cost?
 #
-# A small one first, with a large consequence. If each number is a token, sixty-one numbers are sixty-one tokens.
+# A small exercise first, with a large consequence. If each number is a token, sixty-one numbers are sixty-one tokens.
 
 # %%
 from vla_course.control.timing import control_rate_hz  # exercise
@@ -103,7 +111,7 @@ checks.check_control_rate_hz(control_rate_hz)
 
 # %% [markdown]
 # Now measure it. Below is a language model with random weights, of the size of the course's nano VLA: 4 layers, 128 wide,
-# built like OpenVLA's (a Llama). Random weights write nonsense, but they need exactly as long for it. It reads a prompt as
+# built like OpenVLA's (a Llama). Random weights write nonsense, but they take exactly as long. The model reads a prompt as
 # long as OpenVLA's, 256 image patches and some words, and then writes token after token with its key-value cache.
 
 # %% tags=["demo"]
@@ -146,10 +154,13 @@ plots.bars(
 )
 
 # %% [markdown]
-# One million weights say seven numbers well within the robot's 20 Hz. Sixty-one are at its edge on a quiet core, and beyond
-# it on a busy one. The real OpenVLA has 7.5 *billion*: its authors report about 6 actions a second, of 7 numbers, on an
-# RTX 4090. Put all of that sixth of a second on its seven tokens, and your function says what 14 and 61 numbers would
-# cost it:
+# Compare your three bars with the robot's 20 Hz. They are those of your machine in this minute: a core that is busy with other programs
+# makes all three shorter, and even seven numbers can fall below the line. The order stays: every number is a token, and
+# sixty-one cost several times what seven cost.
+#
+# That was one million weights. The real OpenVLA has 7.5 *billion*: its authors report about 6 actions a second, of 7 numbers, on an
+# RTX 4090. Put all of that sixth of a second on its seven tokens (a prefill of 0 s), and your function says what 14 and 61
+# numbers would cost it:
 
 # %% tags=["demo"]
 seven_b_hz = {numbers: control_rate_hz(0.0, 1 / 6 / 7, numbers) for numbers in (7, 14, 61)}
@@ -157,8 +168,8 @@ for numbers, hz in seven_b_hz.items():
     print(f"{numbers:3d} numbers: {hz:5.2f} actions a second, one every {20 / hz:4.1f} control steps")
 
 # %% [markdown]
-# Remember the last column. A robot that moves twenty times a second would hear from a 61-number 7B model once in more than
-# a second. We will see what that does to a T-shirt.
+# Remember the last column. A robot that moves twenty times a second would get a new action from a 61-number 7B model every
+# 1.45 seconds. We will see what such waiting does to a T-shirt.
 
 # %% [markdown]
 # ## 03.2 Say it in residuals
@@ -176,7 +187,7 @@ from vla_course.control.actions import encode_residual  # exercise
 checks.check_encode_residual(encode_residual)
 
 # %% [markdown]
-# Put it to work at once. `FoldingExpert` looks at the cloth and says what it wants; your function turns that into actions.
+# Put it to work at once. `FoldingExpert` looks at the cloth and chooses joint targets; your function turns them into actions.
 # This is **option A** without a model: 61 numbers, straight to the joints.
 
 # %%
@@ -210,7 +221,7 @@ video.show_video(
 #
 # ---
 #
-# **A natural pause.** You know the price of a number and how to say sixty of them. What is left is to get by with fewer.
+# **A natural pause.** You know the price of a number and how to write sixty of them. What is left is to get by with fewer.
 # Save the notebook; what you did is kept on this machine and shown by `vla-course progress`.
 #
 # ---
@@ -222,7 +233,7 @@ video.show_video(
 # not. Orientations do not subtract: they multiply. The rotation that takes the current one, $R_c$, to the target, $R_t$, is
 # the $D$ with $D R_c = R_t$. Written as axis times angle it is a vector of three numbers, and that is what the robot needs.
 #
-# Mind the frame: the answer lives in the base frame, the room's axes, not in the hand's.
+# Mind the frame: the answer is in the base frame, along the room's axes, not the hand's.
 
 # %%
 from vla_course.control.rotations import rotation_error  # exercise
@@ -248,20 +259,32 @@ checks.check_damped_least_squares(damped_least_squares)
 #
 # 1. With λ = 0.02, drag the target slowly out over the dashed circle (the arm's reach) and back.
 # 2. Do the same with λ = 0. Watch the step and the condition number as the elbow gets straight.
-# 3. Find the smallest λ that keeps the step green on the way out. What does a λ ten times larger cost you?
+# 3. Find the smallest λ that keeps the step green on the way out. What does the largest one, 0.32, cost you?
 
 # %% tags=["demo"]
 IKPlayground(damped_least_squares)
 
 # %% [markdown]
-# The blue ellipse shows where the hand can go for little joint motion. With a bent elbow it is round. With a straight one
-# it is a line: no joint moves the hand along the arm any more. The undamped step answers an impossible wish with an enormous
-# motion. Damping answers with a small one, and tries again next time.
+# The blue ellipse shows where the hand can go with little joint motion. With a bent elbow it is wide. With a straight one
+# it is a line: no joint moves the hand along the arm any more. The undamped step answers an impossible demand with an enormous
+# motion. The damped step is small, and the next one tries again.
+#
+# <details><summary>Answers</summary>
+#
+# 1. The arm stretches towards the target and waits there. Near the circle one step jumps to about 0.9 rad, nine times what the robot
+#    can do: the bound is |e| / 2λ, and the playground never asks for more than 4 cm at once, so 0.04 / 0.04 = 1 rad. On the way back the
+#    elbow may bend to the other side.
+# 2. The condition number runs into the hundreds and beyond, and the step with it: 20 rad when we tried, three full turns, and without limit in
+#    principle. The arm flails.
+# 3. From λ = 0.2 on the step is green however fast you drag: 0.04 / (2 · 0.2) = 0.10 rad. If you drag slowly, less is enough. The price is
+#    lag: with a target that moves 2 cm a step the hand trails by 1 mm at λ = 0.02, by 17 mm at 0.2, and by 43 mm at 0.32.
+#
+# </details>
 
 # %% [markdown]
 # ## 03.5 Seven numbers for a hand
 #
-# The last one is the way back: from two poses to the numbers that OpenVLA speaks. Its training data (BridgeData) write
+# The last one is the way back: from two poses to the numbers that OpenVLA writes. Its training data (BridgeData) give
 # an action as Δxyz and Δroll, Δpitch, Δyaw in the base frame. One turn, three angles.
 #
 # `rpy_from_matrix(R)` returns roll, pitch, yaw of a rotation matrix.
@@ -288,7 +311,7 @@ for name, change in zip(JOINT_NAMES[:6], (joints - home_position())[:6], strict=
     print(f"{name:20s} {round(change, 4) + 0:+.4f} rad")
 
 # %% [markdown]
-# Two centimetres forward and one up: that is what you tried with the sliders. Now the real thing, all three garments.
+# Two centimetres forward and one up, with the joints that you tried by hand. Now the real thing, all three garments.
 
 
 # %%
@@ -340,7 +363,7 @@ for name, info in {"T-shirt": tshirt, "towel": towel, "trousers": trousers}.item
 # ## Three ways to say it
 #
 # Now the options, a few lines each. For today the expert plays the model: it knows which joint targets it wants, and an
-# option must *say* that within its own alphabet. So we measure what the action space costs, not yet what learning costs.
+# option must *write* them in its own numbers. So we measure what the action space costs, not yet what learning costs.
 #
 # Numbers become tokens as on Day 02: each goes to the centre of one of 255 bins.
 
@@ -353,7 +376,7 @@ def as_tokens(numbers):
 
 # %% [markdown]
 # **A: sixty-one numbers.** A residual per joint, from where its target is now. (The 61st number, the stage signal, costs a token in
-# every option and is left out here.) `scale` is for later.
+# every option and is left out here.) `scale` is for a later experiment.
 
 
 # %%
@@ -400,9 +423,9 @@ def option_b(wanted, target):
 
 
 # %% [markdown]
-# **C: fourteen numbers now and then, and sixty corrections in between.** A large model speaks only every eighth control step
-# (2.5 Hz, about what 14 numbers cost the 7B model). Until it speaks again its last step is repeated. A small network, which needs no
-# tokens, looks twenty times a second and adds a joint residual of limited reach. The expert plays it, too.
+# **C: fourteen numbers now and then, and sixty corrections in between.** A large model acts only at every eighth control step (2.5 Hz; in
+# 03.1 the 7B model came to 3 Hz with 14 numbers). In between its last step is repeated. A small network, which needs no tokens, looks
+# twenty times a second and adds a joint residual of limited reach. The expert plays that one, too.
 
 
 # %%
@@ -492,14 +515,14 @@ plots.lines(
 # %% [markdown]
 # What the table says:
 #
-# - **Fewer numbers are no loss.** At 20 Hz all options fold, and to the same few millimetres. For this task fourteen numbers are enough
+# - **Fewer numbers are no loss.** At 20 Hz A and B fold, and to the same few millimetres. For this task fourteen numbers are enough
 #   for sixty joints: where the hands are, how they are turned, and how far they are closed.
 # - **Time decides.** The T-shirt takes the expert about 250 control steps, and the limit is 400. At 5 Hz, A and B are still at work when
-#   time is up. The 7B model would be slower than that with 14 numbers, and much slower with 61.
-# - **C buys the time back.** Its large model speaks 2.5 times a second, and the shirt is folded as well as at 20 Hz. The
-#   price is a second, small network, and its reach: some of its numbers hit ±1.
+#   time is up. The 7B model would be slower than that with 14 numbers (3 Hz), and much slower with 61.
+# - **C buys the time back.** Its large model acts 2.5 times a second, and the shirt is folded to a few millimetres all the same. The
+#   price is a second, small network with a limited reach: some of its numbers hit ±1.
 #
-# The grown-up form of option B, with either arm or both and at any rate, is `vla_course.envs.end_effector.EndEffectorAction`; C's is
+# The full form of option B, with either arm or both and at any rate, is `vla_course.envs.end_effector.EndEffectorAction`; that of C is
 # `vla_course.policies.residual.ResidualPolicy`. Later days use those.
 
 # %% [markdown]
@@ -558,25 +581,33 @@ plots.lines(
     ylabel="largest joint step asked for, rad",
     log="y",
     level=(0.1, "0.10 rad: all the robot can do"),
-    alt="Joint steps on a log scale. Near full stretch λ = 0 asks for many rad and ends; larger λ ask for less.",
+    alt="Joint steps on a log scale. Near full stretch λ = 0 asks for many rad; larger λ ask for less.",
 )
 
 # %% [markdown]
-# Without damping the step grows to full turns of a joint, until the matrix is singular and there is no answer at all. A little damping
-# gets the arm through, but look at the elbow: with λ = 0.01 it came back bent to the other side. Only λ = 0.1 never asks for more than the
-# robot can do.
+# Without damping the step near full stretch is far more than the robot can do: 14 rad in our run, more than two full turns of a joint. How
+# the walk goes on is then up to rounding, so it depends on how you wrote the function and on your processor. There are two endings:
 #
-# And notice where they end: with any damping, exactly where they began. Damping costs **nothing** at a goal that
+# - **"Singular matrix".** The matrix has no inverse to working precision, and there is no step to take. In our run `np.linalg.solve` ended so
+#   after 83 steps; with `np.linalg.inv` in its place the same machine ended after 73 or 75, depending on the order of the products.
+# - **No error.** Rounding keeps the matrix just invertible, or you used `np.linalg.pinv` or `lstsq`, which always return something. The steps
+#   asked for are as wild, and only the limit of 0.10 rad a call keeps the arm together. That it came home in our tries with `pinv` is luck,
+#   no proof.
+#
+# A little damping gets the arm through, but look at the elbow: with λ = 0.01 it came back bent to the other side. Of these four only
+# λ = 0.1 never asks for more than the robot can do.
+#
+# And notice where the hand ends: with any damping, exactly where it began. Damping costs **nothing** at a goal that
 # can be reached: where the error is zero the step is zero, whatever λ is. It costs time on the way.
 
 # %% [markdown]
 # ## Break it: half the residual's reach
 #
-# In option C the small network corrects the large one. How far may it go? So far, as far as the robot itself: 0.10 rad per
+# In option C the small network corrects the large one. How far may it go? Until now, as far as the robot itself: 0.10 rad per
 # arm joint. Somebody finds that unsafe and gives it half, then a quarter. Option A gets the same treatment for comparison,
 # and both get twice the time, 40 s.
 #
-# **Predict first.** With *half* the reach, what is option C's fold error, in mm? Its error with full reach stands in the
+# **Predict first.** With *half* the reach, what is option C's fold error, in mm? Its error with full reach is in the
 # table above, and 30 mm is the limit.
 
 # %%
@@ -612,8 +643,8 @@ plots.lines(
 )
 
 # %% [markdown]
-# Less reach makes A *late*. It makes C late, then *wrong*, and nothing says so: no exception, no warning, a worse fold. A
-# number that is cut says less than it means, so count what is cut.
+# Less reach makes A *late*. It makes C late, then *wrong*, and nothing reports it: no exception, no warning, only no fold. A
+# number that is cut to ±1 is less than was meant, so count how many are cut.
 #
 # ## Break it: two hands told to swap places
 #
@@ -645,14 +676,15 @@ video.show_video(
 
 # %% [markdown]
 # The plan is perfect, and goes straight through the other arm. Inverse kinematics knows one hand, one pose and one
-# Jacobian; it knows nothing of bodies. The forearms do: they cross and stay pressed against each other, and the hands stop
-# short. Who plans for two arms has to plan for both.
+# Jacobian; it knows nothing of collisions. The forearms cross and stay pressed against each other, and the hands stop
+# short. A planner for two arms has to plan for both at once.
 
 # %% [markdown]
 # ## Your row of the strip
 #
-# Every policy of the course gets one row: the same T-shirt, the same start, the same camera, eight pictures in 20 seconds. The first
-# row is recorded: random actions. Yours today is the expert on your inverse kinematics, the one to beat.
+# Every policy of the course gets one row: the same T-shirt, the same start, the same camera, eight pictures in 20 seconds. Rows stand in the
+# order of the days; those marked *recorded* are ours, and 219 mm is a T-shirt that nobody has moved. Yours today is the expert on your
+# inverse kinematics, the one to beat.
 
 # %% tags=["demo"]
 env = strip.make_env()
@@ -662,18 +694,24 @@ strip.show()
 # %% [markdown]
 # ## Recap
 #
-# You built the bridge from what a vision-language-action model says to what sixty joints do: its price
-# (`control_rate_hz`), its two languages (`encode_residual`, `end_effector_delta`), and the solver between them
-# (`rotation_error`, `damped_least_squares`). Three questions before you go:
+# You built the bridge from what a vision-language-action model writes to what sixty joints do: its price
+# (`control_rate_hz`), its two action spaces (`encode_residual`, `end_effector_delta`), and the solver between them
+# (`rotation_error`, `damped_least_squares`).
+#
+# **At work.** Work out the rate before you train: seconds per token times numbers per action. Steps of the hand with inverse kinematics are
+# the usual choice for arms, since they carry over to another one. For the solver use a library: `mink` on MuJoCo or `pink` on Pinocchio take
+# your damped step as a small optimisation, with joint limits and distances between bodies as constraints, and MoveIt plans around obstacles.
+#
+# Three questions before you go:
 #
 # **1.** With a quarter of the reach, option A needed twice the time and then ended as exactly as before. Option C never got there. Both
 # residuals were cut for about the same share of their numbers. Why the difference?
 #
 # <details><summary>Answer</summary>
 #
-# In A the residual starts from the joint's own target. What was cut in one step is still missing in the next, and is said
-# again: the arm is late, not wrong. In C the residual has to *undo* what the large model's old step does wrong, at every step. Where
-# that is more than the reach, the rest stays in, and the next step adds to it.
+# In A the residual starts from the joint's own target. What was cut in one step is still missing in the next, and is asked for
+# again: the arm is late, not wrong. In C the residual has to *undo* the error of the large model's old step, at every step. Where
+# that is more than the reach, the rest of the error stays, and the next step adds to it.
 #
 # </details>
 #
@@ -682,7 +720,7 @@ strip.show()
 #
 # <details><summary>Answer</summary>
 #
-# They end on the target: where e = 0 the step is 0, whatever λ is. It costs progress on the way: one step removes
+# The hands end on the target: where e = 0 the step is 0, whatever λ is. The cost is progress on the way: one step removes
 # σ²/(σ² + λ²) of the error along a direction with singular value σ. The weakest direction of this arm at home has σ = 0.14 (in the
 # solver's units), so λ = 0.5 removes 7 % of it per step, λ = 0.01 99 %. You see it as lag behind a *moving* target: the arc that carries cloth.
 #
@@ -702,7 +740,7 @@ strip.show()
 # ## What is next
 #
 # The expert has folded for you today. From Day 04 on its episodes become data, and from Day 05 a model learns from them; option B's fourteen
-# numbers are what it will say first.
+# numbers are what it will write first.
 
 # %% tags=["demo"]
 from vla_course import progress

@@ -85,7 +85,7 @@ torch.set_num_threads(1)  # small matrices: more threads only wait for one anoth
 nano = load_vla("nano")
 size = nano.config.image_size
 with tempfile.TemporaryDirectory() as folder:
-    wanted = CollectConfig(env="Tabletop-v0", episodes=8, image_size=size, workers=1)
+    wanted = CollectConfig(env="Tabletop-v0", episodes=8, image_size=(size, size), workers=1)
     make_demonstrations(wanted, f"{folder}/few", progress=False)
     dataset = LeRobotDataset(f"{folder}/few")
     add_statistics(nano, dataset, "few")
@@ -129,8 +129,8 @@ for part in ("weights", "gradients", "optimizer", "activations"):
 # Four parts. The weights themselves are a small one. Every weight that learns has a gradient beside it, and two numbers of Adam's. Then
 # there are the *activations*: what the forward pass saves so that the backward pass can use it.
 #
-# LoRA shrinks the second and the third: what does not learn has neither. Then the weights, which only lie there, are the largest
-# part that is left. Must a number that nobody changes have 16 or 32 bits?
+# LoRA shrinks the second and the third: what does not learn has neither. Of these three the weights are then the largest, although nothing changes them. Must
+# a number that nobody changes have 16 or 32 bits? (The activations are a matter of their own, in the second half.)
 #
 # ## The idea, on one screen
 #
@@ -305,11 +305,11 @@ plots.bars(
 #
 # ### What does it do?
 #
-# A weight is now off by a tenth of its size, as a rule:
+# The error of the weights, as a root mean square, beside the root mean square of the weights themselves:
 
 # %% tags=["demo"]
 off = ((mine - weights) ** 2).mean().sqrt() / (weights**2).mean().sqrt()
-print(f"error of the weights: {100 * off:.1f} % of their size (root mean square)")
+print(f"root mean square of the error: {100 * off:.1f} % of the weights' own")
 
 # %% [markdown]
 # More than three million numbers, each a little wrong. Show both models the same tables, say the same words, and compare what they tell
@@ -590,7 +590,7 @@ predictions.commit("day06.activations", guess=None, low=None, high=None, unit="G
 # %% tags=["demo"]
 table = openvla_7b_table()
 rows = {(row["mode"], row["batch"], row["checkpointing"]): row for row in table}
-predictions.reveal("day06.activations", rows["qlora", 16, False]["activations_gb"])
+predictions.reveal("day06.activations", rows["qlora", 16, False]["activations_gb"], how="computed")
 
 lines = [
     "| | batch | weights, gradients, moments | activations | together | seen on GPUs |",
@@ -611,22 +611,31 @@ for (mode, batch, twice), row in rows.items():
 Markdown("\n".join([*lines, "", "GB. Computed, but for the last column."]))
 
 # %% [markdown]
-# The last column is what OpenVLA's authors report: weights of 15.1 GB in bfloat16 (the table's 15.1 GB), LoRA with about 72 GB at batch
-# size 16, and 27 GB at the least.
+# The last column is what OpenVLA's authors report: LoRA with about 72 GB at batch size 16, and 27 GB at the least. (They also report weights of 15.1 GB in bfloat16, which is
+# what 7.54 billion weights of two bytes are.) Full fine-tuning has 90.1 GB here and 90.5 above: a forward pass never uses the last block of each vision tower and SigLIP's
+# pooling, 42 million weights, so they get no gradient and no moments.
 #
-# Our LoRA rows are *lower*, by 8 GB at batch size 1 and by some 20 at 16. That is no contradiction, and no triumph: we count tensors that live
+# Our LoRA rows are *lower* than what GPUs needed, by 8 GB at batch size 1 and by some 20 at 16: we count tensors that live
 # through a step. A GPU also holds the CUDA context, the scratch space inside kernels, and what the allocator keeps in reserve or cannot use. We
-# measured none of that here, so we do not say how much each is. Plan with the table and half as much again, and look at the real number before
-# you buy.
+# measured none of that here, so we do not say how much each is. **Plan with the table and half as much again**: that is 29 GB where 27 were seen, and 75 where 72 were. So
+# LoRA at batch size 1, 19.2 GB in the table, does *not* fit on a card of 24 GB.
 #
 # ### Play with it
 #
 # Your two functions compute these bars.
 #
 # 1. *compute activations twice* off, batch size 16: what is the longest part of the QLoRA bar? Now switch it on.
-# 2. Which ways to train fit on 24 GB at batch size 4?
+# 2. Which ways to train fit on 24 GB at batch size 4, with half as much again as a margin?
 # 3. Batch size 1, activations computed twice: at which rank does the LoRA bar pass that of the head alone?
 # 4. Change to the nano. Why is its QLoRA bar hardly shorter than its LoRA bar at batch size 16?
+#
+# <details><summary>Answers</summary>
+#
+# **1.** The activations, 33.5 GB. Computed twice they are 2.8 GB, and the frozen weights, 4.3 GB, are the longest part. **2.** QLoRA only: 14.6 GB, 22 with the margin; computing activations
+# twice, 6.8 and 10. The head alone has 16.4 GB, 24.6 with the margin, and LoRA computing twice 17.6 and 26.4: too tight to plan with. **3.** Near rank 20: 16.4 GB less the weights' 15.1 and the
+# activations' 0.2 leave 1.1 GB for adapters, which take 16 bytes a number, 3.6 million numbers a rank. **4.** Its weights are few, so nearly the whole bar is activations, which QLoRA leaves as they are.
+#
+# </details>
 
 # %% tags=["demo"]
 memory_bars.MemoryBars(
@@ -911,8 +920,8 @@ for name in ("NF4", "NF4, one scale for a matrix"):
 # <details><summary>Answer</summary>
 #
 # 7.54 billion × 4.127 bits are 3.9 GB, if every weight had four bits. Words, head, norms and convolutions stay in 16: 4.3 GB. Adapters, their gradients and
-# moments: 1.8 GB (111 million × 16 bytes). Activations: 2.3 GB. Together 8.4 GB of living tensors (the table above), and on a GPU some GB for the CUDA context, kernels and the
-# allocator. With checkpointing 6.3 GB, for one more forward pass, a third more time. Plan with a 16 GB card, not with 4 GB.
+# moments: 1.8 GB (111 million × 16 bytes). Activations: 2.3 GB. Together 8.4 GB of living tensors (the table above); with half as much again for the CUDA context, kernels and the
+# allocator 12.6 GB. With checkpointing 6.3 GB and 9.4, for one more forward pass, a third more time. Plan with a 16 GB card, not with 4 GB.
 #
 # </details>
 #
@@ -933,7 +942,7 @@ for name in ("NF4", "NF4, one scale for a matrix"):
 # <details><summary>Answer</summary>
 #
 # Look at what is large: 33.5 GB of activations against 4.3 GB of frozen weights. Half the rank saves 0.9 GB of adapter state (1.8 / 2) and a little of the
-# activations, 3 bits save 0.9 GB. Checkpointing takes the activations from 33.5 to 2.8 GB: 8.9 GB in all. (Four times a batch of 4, with
+# activations, 3 bits save 0.9 GB. Checkpointing takes the activations from 33.5 to 2.8 GB: 8.9 GB in all, 13.4 with the margin. (Four times a batch of 4, with
 # gradients added up, helps as well.)
 #
 # </details>
@@ -942,6 +951,10 @@ for name in ("NF4", "NF4, one scale for a matrix"):
 #
 # You can now train a model that you could not even load before. Whether it *really got better* is another question than whether its
 # loss fell. Day 07: an evaluation you can defend.
+#
+# **At work.** QLoRA is for the model that does not fit on the card you have. Use `BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)` with
+# `from_pretrained` and peft on top, or `load_vla("7b", bits=4)` and `vla-course train training_mode=qlora` here: the codes are those that you wrote. Switch gradient checkpointing on before you halve the rank. For a policy that
+# acts, four bits save memory, not time.
 
 # %% tags=["demo"]
 from vla_course import progress

@@ -70,7 +70,7 @@ video.show_video(
 # %% [markdown]
 # Convinced? **You should not be.** We chose the start: of the hundred that are recorded it is the one that went best for the film at the right.
 # Films of robots are chosen like this, and so are screenshots of loss curves. Set `SEED = 1`, 2, 3 … and run the cell again. After a few you will want
-# what this day is about: a number, from starts that nobody chose, with an honest interval, that somebody else can play again.
+# what this day is about: a number, from seeds fixed beforehand, with an honest interval, that somebody else can play again.
 #
 # ## Where this sits
 #
@@ -170,7 +170,9 @@ try:
     folder = assets.find_folder("data/demos/towel")
 except FileNotFoundError:
     folder = f"{tempfile.mkdtemp(prefix='day07_')}/towel"
-    make_demonstrations(CollectConfig(episodes=12, image_size=size, workers=1), folder, progress=False)
+    make_demonstrations(
+        CollectConfig(episodes=12, image_size=(size, size), workers=1), folder, progress=False
+    )
     print("the 200 demonstrations are not recorded yet: 12 were made now")
 towels = LeRobotDataset(folder)
 if run is None:
@@ -212,7 +214,7 @@ losses = train(live, look_once(live, samples, batches.ravel()), batches, PEAK, S
 print(f"loss {np.mean(losses[:5]):.2f} at first, {np.mean(losses[-5:]):.2f} at last")
 
 # %% [markdown]
-# ### Twenty starts, nobody chose them
+# ### Twenty starts, fixed beforehand
 #
 # Starts are numbered by their seed, from 0. Demonstrations have other seeds (from 40,000,000 on), so no towel below was ever shown. One episode for each:
 
@@ -268,12 +270,15 @@ else:
 # %% [markdown]
 # Two comparisons of the same episodes. *Zero-shot against fine-tuned* is what the recipe is worth. *Recorded against live* is what your few
 # steps are worth, and they may well cost something: small batches, without mirrors and changing colours, push an adapter off the place where the long,
-# slow end of its training had left it. The loss fell; ask the towels. And before you believe a difference of that size: how many starts would it take to see it?
+# slow end of its training had left it. The loss above does not say: between the first five batches and the last it differs as much as any two batches do. Ask the towels. And before you believe a difference of that size: how many starts would it take to see it?
 
 # %% [markdown]
 # ## 07.2 How many episodes?
 #
-# Ask before you run. With too few, a real gain looks like chance and is thrown away; and whoever looks at the result after every ten episodes and stops
+# A test can be wrong in two ways. It can call chance a gain: with a 95 % interval that happens one time in twenty. Or it can miss a gain that is there. **Power** is the probability that it does
+# not miss it; 0.8, four times in five, is the usual choice. The smaller the gain, the more episodes the same power takes.
+#
+# So ask before you run. With too few episodes a real gain looks like chance and is thrown away; and who looks at the result after every ten episodes and stops
 # when it is pretty will find a gain in nothing.
 
 # %%
@@ -288,7 +293,7 @@ for old, new in ((0.02, 0.6), (0.6, 0.7), (0.6, 0.65), (0.6, 0.62)):
     print(f"{100 * old:2.0f} % against {100 * new:2.0f} %: {episodes_needed(old, new):6,} episodes of each")
 
 # %% [markdown]
-# Half the difference, four times the episodes. Papers that report 61.3 % against 59.8 % from fifty episodes report the weather.
+# Half the difference, four times the episodes. Papers that report 61.3 % against 59.8 % from fifty episodes report noise.
 #
 # ## Look: the interval playground
 #
@@ -297,14 +302,19 @@ for old, new in ((0.02, 0.6), (0.6, 0.7), (0.6, 0.65), (0.6, 0.62)):
 # 1. Drag *episodes* until the grey interval (other starts) leaves out 0. Compare with the number below.
 # 2. At 100 episodes, drag *agree on hard starts* from one end to the other. Which interval moves, which does not, and why?
 # 3. Set both rates to 0. What does the interval of the gain say, and do you believe it? (Then look at the two rates' intervals.)
+#
+# <details><summary>Answers</summary>
+#
+# **1.** Near 50 episodes. The number below is 97: at 50 only about half of all such experiments leave out 0, at 97 four in five do (the power). **2.** Only the interval from the same starts moves. The other one treats the
+# two policies' episodes as independent, so it does not see which of them share a start. **3.** It says (0, 0), and you should not believe it: the bootstrap knows only what was drawn. Where nothing ever differed, it
+# imagines that nothing ever could. Wilson's interval knows better, 0 of 20 is 0 to 16 %. So near 0 and 1, and with few episodes, look at both.
+#
+# </details>
 
 # %% tags=["demo"]
 IntervalPlayground(paired_bootstrap, episodes_needed)
 
 # %% [markdown]
-# On 3: the bootstrap knows only what was drawn. Where nothing ever differed, it imagines that nothing ever could: (0, 0). Wilson's interval knows better,
-# 0 of 20 is 0 to 16 %. So near 0 and 1, and with few episodes, look at both.
-#
 # ## A hundred starts, and more than one training
 #
 # Twenty starts tell 0 from 60 %. The recorded evaluations have a hundred, and something else that one evaluation hides: *training* has luck, too.
@@ -372,7 +382,7 @@ for which in ("the first three", "the first five"):
 # %% [markdown]
 # The second interval lies below 0. So QLoRA is worse? Two things stand against it.
 #
-# *We looked twice.* Each look is a new chance to be lucky, or unlucky, and who goes on until an interval says something will see it say something. What suggested a claim cannot also
+# *We looked twice.* Each look is a new chance to be lucky, or unlucky: keep adding runs until 0 is excluded, and eventually it will be. What suggested a claim cannot also
 # prove it. So we fixed a number, five fresh trainings of each, and judged those by themselves. That is a **replication**:
 
 # %% tags=["demo"]
@@ -398,7 +408,9 @@ else:
 # Two trainings of one recipe, different in nothing but a seed, can be much further apart than the two recipes. So this is the interval that answers for QLoRA, and it is the wider
 # one: more starts would not make it narrower, more trainings would.
 #
-# Note also what was asked. "No difference found" is easy to get: run few episodes. *Not worse by more than 8 points* has to be earned: the whole interval must lie above −8.
+# Note also what was asked. "No difference found" is easy to get: run few episodes. *Not worse by more than 8 points* has to be earned: the whole interval must lie above −8. The lines above say
+# "ruled out" for these ten pairs of adapters on other starts (−6.4 at the lowest). For the two *recipes* the wider interval holds, and it reaches down to −10.7: there a loss of 8 points is **not** ruled out. Ten trainings
+# of each are too few for that.
 #
 # And a harder garment? A T-shirt takes three folds, one after the other, each of them with what the one before has left. Twenty demonstrations, 600 steps of the same recipe, twenty starts:
 
@@ -426,14 +438,15 @@ for name in ("zero_shot", "lora_seed_0"):
     print(f"{name}: {checked}")
 
 # %% [markdown]
-# On the same processor every episode is the same to the last bit. On another one sums round otherwise, a token tips, and the towel lies differently: then
-# compare rates, not hashes. What changed since is printed. (Two kinds
-# of processor can carry one name: where seed 82 of `zero_shot` was played on another "AMD EPYC", its hash was another.)
+# On the processor that recorded it every episode is the same to the last bit. On another one sums round otherwise, a token tips, and the towel lies differently: then
+# compare rates, not hashes. What changed since is printed. (Two kinds of processor can carry one name: seed 82 of `zero_shot` was recorded on one "AMD EPYC", and on another
+# its hash differs, as in the output stored with the solution.)
 #
 # ## 07.3 Does it listen?
 #
 # Success on "fold the towel in half" does not say that the words did anything. Say something else and see. Nothing at all? That asks
-# whether *odd* input confuses it. Gibberish? The same. A fair wrong instruction is as usual as the right one: another episode's.
+# whether *odd* input confuses it. Gibberish? The same. A fair wrong instruction is as usual as the right one: another episode's. (For that the policy must have been *trained* on
+# several. The towel adapter has heard one sentence only, so for it every other sentence is odd input: the test below can show that words matter to it, not that it understands them.)
 
 # %%
 from vla_course.evaluation.language import wrong_instructions  # exercise
@@ -586,7 +599,7 @@ def tokens_right(model, samples, frames):
 
 # %% tags=["demo"]
 work = Path(tempfile.mkdtemp(prefix="day07_"))
-new = CollectConfig(episodes=10, image_size=size, first_seed=60_000_000)
+new = CollectConfig(episodes=10, image_size=(size, size), first_seed=60_000_000)
 make_demonstrations(new, work / "new", progress=False)
 unseen = LeRobotDataset(work / "new")
 unseen_samples = DemonstrationSamples(live, unseen, KEY, **LOOKS)
@@ -801,6 +814,10 @@ Markdown("\n".join(table))
 # </details>
 #
 # ## What is next
+#
+# **At work.** Write seeds, number of episodes and the gain you need to see into a file *before* you run; report the interval, the number of trainings, and every condition you tried. `scipy.stats.bootstrap(…,
+# paired=True)` and `statsmodels.stats.proportion` (`proportion_confint(…, method="wilson")`, `power_proportions_2indep`) have the functions that you wrote; `vla-course eval` and `vla-course report` keep seeds,
+# versions and hashes for your own policies.
 #
 # You have a model of four million parameters that folds, and a way to know. Part III asks how little it takes to copy an expert, and why copies drift. Day 08: a small network,
 # two lines of loss, and what goes wrong when errors feed themselves.

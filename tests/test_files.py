@@ -4,7 +4,15 @@ import threading
 
 import pytest
 
-from vla_course.files import InUseError, remove_partials, replacing, sha256_of, write_text, writing_alone
+from vla_course.files import (
+    InUseError,
+    remove_partials,
+    replacing,
+    replacing_files,
+    sha256_of,
+    write_text,
+    writing_alone,
+)
 
 
 def test_a_text_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -22,6 +30,26 @@ def test_after_an_error_the_old_file_is_as_it_was(tmp_path):
         raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_several_files_take_their_places_together_or_not_at_all(tmp_path):
+    for name in ("a", "b", "other"):
+        write_text(tmp_path / name, "old")
+    with pytest.raises(ZeroDivisionError), replacing_files(tmp_path) as partial:
+        (partial / "a").write_text("half")
+        raise ZeroDivisionError
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("a", "b", "other"), "old"
+    )
+    with replacing_files(tmp_path) as partial:
+        for name in "ba":
+            (partial / name).write_text("new")
+            assert (tmp_path / name).read_text() == "old"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a": "new",
+        "b": "new",
+        "other": "old",
+    }
 
 
 HOLDER = """

@@ -54,3 +54,12 @@ def test_the_calibration_plot_counts_what_fell_inside():
     (axes,) = predictions.calibration_plot().axes
     assert axes.get_title() == "2 of 3 measured values inside your ranges"
     assert [point[0] for point in axes.collections[0].get_offsets()] == pytest.approx([0.0, 2.9 / 3, 3.0])
+
+
+def test_a_value_that_was_computed_is_not_called_measured(capsys):
+    predictions.reveal("day99.memory", 33.5, how="computed")
+    predictions.commit("day99.memory", guess=30, low=20, high=40, unit="GB")
+    predictions.reveal("day99.memory", 33.5, how="computed")
+    printed = capsys.readouterr().out
+    assert "Computed: 33.5." in printed and "You said 30 GB, computed 33.5 GB" in printed
+    assert "easured" not in printed

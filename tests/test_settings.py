@@ -8,7 +8,18 @@ import pytest
 from vla_course.data.demonstrations import CollectConfig
 from vla_course.evaluation.config import EvaluationConfig
 from vla_course.fine_tuning.config import TrainConfig
-from vla_course.settings import SettingsError, described, keys, listing, presets, read_settings, to_yaml
+from vla_course.settings import (
+    FORMER_NAMES,
+    SettingsError,
+    both_sides,
+    described,
+    from_record,
+    keys,
+    listing,
+    presets,
+    read_settings,
+    to_yaml,
+)
 
 
 @dataclass(frozen=True)
@@ -153,10 +164,78 @@ def test_the_list_has_every_key_with_its_default_and_meaning():
         "  init_from=null",
     ):
         assert line in lines
-    assert {"  camera_names=[]", "  augment=true", "  learning_rate=0.0005"} <= set(lines)
+    assert {"  cameras=[]", "  augment=true", "  learning_rate=0.0005"} <= set(lines)
     assert lines[lines.index("  save_every=100") + 1] == "      Steps between two checkpoints."
     inner = {key for key in keys(TrainConfig) if key != "lora"}
     assert {line.strip().partition("=")[0] for line in lines if line[2] != " "} == inner
+
+
+CONFIGURATIONS = (TrainConfig, CollectConfig, EvaluationConfig)
+
+
+def test_a_setting_has_one_name_and_one_type_in_all_configurations():
+    for kind in CONFIGURATIONS:
+        types = {setting.key: setting.type for setting in described(kind)}
+        assert not FORMER_NAMES.keys() & types.keys()
+        assert types["cameras"] == tuple[str, ...]
+        assert types["state_key"] in (str, str | None)
+        assert types["image_size"] in (tuple[int, int], tuple[int, int] | None)
+        assert types.get("unnorm_key", str | None) == str | None
+        assert not any(f"  {name}=" in listing(kind) for name in FORMER_NAMES), "--help lists present names"
+
+
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+@pytest.mark.parametrize(
+    ("former", "name", "value"),
+    [
+        ("camera=top", "cameras", ("top",)),
+        ("camera_names=[top,close]", "cameras", ("top", "close")),
+        ("state=1e3", "state_key", "1e3"),
+        ("dataset_key=007", "unnorm_key", "007"),
+        ("image_size=28", "image_size", (28, 28)),
+        ("image_size=[28,32]", "image_size", (28, 32)),
+    ],
+)
+def test_former_names_are_read_and_the_present_one_is_said(tmp_path, recwarn, kind, former, name, value):
+    needed = {"data": "a", "out": "b"} if kind is TrainConfig else {}
+    if name not in keys(kind):
+        with pytest.raises(SettingsError, match="is no setting"):
+            read_settings(kind, flags=needed, overrides=[former])
+        return
+    path = write(tmp_path, former.replace("=", ": ", 1))
+    by_word = read_settings(kind, flags=needed, overrides=[former])
+    by_file = read_settings(kind, flags=needed, file=path)
+    key = former.partition("=")[0]
+    notes = [] if key == name else [f"{where}: {key} is now called {name}" for where in (former, path)]
+    assert [str(warning.message) for warning in recwarn] == notes
+    assert getattr(by_word, name) == getattr(by_file, name) == value
+    assert read_settings(kind, flags=needed, file=path, recorded=True) == by_file
+    assert len(recwarn) == len(notes), "a recorded file needs no note"
+    assert read_settings(kind, file=write(tmp_path, to_yaml(by_file))) == by_file
+
+
+def test_a_setting_under_two_names_is_refused_where_they_differ(tmp_path):
+    both = write(tmp_path, "camera: top\ncameras: [close]\n")
+    with pytest.raises(SettingsError, match=r"cameras is there twice, once under its former name: keep one"):
+        read_settings(CollectConfig, file=both)
+    for text in ("camera: top\ncameras: []\n", "camera: null\ncameras: [top]\n"):
+        assert read_settings(EvaluationConfig, file=write(tmp_path, text), recorded=True).cameras == ("top",)
+
+
+def test_recorded_settings_are_read_under_former_names():
+    old = {
+        "camera": "close",
+        "cameras": [],
+        "state": "end_effector",
+        "image_size": 84,
+        "env_options": {"a": 1},
+    }
+    now = EvaluationConfig(
+        cameras=("close",), state_key="end_effector", image_size=(84, 84), env_options={"a": 1}
+    )
+    assert from_record(EvaluationConfig, old, "out.json") == now
+    with pytest.raises(TypeError, match="shoes"):
+        from_record(EvaluationConfig, {"shoes": 2}, "out.json")
 
 
 def test_a_file_that_is_not_there(tmp_path):
@@ -177,7 +256,7 @@ def test_every_preset_fits_and_is_what_its_name_says():
     assert {name for name, one in found.items() if one.training_mode == "full"} == {"finetune-full"}
     lean = found["finetune-memory-efficient"]
     assert lean.bits == 4 and lean.gradient_checkpointing
-    assert all(4 <= one.lora.rank <= 8 for one in found.values() if one.adapts)
+    assert all(4 <= one.lora.rank <= 16 for one in found.values() if one.adapts)
     assert [name for name, one in found.items() if one.gradient_checkpointing] == [
         "finetune-memory-efficient"
     ]
@@ -189,3 +268,7 @@ def test_a_preset_that_is_not_there_and_one_that_is_near():
         match=r"no preset 'finetune-lor' \(there are finetune-full, .*\): did you mean finetune-lora\?",
     ):
         read_settings(TrainConfig, preset="finetune-lor")
+
+
+def test_one_number_is_a_square():
+    assert both_sides(84) == (84, 84) and both_sides((48, 64)) == (48, 64)

@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_the_older_file_and_no_rubbish(tmp_path, monkeypat
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="disk full"):
         write_video(path, moving_bar(8), fps=20)
     assert path.read_bytes() == before

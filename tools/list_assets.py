@@ -8,7 +8,8 @@ python tools/list_assets.py --check    fail where it is out of date
 import sys
 from pathlib import Path
 
-from vla_course.assets import CHECKOUT, MANIFEST, sha256
+from vla_course.assets import CHECKOUT, MANIFEST
+from vla_course.files import sha256_of
 
 
 def listing(root: Path) -> str:
@@ -22,7 +23,7 @@ def listing(root: Path) -> str:
         for path in files
         if path.is_file() and not path.name.startswith(".") and "before-reset" not in path.name
     )
-    return "".join(f"{sha256(path)}  {path.relative_to(root).as_posix()}\n" for path in kept)
+    return "".join(f"{sha256_of(path)}  {path.relative_to(root).as_posix()}\n" for path in kept)
 
 
 def main(check: bool) -> int:

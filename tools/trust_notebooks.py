@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vla_course.assets import CHECKOUT, manifest, sha256
+from vla_course.assets import CHECKOUT, manifest
+from vla_course.files import sha256_of
 
 
 def unchanged_notebooks(root: Path, listed: dict[str, str]) -> list[Path]:
     """The notebooks under `root` whose sha256 is the listed one."""
     notebooks = {root / name: digest for name, digest in listed.items() if name.endswith(".ipynb")}
-    return [path for path, digest in notebooks.items() if path.is_file() and sha256(path) == digest]
+    return [path for path, digest in notebooks.items() if path.is_file() and sha256_of(path) == digest]
 
 
 def main() -> None:

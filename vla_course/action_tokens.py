@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 BINS = 256
-"""Edges, and tokens set aside for them."""
+"""Number of edges, and of the tokens reserved for them."""
 
 EDGES: np.ndarray = np.linspace(-1.0, 1.0, BINS)
 CENTRES: np.ndarray = (EDGES[:-1] + EDGES[1:]) / 2
@@ -22,9 +22,10 @@ CENTRES: np.ndarray = (EDGES[:-1] + EDGES[1:]) / 2
 def tokenize_actions(
     actions: Float[np.ndarray, "*batch A"], vocabulary_size: int = 32000
 ) -> Int[np.ndarray, "*batch A"]:
-    """One token id for each number: -1 is the last id of the vocabulary, and larger numbers count down from it.
+    """The action-token id of each number: -1 becomes the last id of the vocabulary, and larger numbers count down from it.
 
-    Numbers outside [-1, 1] are clipped. `vocabulary_size` is without padding columns: 32000 for Llama, whose head has 32064.
+    Each number becomes the id of the edge at or below it (256 edges, evenly spaced from -1 to 1). Numbers outside [-1, 1] are
+    clipped. `vocabulary_size` counts no padding columns: 32000 for Llama, whose head has 32064.
 
     Raises:
         ValueError: a number is not finite.
@@ -41,10 +42,10 @@ def tokenize_actions(
 def detokenize_actions(
     token_ids: Int[np.ndarray, "*batch A"], vocabulary_size: int = 32000
 ) -> Float[np.ndarray, "*batch A"]:
-    """The bin centre that each id stands for, between -254/255 and 254/255.
+    """The bin centre of each action-token id, between -254/255 and 254/255.
 
-    Off by at most 1/255 from the number that `tokenize_actions` was given. An id that is no action token becomes the nearest
-    end, as upstream does; models refuse such an id before it comes here.
+    It differs by at most 1/255 from the number that `tokenize_actions` got. An id that is no action token becomes the nearest
+    end, as upstream does; models refuse such an id before it gets here.
 
     Source: openvla/openvla @ c8f03f48, prismatic/vla/action_tokenizer.py.
     """
@@ -56,7 +57,7 @@ def detokenize_actions(
 def next_action_token(
     logits: Float[torch.Tensor, "*batch vocabulary"], vocabulary_size: int = 32000
 ) -> Int[torch.Tensor, "*batch"]:
-    """The most likely id among the 256 action tokens, whatever the rest of the vocabulary says.
+    """The most likely id among the 256 action tokens, however likely other words are.
 
     `logits` may have more columns than the vocabulary has words, as Llama's padded head does.
 
@@ -95,9 +96,10 @@ def normalize_actions(
     q99: Float[np.ndarray, " A"],
     mask: Bool[np.ndarray, " A"],
 ) -> Float[np.ndarray, "*batch A"]:
-    """The way back of `unnormalize_actions`, clipped to [-1, 1]: `q01` becomes -1, `q99` becomes 1.
+    """The inverse of `unnormalize_actions`, clipped to [-1, 1]: `q01` becomes -1, `q99` becomes 1.
 
-    Dimensions that never change (`q01` equals `q99`) become 0; those outside the mask are only clipped.
+    Dimensions that never change (`q99 - q01` is below 1e-6) become 0; those outside the mask are only clipped, whatever their
+    quantiles.
 
     Raises:
         ValueError: the actions have another number of dimensions than the statistics.
@@ -114,14 +116,14 @@ def normalize_actions(
 
 @dataclass(frozen=True)
 class ActionStatistics:
-    """The quantiles that one data set's actions, or states, are normalised by, and which dimensions are."""
+    """The quantiles that normalise one data set's actions (or states), and the dimensions that they apply to."""
 
     q01: Float[np.ndarray, " A"]
     q99: Float[np.ndarray, " A"]
     mask: Bool[np.ndarray, " A"]
 
     def cut_share(self, frames: Float[np.ndarray, "T A"]) -> Float[np.ndarray, " A"]:
-        """In which share of the frames each number lies a bin or more outside the range that tokens can say, and would be cut."""
+        """Share of the frames in which each dimension lies more than a bin outside the range of the tokens, so that it is clipped."""
         low, high = np.where(self.mask, self.q01, -1.0), np.where(self.mask, self.q99, 1.0)
         bin_width = np.maximum((high - low) / (BINS - 1), 1e-6)
         share: np.ndarray = ((frames < low - bin_width) | (frames > high + bin_width)).mean(0)
@@ -134,9 +136,9 @@ def action_statistics(
     *,
     of: Literal["action", "proprio"] = "action",
 ) -> ActionStatistics:
-    """The statistics of one data set out of a checkpoint's `norm_stats`: of its actions, or of the robot's state ("proprio").
+    """The statistics of one data set in a checkpoint's `norm_stats`: of its actions, or of the robot's state ("proprio").
 
-    `unnorm_key` may be left out where there is only one. Without a mask every dimension is normalised.
+    `unnorm_key` may be omitted where there is only one. Without a mask every dimension is normalised.
 
     Raises:
         ValueError: the key is unknown or missing (the known ones are listed), or q01, q99 and mask differ in length.

@@ -5,15 +5,15 @@ for: from the repository at the tag of this version, checked against the sha256 
 user's cache. The environment variable VLA_COURSE_ASSETS names a folder that is looked into before both.
 """
 
-import hashlib
 import os
-import tempfile
 import urllib.request
 from functools import cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 import platformdirs
+
+from vla_course.files import replacing, sha256_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MANIFEST = Path(__file__).with_name("assets.sha256")
@@ -41,7 +41,7 @@ def find(name: str) -> Path:
     if name not in known:
         raise FileNotFoundError(f"{name} is not part of this version of the course (vla-course {version()})")
     cached = Path(platformdirs.user_cache_dir("vla_course")) / f"v{version()}" / parts
-    if not (cached.exists() and sha256(cached) == known[name]):
+    if not (cached.exists() and sha256_of(cached) == known[name]):
         _download(name, known[name], cached)
     return cached
 
@@ -78,12 +78,6 @@ def address() -> str:
     return found["Repository"]
 
 
-def sha256(path: Path) -> str:
-    """The fingerprint of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @cache
 def manifest() -> dict[str, str]:
     """The sha256 of every file that can be downloaded, by name; written by tools/list_assets.py."""
@@ -109,14 +103,9 @@ def _download(name: str, digest: str, target: Path) -> None:
 
 
 def _download_from(url: str, digest: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file, urllib.request.urlopen(url, timeout=60) as response:
+    with replacing(target) as partial:
+        with partial.open("wb") as file, urllib.request.urlopen(url, timeout=60) as response:
             while block := response.read(1 << 20):
                 file.write(block)
-        if sha256(Path(partial)) != digest:
+        if sha256_of(partial) != digest:
             raise OSError("what arrived has another sha256 than this version expects")
-        os.replace(partial, target)
-    finally:
-        Path(partial).unlink(missing_ok=True)

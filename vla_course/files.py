@@ -37,12 +37,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        partial.chmod(0o644)  # mkstemp makes files that only their owner may read
-        os.replace(partial, path)
+        _put(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_files(folder: str | Path) -> Iterator[Path]:
+    """An empty folder to write files into, inside `folder`; they move into it when the block ends without an error.
+
+    Each file takes its place at once, in the order of their names. After an error all files of `folder` are as they were.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder, prefix=PARTIAL))
+    try:
+        yield partial
+        for path in sorted(partial.iterdir()):
+            _put(path, folder / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, path: Path) -> None:
+    """Give a finished file its name, once it is on the disk."""
+    with open(partial, "rb+") as file:
+        os.fsync(file.fileno())
+    partial.chmod(0o644)  # mkstemp makes files that only their owner may read
+    os.replace(partial, path)
 
 
 def write_text(path: str | Path, text: str) -> None:

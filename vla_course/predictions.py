@@ -33,18 +33,18 @@ def commit(key: str, *, guess: float | None, low: float | None, high: float | No
     print(f"Noted: {_text(guess, unit)}, and surely between {_text(low, unit)} and {_text(high, unit)}.")
 
 
-def reveal(key: str, measured: float) -> None:
-    """Show a measured value beside the prediction, and keep it for the calibration plot."""
+def reveal(key: str, measured: float, *, how: str = "measured") -> None:
+    """Show a value beside the prediction, and keep it for the calibration plot. `how` says where it is from: measured, computed …"""
     made = progress.read("predictions").get(key)
     if made is None:
-        print(f"Measured: {measured:.3g}. (No prediction was committed, so this one does not count.)")
+        print(
+            f"{how.capitalize()}: {measured:.3g}. (No prediction was committed, so this one does not count.)"
+        )
         return
     made.setdefault("measured", float(measured))
     _keep(key, made)
     verdict = "inside your range" if made["low"] <= measured <= made["high"] else "outside your range"
-    print(
-        f"You said {_text(made['guess'], made['unit'])}, measured {_text(measured, made['unit'])}: {verdict}."
-    )
+    print(f"You said {_text(made['guess'], made['unit'])}, {how} {_text(measured, made['unit'])}: {verdict}.")
 
 
 def _keep(key: str, made: dict[str, Any]) -> bool:

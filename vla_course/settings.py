@@ -11,7 +11,8 @@ import difflib
 import inspect
 import itertools
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import EllipsisType, NoneType
@@ -29,6 +30,15 @@ from yaml import YAMLError
 
 Settings = TypeVar("Settings")
 INTERPOLATION = "${"
+FORMER_NAMES = {
+    "camera": "cameras",
+    "camera_names": "cameras",
+    "state": "state_key",
+    "dataset_key": "unnorm_key",
+}
+"""What settings were called before every configuration called them alike, and their names now. Both are read."""
+SIDES = ("image_size",)
+"""Settings that are a height and a width; one number stands for both."""
 
 
 class SettingsError(ValueError):
@@ -51,10 +61,12 @@ def read_settings(
     file: str | Path | None = None,
     flags: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    recorded: bool = False,
 ) -> Settings:
     """A dataclass of this kind, filled from a preset, a YAML file, flags and words like `lora.rank=4`.
 
-    The values of `flags` are taken as they are.
+    The values of `flags` are taken as they are. Former names of settings are read, with a warning that gives the present one;
+    without it where the file is `recorded` by a program.
 
     Raises:
         SettingsError: a preset or file is missing or no YAML, a key is unknown, a value has another type or may not be, or a
@@ -64,7 +76,7 @@ def read_settings(
     if preset is not None:
         merged = _merge(merged, _read(_preset(preset), kind), f"preset {preset}", kind)
     if file is not None:
-        merged = _merge(merged, _read(Path(file), kind), str(file), kind)
+        merged = _merge(merged, _read(Path(file), kind, warn=not recorded), str(file), kind)
     for name, value in (flags or {}).items():
         origin = f"--{name.replace('_', '-')}"
         _refuse_interpolation(str(value), origin)
@@ -83,6 +95,56 @@ def read_settings(
         raise SettingsError(str(error)) from error
     filled: Settings = settings
     return filled
+
+
+def with_present_names(content: Mapping[str, Any], origin: str, kind: type | None = None) -> dict[str, Any]:
+    """Settings that may have former names, under their present ones; `kind` is the dataclass that they are for.
+
+    One camera becomes a list of one, and one number where a height and a width are wanted stands for both.
+
+    Raises:
+        SettingsError: a setting is there under two names with different values.
+    """
+    renamed: dict[str, Any] = {}
+    for name, value in content.items():
+        present = _present_name(name, kind)
+        if present == "cameras" and (name == "camera" or value is None):
+            value = [value] if value else []
+        if present in SIDES and type(value) is int:
+            value = [value, value]
+        if present in renamed and not (_is_unset(value) or _is_unset(renamed[present])):
+            raise SettingsError(f"{origin}: {present} is there twice, once under its former name: keep one")
+        if present not in renamed or _is_unset(renamed[present]):
+            renamed[present] = value
+    return renamed
+
+
+def _present_name(name: str, kind: type | None) -> str:
+    present = FORMER_NAMES.get(name, name)
+    known = {present} if kind is None else {field.name for field in dataclasses.fields(kind)}
+    return present if present in known and (kind is None or name not in known) else name
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or value in ([], ())
+
+
+def from_record(kind: type[Settings], content: Mapping[str, Any], origin: str) -> Settings:
+    """A dataclass of this kind from its values in a JSON file, where tuples are lists and names may be former ones.
+
+    Raises:
+        TypeError: there is a setting that this version does not know.
+        ValueError: a value may not be.
+    """
+    values = with_present_names(content, origin, kind)
+    return kind(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    )
+
+
+def both_sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a picture; one number is a square's."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def presets() -> list[str]:
@@ -109,7 +171,13 @@ def _preset(name: str) -> Path:
     return Path(str(resources.files("vla_course") / "presets" / f"{name}.yaml"))
 
 
-def _read(path: Path, kind: type) -> dict[Any, Any]:
+def _warn_of_former_names(names: Iterable[str], origin: str, kind: type) -> None:
+    for name in names:
+        if (present := _present_name(name, kind)) != name:
+            warnings.warn(f"{origin}: {name} is now called {present}", FutureWarning, stacklevel=4)
+
+
+def _read(path: Path, kind: type, *, warn: bool = True) -> dict[Any, Any]:
     try:
         text = path.read_text(encoding="utf-8") or "{}"
         for token in yaml.scan(text):
@@ -128,7 +196,13 @@ def _read(path: Path, kind: type) -> dict[Any, Any]:
         ) from error
     if not isinstance(content, DictConfig):
         raise SettingsError(f"{path}: want lines like `learning_rate: 5e-4`")
-    return _texts_as_typed(kind, OmegaConf.to_container(content), yaml.load(text, Loader=_AsTyped))
+    values: Any = OmegaConf.to_container(content)
+    if warn:
+        _warn_of_former_names(values, str(path), kind)
+    values, typed = (
+        with_present_names(one, str(path), kind) for one in (values, yaml.load(text, Loader=_AsTyped) or {})
+    )
+    return _texts_as_typed(kind, values, typed)
 
 
 def _parse(word: str, kind: type) -> dict[Any, Any]:
@@ -136,13 +210,16 @@ def _parse(word: str, kind: type) -> dict[Any, Any]:
     if not equals or not key:
         raise SettingsError(f"{word!r}: a setting is written key=value, like learning_rate=5e-4")
     _refuse_interpolation(value, word)
-    wanted = next((setting.type for setting in described(kind) if setting.key == key), None)
+    _warn_of_former_names([key], word, kind)
+    present = _present_name(key, kind)
+    wanted = next((setting.type for setting in described(kind) if setting.key == present), None)
     if _is_text(wanted) and get_origin(wanted) is not tuple:
         unset = value == "null" and NoneType in get_args(wanted)
-        return _nested(key, None if unset else value)
+        return _nested(present, None if unset else value)
     try:
-        content = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
-        return _texts_as_typed(kind, content, _nested(key, yaml.load(value, Loader=_AsTyped)))
+        content: Any = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
+        typed = _nested(key, yaml.load(value, Loader=_AsTyped))
+        return _texts_as_typed(kind, *(with_present_names(one, word, kind) for one in (content, typed)))
     except (OmegaConfBaseException, YAMLError) as error:
         raise SettingsError(f"{word!r}: the value cannot be read: {_first_line(error)}") from error
 

@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import os
-import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
+from vla_course.files import replacing
 from vla_course.picture import Picture
 
 Frames = Sequence[NDArray[Any]] | NDArray[Any]
@@ -62,16 +62,8 @@ def write_video(path: str | os.PathLike[str], frames: Frames, fps: float) -> Pat
     if target.suffix.lower() != ".mp4":
         raise ValueError(f"a video file ends in .mp4, not {target.name!r}")
     movie = encode_mp4(frames, fps)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(movie)
-        Path(part).chmod(0o644)  # mkstemp makes files that only their owner may read
-        Path(part).replace(target)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    with replacing(target) as partial:
+        partial.write_bytes(movie)
     return target
 
 

@@ -15,13 +15,22 @@ import numpy as np
 import pytest
 import torch
 
-from vla_course.checks.claims import kind_problem, same
+from vla_course.checks.calls import Call
+from vla_course.checks.claims import Claim, same
+from vla_course.checks.feedback import CheckFailed, Unfinished
+from vla_course.checks.kinds import kind_problem
 from vla_course.checks.notebook import days, lesson_of
-from vla_course.checks.report import CheckFailed, Exercise, Unfinished
+from vla_course.checks.report import Exercise, watch
 
 EXERCISES = [(day, name) for day in days() for name in lesson_of(day).exercises]
 MISTAKES = {day: importlib.import_module(f"tests.checks.test_{day}").MISTAKES for day in days()}
 KNOWN = [(day, name, *row) for day, name in EXERCISES for row in MISTAKES[day].get(name, [])]
+OPERAND = r"[\w.√½²ᵀ⁻¹()\[\]{}'|]+"
+FORMULA = re.compile(rf"{OPERAND}(?:(?: [-+−±*] | ?(?:\*\*|//|[×·/@]) ?){OPERAND}){{2,}}")
+"""Two operations in a row, as in `prefill_s + action_dim * token_s`; not where all of it is numbers."""
+# Days whose checks still print a formula, or call the function more often than a dozen times: these lists only shrink.
+FORMULAS_TO_MEND: set[tuple[str, str]] = set()
+MANY_CALLS_TO_MEND: set[tuple[str, str]] = set()
 
 
 def exercise(day: str, name: str) -> tuple[Exercise, Callable[[Any], None]]:
@@ -32,6 +41,13 @@ def exercise(day: str, name: str) -> tuple[Exercise, Callable[[Any], None]]:
 def owner(task: Exercise) -> Any:
     """What a notebook hands to the check: the function, or the class whose method is the exercise."""
     return getattr(importlib.import_module(task.module), task.name.split(".")[0])
+
+
+def claims_of(day: str, name: str) -> tuple[list[Claim], list[Call]]:
+    """The claims of one check over the library's answer, and its calls."""
+    task, check = exercise(day, name)
+    answer, calls = watch(task, owner(task))
+    return list(inspect.unwrap(check)(answer)), calls
 
 
 @pytest.mark.parametrize(("day", "name"), EXERCISES)
@@ -66,6 +82,29 @@ def test_a_known_mistake_gets_the_hint_that_belongs_to_it(day, name, mistake, hi
         exercise(day, name)[1](mistake)
     said = str(caught.value).partition("hint: ")[2]
     assert hint in said
+
+
+@pytest.mark.parametrize(("day", "name"), EXERCISES)
+def test_every_mistake_has_a_value_of_its_own(day, name):
+    """A mistake with the expected value can never be told, nor one with the value of another mistake."""
+    for claim in claims_of(day, name)[0]:
+        values = [claim.expected, *claim.mistakes.values()]
+        for place, hint in enumerate(claim.mistakes, start=1):
+            for other in values[:place]:
+                alike = kind_problem(values[place], other) is None
+                assert not (alike and same(values[place], other, claim.tolerance)), f"{claim.text}: {hint}"
+
+
+@pytest.mark.parametrize(("day", "name"), EXERCISES)
+def test_a_first_wrong_try_is_told_where_to_look_and_no_formula(day, name):
+    found = [text for claim in claims_of(day, name)[0] for text in FORMULA.findall(claim.hint)]
+    found = [text for text in found if any(letter.isalpha() for letter in text)]
+    assert bool(found) == ((day, name) in FORMULAS_TO_MEND), found
+
+
+@pytest.mark.parametrize(("day", "name"), EXERCISES)
+def test_a_check_calls_the_function_a_dozen_times(day, name):
+    assert (len(claims_of(day, name)[1]) > 15) == ((day, name) in MANY_CALLS_TO_MEND)
 
 
 @pytest.mark.parametrize(("day", "name"), EXERCISES)

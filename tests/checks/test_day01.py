@@ -184,7 +184,7 @@ MISTAKES = {
         (goes_on_after_truncation, "it went on after the end"),
         (counts_from_zero, "steps are counted from one"),
         (has_no_limit, "max_steps is not looked at"),
-        (one_step_too_many, "no more than max_steps"),
+        (one_step_too_many, "max_steps of them were allowed"),
         (resets_the_environment_at_every_step, "once, before the loop"),
         (never_resets_the_policy, "still remembers"),
         (resets_the_policy_at_every_step, "policy.reset stands within the loop"),

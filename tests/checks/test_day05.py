@@ -240,7 +240,7 @@ MISTAKES = {
         (with_method("merged", merges_with_alpha), "that is α alone"),
         (with_method("merged", the_change_alone), "add the frozen weight"),
         (with_method("merged", scales_the_weight), "the frozen weight is scaled too"),
-        (with_method("merged", in_place), "+= changes the old one in place"),
+        (with_method("merged", in_place), "changed in place"),
         (with_method("merged", in_float32), ".to(weight.dtype)"),
     ],
     "lora_parameter_count": [

@@ -4,13 +4,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from vla_course import progress
-from vla_course.checks.claims import Claim, kind_problem, same, show
-from vla_course.checks.report import CheckFailed, CodeFailed, Lesson, Unfinished, WorkedCase
+from vla_course.checks.claims import Claim, same, show
+from vla_course.checks.feedback import CheckFailed, CodeFailed, Unfinished
+from vla_course.checks.kinds import kind_problem
+from vla_course.checks.report import Lesson, WorkedCase
 
 lesson = Lesson("day99")
 
@@ -103,19 +109,22 @@ def test_the_librarys_answer_counts_as_borrowed(capsys):
 def test_borrow_installs_the_answer_in_the_running_notebook(monkeypatch):
     notebook = sys.modules["__main__"]
     monkeypatch.setattr(notebook, "add", None, raising=False)
-    lesson.borrow("add")
-    assert notebook.add is np.add
+    assert lesson.borrow("add") is np.add is notebook.add
+    notebook.add = None
+    assert lesson.borrow("99.1") is notebook.add
     assert progress.exercises("day99")["99.1"]["status"] == "borrowed"
 
 
 def test_unknown_exercise_lists_the_known_ones():
-    with pytest.raises(ValueError, match="it has add"):
+    with pytest.raises(ValueError, match=r"it has 99\.1 add"):
         lesson.borrow("subtract")
 
 
 def test_show_case_prints_the_worked_table(capsys):
     lesson.show_case("add")
     printed = capsys.readouterr().out
+    lesson.show_case("99.1")
+    assert capsys.readouterr().out == printed
     assert printed.splitlines()[0] == "add(1.0, 2.0)"
     assert printed.rstrip().endswith("→ 3")
 
@@ -124,6 +133,21 @@ def test_show_case_prints_the_worked_table(capsys):
     ("got", "expected", "words"),
     [
         ([1.0], np.ones(1), "return a NumPy array, not a list"),
+        (torch.ones(1), np.ones(1), "return a NumPy array, not a torch tensor"),
+        (np.ones(1), np.ones(1, int), "the numbers should be whole numbers (dtype int64), not decimals"),
+        (np.ones(1, int), np.ones(1, bool), "should be True or False (dtype bool), not whole numbers"),
+        (torch.ones(1).int(), torch.ones(1), "should be decimals (dtype torch.float32), not whole numbers"),
+        (torch.ones(2, 2).max(dim=0), torch.ones(2), "not a pair: torch returns values and indices"),
+        (Decimal(1), 1.0, "return a number, not a Decimal"),
+        (1j, 1.0, "return a number, not a complex"),
+        (True, 1.0, "return a number, not a truth value"),
+        (354.0, 354, "a whole number (an int), not 354.0"),
+        (np.float64(354), 354, "a whole number (an int), not 354.0"),
+        (np.array([1.0, 2.0]), (1.0, 2.0), "return a tuple of 2 values, not a NumPy array"),
+        ((1.0, "2"), (1.0, 2.0), "value 2 of 2: return a number, not text"),
+        ({"a": 1.0}, {"b": 1.0}, "the keys should be ['b'], not ['a']"),
+        ({"a": "1"}, {"a": 1.0}, "under 'a': return a number, not text"),
+        ([1.0], {"a": 1.0}, "return a dictionary, not a list"),
         (np.ones((2, 1)), np.ones(2), "the shape is (2, 1), it should be (2,)"),
         (np.ones(2), 1.0, "return one number"),
         ("1", 1.0, "return a number, not text"),
@@ -137,7 +161,22 @@ def test_another_kind_of_value_is_said_in_words(got, expected, words):
 
 
 def test_values_of_the_same_kind_compare_by_tolerance():
-    assert kind_problem(np.float32(1.0), 1) is None
+    assert kind_problem(np.float32(1.0), 1.0) is None
+    for fine in (1, np.int64(1), np.ones(()), torch.ones(()), Fraction(1)):
+        assert kind_problem(fine, 1.0) is None and same(fine, 1.0, 1e-5)
+    for fine in (np.int64(2), torch.tensor(2), np.array(2)):
+        assert kind_problem(fine, 2) is None and same(fine, 2, 1e-5)
+    for fine in (np.True_, torch.tensor(True)):
+        assert kind_problem(fine, True) is None and same(fine, True, 1e-5)
+    for got, expected in [
+        ([1.0], (1.0,)),
+        (np.ones(1, int), np.ones(1)),
+        (np.float32([1]), np.ones(1)),
+        (torch.ones(1).bfloat16(), torch.ones(1)),
+        (nn.Parameter(torch.ones(1)), torch.ones(1)),
+        (np.uint8([1]), np.ones(1, int)),
+    ]:
+        assert kind_problem(got, expected) is None and same(got, expected, 1e-5)
     assert same([1, 2.0000001], [1, 2.0], 1e-5)
     assert not same(np.array([np.nan]), np.array([0.0]), 1e-5)
     assert show((0.123456789, np.ones(2))) == "(0.123457, [1., 1.])"

@@ -20,7 +20,7 @@ from vla_course.evaluation import studies
 from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.record import EvaluationRecord, read
 from vla_course.files import writing_alone
-from vla_course.fine_tuning.loop import Run
+from vla_course.fine_tuning.loop import FineTuning
 from vla_course.fine_tuning.run_folder import load_run, read_config
 from vla_course.training.metrics import read_metrics
 
@@ -49,7 +49,7 @@ def test_from_demonstrations_to_a_run(capsys, tmp_path):
     assert "numbers learn from 24 frames, each picture looked at once" in out
     config = read_config("runs/towel")
     assert (config.steps, config.batch_size, config.lora.rank, config.lora.alpha) == (2, 4, 2, 8)
-    assert (config.camera_names, config.state_dim, config.dataset_key) == (("close",), 7, "towel")
+    assert (config.cameras, config.state_dim, config.unnorm_key) == (("close",), 7, "towel")
     before = (tmp_path / "runs/towel/config.yaml").read_text()
     assert cli.main([*words, "--out", "runs/towel", "init_from=model", "lora.rank=3"]) == 2
     assert (
@@ -89,14 +89,14 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys
         "augment=false",
     ]
     words += ["steps=3", "batch_size=2", "warmup_steps=1", "save_every=1"]
-    whole, stopped_at = Run.after, iter((0, 1))
+    whole, stopped_at = FineTuning.after, iter((0, 1))
 
     def stopped(run, step, *rest):
         if step == next(stopped_at):
             raise KeyboardInterrupt
         whole(run, step, *rest)
 
-    monkeypatch.setattr(Run, "after", stopped)
+    monkeypatch.setattr(FineTuning, "after", stopped)
     assert cli.main(words) == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         "vla-course: stopped: there is no checkpoint in run yet, and the same command begins again"
@@ -106,7 +106,7 @@ def test_ctrl_c_says_where_the_checkpoint_is_and_the_same_command_goes_on(capsys
     assert capsys.readouterr().err.splitlines()[-1] == (
         "vla-course: stopped: the last checkpoint is run/checkpoint.pt, and the same command goes on from there"
     )
-    monkeypatch.setattr(Run, "after", whole)
+    monkeypatch.setattr(FineTuning, "after", whole)
     assert cli.main(words) == 0
     assert "run: done; `vla-course eval run --json run.json` says how well it acts" in capsys.readouterr().out
     assert [line["step"] for line in read_metrics("run")] == [3]
@@ -155,13 +155,14 @@ def test_an_evaluation_looks_through_the_runs_camera(capsys, tmp_path, monkeypat
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.yaml").write_text("data: d\nout: run\ncamera_names: [wrist]\n")
     config = settings_of("run", "--env", "FoldTowel-v0", "--episodes", "4", "first_seed=7", "workers=0")
-    assert (config.policy, config.camera, config.episodes, config.first_seed) == ("run", "wrist", 4, 7)
-    said = capsys.readouterr().out
+    assert (config.policy, config.cameras, config.episodes, config.first_seed) == ("run", ("wrist",), 4, 7)
+    said, notes = capsys.readouterr()
+    assert notes == "", "a run's own file may have former names"
     assert "run on FoldTowel-v0: 3/4 (30–95 %) strict success" in said
     assert "record: out.json; films: none" in said
     assert "next: vla-course report out.json, or vla-course eval --verify out.json" in said
-    assert settings_of("run", "camera=close", "workers=0").camera == "close"
-    capsys.readouterr()
+    assert settings_of("run", "camera=close", "workers=0").cameras == ("close",)
+    assert "vla-course: note: camera=close: camera is now called cameras\n" in capsys.readouterr().err
     assert cli.main(["eval", "run", "workers=0"]) == 0
     assert "nothing was kept: with --json out.json" in capsys.readouterr().out
     (tmp_path / "mine.yaml").write_text("policy: expert\nepisodes: 2\nworkers: 0\n")

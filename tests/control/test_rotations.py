@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from vla_course.control.rotations import matrix_from_rpy, rotation_error, rpy_from_matrix
+from vla_course.control.rotations import (
+    matrix_from_rotation_vector,
+    matrix_from_rpy,
+    rotation_error,
+    rpy_from_matrix,
+)
 
 angles = st.floats(-np.pi, np.pi)
 random_rotations = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1)
@@ -86,3 +91,14 @@ def test_bad_input_is_one_clear_error(as_learners_run):
     for angles_ in ([0.0, np.nan, 0.0], [0.0, 1.0]):
         with pytest.raises(ValueError, match="three finite angles"):
             matrix_from_rpy(np.array(angles_))
+
+
+def test_turns_by_a_rotation_vector_undo_the_rotation_error():
+    rng = np.random.default_rng(0)
+    for length in (0.0, 1e-13, 1e-4, 0.3, 1.5, 3.1):
+        direction = rng.normal(size=3)
+        vector = length * direction / np.linalg.norm(direction)
+        rotation = matrix_from_rotation_vector(vector)
+        np.testing.assert_allclose(rotation_error(np.eye(3), rotation), vector, atol=1e-9)
+    quarter = matrix_from_rotation_vector(np.array([0, 0, np.pi / 2]))
+    np.testing.assert_allclose(quarter @ [1, 0, 0], [0, 1, 0], atol=1e-12)

@@ -14,10 +14,9 @@ from vla_course.data.demonstrations import (
 )
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import LeRobotDataset
-from vla_course.data.tables import beside
-from vla_course.files import InUseError, writing_alone
+from vla_course.files import PARTIAL, InUseError, writing_alone
 
-SMALL = CollectConfig(env="FoldTowel-v0", episodes=2, image_size=28, noise=0.05, workers=1)
+SMALL = CollectConfig(env="FoldTowel-v0", episodes=2, image_size=(28, 28), noise=0.05, workers=1)
 
 
 def test_a_set_of_towel_folds_that_two_processes_make_as_one_does(tmp_path):
@@ -73,7 +72,7 @@ def test_goes_on_after_the_last_good_episode_and_keeps_good_ones_only(tmp_path, 
         pytest.raises(InUseError, match="is in use: another process is writing there"),
     ):
         make_demonstrations(config, tmp_path, progress=False)
-    left = beside(tmp_path / schema.INFO)
+    left = tmp_path / schema.INFO.replace("info", f"{PARTIAL}killed")
     left.write_text("half")
     assert make_demonstrations(config, tmp_path, progress=False) == {"tried": 4, "kept": 5}
     assert not left.exists()
@@ -84,7 +83,7 @@ def test_goes_on_after_the_last_good_episode_and_keeps_good_ones_only(tmp_path, 
 
 
 def test_turns_are_noised_a_fifth_and_grips_and_stage_signals_not_at_all():
-    env, expert = demonstration_env(CollectConfig(env="FoldTowel-v0", image_size=28, stage_signal=True))
+    env, expert = demonstration_env(CollectConfig(env="FoldTowel-v0", image_size=(28, 28), stage_signal=True))
     spread = noise_spread(CollectConfig(noise=0.2), env)
     np.testing.assert_allclose(spread, [*[0.2] * 3, *[0.04] * 3, 0, *[0.2] * 3, *[0.04] * 3, 0, 0])
     env.reset(seed=0)
@@ -92,7 +91,7 @@ def test_turns_are_noised_a_fifth_and_grips_and_stage_signals_not_at_all():
 
 
 def test_an_empty_hand_sometimes_closes_high_above_the_table_and_one_that_holds_cloth_does_not_open():
-    env, _ = demonstration_env(CollectConfig(image_size=28))
+    env, _ = demonstration_env(CollectConfig(image_size=(28, 28)))
     env.reset(seed=0)
     open_hands, luck = np.full(14, 0.5), np.random.default_rng(0)
     done = np.array([Mishaps(env, 0.3, 0, 0)(open_hands, luck) for _ in range(600)])
@@ -104,7 +103,7 @@ def test_an_empty_hand_sometimes_closes_high_above_the_table_and_one_that_holds_
 
 
 def test_near_the_table_no_hand_closes_by_mistake():
-    env, expert = demonstration_env(CollectConfig(image_size=28))
+    env, expert = demonstration_env(CollectConfig(image_size=(28, 28)))
     env.reset(seed=0)
     for _ in range(3):
         env.step(expert.act(None))
@@ -114,7 +113,7 @@ def test_near_the_table_no_hand_closes_by_mistake():
 
 
 def test_an_empty_hand_is_sometimes_pushed_along_the_table_but_not_while_it_closes():
-    env, _ = demonstration_env(CollectConfig(image_size=28))
+    env, _ = demonstration_env(CollectConfig(image_size=(28, 28)))
     env.reset(seed=0)
     still, luck = np.zeros(14), np.random.default_rng(0)
     done = np.array([Mishaps(env, 0, 0.4, 0.03)(still, luck) for _ in range(2000)])
@@ -145,7 +144,7 @@ def test_shipped_sets_say_what_their_numbers_are(name):
 
 
 def test_the_tabletop_is_demonstrated_by_its_own_expert():
-    env, expert = demonstration_env(CollectConfig(env="Tabletop-v0", image_size=28))
+    env, expert = demonstration_env(CollectConfig(env="Tabletop-v0", image_size=(28, 28)))
     observation, _ = env.reset(seed=0)
     assert expert.act(observation).shape == (7,) and observation["image_close"].shape == (28, 28, 3)
     np.testing.assert_allclose(noise_spread(CollectConfig(noise=0.1), env), [*[0.1] * 3, *[0.02] * 3, 0])

@@ -194,7 +194,7 @@ def test_an_episode_that_teaches_nothing_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_a_demonstrations_actions_fold_the_towel_again_bit_for_bit(noise):
-    config = CollectConfig(env="FoldTowel-v0", image_size=28, noise=noise)
+    config = CollectConfig(env="FoldTowel-v0", image_size=(28, 28), noise=noise)
     env, expert = demonstration_env(config)
     spread = np.where(np.isin(np.arange(14), (6, 13)), 0.0, noise)
     (episode,) = collect(env, expert, [40_000_002], camera="close", noise=spread)

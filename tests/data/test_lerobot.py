@@ -21,6 +21,7 @@ from vla_course.data import lerobot_writer, schema
 from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import LeRobotDataset
 from vla_course.data.lerobot_writer import LeRobotWriter
+from vla_course.files import PARTIAL
 
 FPS, CAMERA = 5, "close"
 LENGTHS = (5, 1, 9, 4)
@@ -197,7 +198,7 @@ def test_sets_of_others_have_other_codecs_no_seeds_and_pandas_indices(copy):
     for path in (copy / "data").rglob("*.parquet"):
         table = pq.read_table(path)
         pq.write_table(table.drop_columns([schema.EXECUTED]), path)
-    read = LeRobotDataset(copy, camera=CAMERA).episode(2)
+    read = LeRobotDataset(copy, cameras=CAMERA).episode(2)
     assert (read.success, read.seed, read.executed) == (True, -1, None)
     np.testing.assert_array_equal(read.images, episode(2).images)
 
@@ -298,12 +299,13 @@ def test_merging_that_was_interrupted_is_done_again(tmp_path, monkeypatch):
 
 
 def stops_at(name: str):
-    """`os.replace` that is killed where part of a path is to be finished."""
+    """`os.replace` in a process that is killed where the target's path holds this name."""
     replace = os.replace
 
     def stop(source, target):
         if name in Path(target).as_posix():
-            raise KeyboardInterrupt
+            shutil.copy(source, Path(target).with_name(f"{PARTIAL}killed{Path(target).suffix}"))
+            raise KeyboardInterrupt  # a process that is killed removes nothing
         replace(source, target)
 
     return stop
@@ -465,4 +467,4 @@ def test_episodes_and_cameras_that_are_not_there(finished):
     with pytest.raises(IndexError, match=r"no episode 4 .* 0 to 3"):
         LeRobotDataset(finished).episode(4)
     with pytest.raises(ValueError, match=r"it has observation\.images\.close"):
-        LeRobotDataset(finished, camera="top")
+        LeRobotDataset(finished, cameras="top")

@@ -54,7 +54,7 @@ def test_the_mirrored_expert_folds_the_mirrored_towel():
     """A start is laid out mirrored; the expert's mirrored answer is there what the expert itself says, or nearly."""
     answers = []
     for sign in (1, -1):
-        env, expert = demonstration_env(CollectConfig(image_size=84))
+        env, expert = demonstration_env(CollectConfig(image_size=(84, 84)))
         options = {"position": (0.02, 0.03 * sign), "yaw": 0.3 * sign, "joint_noise": 0, "camera_jitter": 0}
         observation, _ = env.reset(seed=3, options=options | {"table": 0, "color": (0.2, 0.3, 0.8)})
         answers.append((expert.act(), observation["end_effector"], observation["image_close"]))

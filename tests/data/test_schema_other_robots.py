@@ -52,7 +52,7 @@ def moves(reach: list[float]) -> np.ndarray:
 
 
 def statistics_of(dataset: LeRobotDataset, **settings):
-    config = TrainConfig(data=str(dataset.root), out="out", dataset_key="arm", **settings)
+    config = TrainConfig(data=str(dataset.root), out="out", unnorm_key="arm", **settings)
     return _statistics(dataset, _completed(config, dataset))
 
 
@@ -155,10 +155,12 @@ def test_a_run_learns_from_any_camera(tmp_path):
     info = json.loads(path.read_text())
     info["features"]["observation.image"] = info["features"].pop("observation.images.top")
     path.write_text(json.dumps(info))
-    with pytest.raises(ValueError, match=r"choose a camera of .* with camera=: it has observation\.image$"):
-        LeRobotDataset(dataset.root, camera="top")
+    with pytest.raises(
+        ValueError, match=r"choose a camera of .* with cameras=\[…\]: it has observation\.image$"
+    ):
+        LeRobotDataset(dataset.root, cameras="top")
     for camera in (None, "observation.image"):
-        other = LeRobotDataset(dataset.root, camera=camera)
+        other = LeRobotDataset(dataset.root, cameras=camera)
         assert other.cameras == ("observation.image",)
         config = _completed(TrainConfig(data=str(dataset.root), out="out"), other)
-        assert (config.image_size, config.camera_names) == ((16, 16), ("observation.image",))
+        assert (config.image_size, config.cameras) == ((16, 16), ("observation.image",))

@@ -196,7 +196,7 @@ def test_where_hands_go_can_be_asked(root, monkeypatch):
 def config(root, tmp_path) -> TrainConfig:
     lora = LoRAConfig(rank=2, alpha=4, targets=r"language_model\..*_proj")
     return TrainConfig(
-        data=str(root), out=str(tmp_path / "run"), init_from=str(write_model(tmp_path / "model")), dataset_key=KEY, lora=lora,
+        data=str(root), out=str(tmp_path / "run"), init_from=str(write_model(tmp_path / "model")), unnorm_key=KEY, lora=lora,
         augment=False, waypoints=True, steps=2, batch_size=4, warmup_steps=0, learning_rate=1e-2,
     )  # fmt: skip
 

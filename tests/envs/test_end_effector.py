@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from episodes import CASES, expert_episode, same
 
-from vla_course.control.rotations import matrix_from_rpy, rotation_error
-from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction, matrix_from_rotation_vector
+from vla_course.control.rotations import matrix_from_rpy
+from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.expert import FoldingExpert
 from vla_course.robot.grip import grip_pose
@@ -80,17 +80,6 @@ def test_the_rotation_is_one_turn_about_the_axes_of_the_world(rate_hz):
     # Not the same as turning in the hand's frame, which points down here.
     assert np.abs(after[1][RIGHT] - before[1][RIGHT] @ turn).max() > 0.005
     np.testing.assert_allclose(after[0], before[0], atol=1e-4)
-
-
-def test_turns_by_a_rotation_vector_undo_the_rotation_error():
-    rng = np.random.default_rng(0)
-    for length in (0.0, 1e-13, 1e-4, 0.3, 1.5, 3.1):
-        direction = rng.normal(size=3)
-        vector = length * direction / np.linalg.norm(direction)
-        rotation = matrix_from_rotation_vector(vector)
-        np.testing.assert_allclose(rotation_error(np.eye(3), rotation), vector, atol=1e-9)
-    quarter = matrix_from_rotation_vector(np.array([0, 0, np.pi / 2]))
-    np.testing.assert_allclose(quarter @ [1, 0, 0], [0, 1, 0], atol=1e-12)
 
 
 def test_standing_still_does_not_sink():

@@ -1,4 +1,7 @@
-"""What every environment of the course promises, in the manner of dm_control's suite: found through the registry, never listed."""
+"""What every environment of the course promises, in the manner of dm_control's suite.
+
+The environments come from the registry, never from a list; beside them a tiny third one, which has nothing but the frame.
+"""
 
 import copy
 import hashlib
@@ -14,10 +17,12 @@ import numpy as np
 import pytest
 from episodes import IDS, expert_episode, same
 from gymnasium.utils.env_checker import check_env
+from puck import PUCK
 
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.policies.expert import ExpertPolicy
 
+ALL = (*IDS, PUCK)
 COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda env: pickle.loads(pickle.dumps(env))}
 LOOK = {"cameras": ("close",), "image_size": (16, 16), "render_mode": "rgb_array", "render_size": (24, 24)}
 
@@ -31,7 +36,7 @@ for env_id in sys.argv[2:]:
 """
 
 
-@pytest.fixture(params=IDS, scope="module")
+@pytest.fixture(params=ALL, scope="module")
 def env(request):
     env = gymnasium.make(request.param)
     yield env
@@ -60,7 +65,7 @@ def test_the_course_has_environments():
     assert "vla_course/Tabletop-v0" in IDS
 
 
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("env_id", ALL)
 def test_gymnasium_finds_nothing_to_complain_about(env_id):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -81,11 +86,11 @@ def test_the_same_seed_gives_the_same_trajectory_in_this_process(env):
 
 
 def test_the_same_seed_gives_the_same_trajectory_in_two_other_processes():
-    command = [sys.executable, "-c", TRAJECTORIES, str(Path(__file__).parents[1]), *IDS]
+    command = [sys.executable, "-c", TRAJECTORIES, str(Path(__file__).parents[1]), *ALL]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     first, second = (process.communicate(timeout=120)[0].split() for process in processes)
-    here = [trajectory_hash(gymnasium.make(env_id)) for env_id in IDS]
-    assert len(here) == len(IDS) and first == second == here
+    here = [trajectory_hash(gymnasium.make(env_id)) for env_id in ALL]
+    assert len(here) == len(ALL) and first == second == here
 
 
 def test_no_two_observations_share_memory(env):
@@ -129,6 +134,12 @@ def test_the_reward_is_the_sum_of_its_terms(env):
         assert reward == sum(terms.values())
 
 
+def test_info_says_the_instruction_and_whether_it_was_carried_out(env):
+    _, info = env.reset(seed=0)
+    for seen in (info, env.step(random_actions(env, 1)[0])[-1]):
+        assert seen["instruction"] == env.unwrapped.instruction and seen["is_success"] is False
+
+
 def test_numbers_beyond_one_are_clipped(env):
     def after(action):
         env.reset(seed=0)
@@ -137,6 +148,8 @@ def test_numbers_beyond_one_are_clipped(env):
     wild = np.array(random_actions(env, 1)[0]) * 5
     assert same(after(wild)[0], after(np.clip(wild, -1, 1))[0])
     assert after(wild)[1] == after(np.clip(wild, -1, 1))[1]
+    huge = np.full(env.action_space.shape, 1e39)  # finite in float64, beyond what float32 holds
+    assert same(after(huge)[0], after(np.ones_like(huge))[0])
 
 
 def test_an_episode_is_truncated_at_its_limit_and_not_before(env):
@@ -156,7 +169,7 @@ def test_an_episode_is_truncated_at_its_limit_and_not_before(env):
     env.step(idle)
 
 
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("env_id", ALL)
 def test_stepping_before_reset_says_so(env_id):
     env = gymnasium.make(env_id)
     with pytest.raises(RuntimeError, match="call reset"):
@@ -180,7 +193,9 @@ def test_a_bad_action_is_one_clear_error(env, monkeypatch):
 
 
 def test_a_bad_reset_option_names_the_known_ones(env):
-    with pytest.raises(ValueError, match=r"unknown reset option 'colour': the options are .*position.*yaw"):
+    with pytest.raises(
+        ValueError, match=r"unknown reset option 'colour': the known ones are .*position.*yaw"
+    ):
         env.reset(options={"colour": "red"})
     assert env.reset(seed=0)[0] in env.observation_space
 
@@ -200,7 +215,7 @@ def goes_on_alone(env, twin, actions) -> bool:
 
 
 @pytest.mark.parametrize("how", COPIES)
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("env_id", ALL)
 def test_a_copy_is_an_environment_of_its_own(env_id, how):
     """Through gymnasium.make's wrappers: before the first reset, and in the middle of an episode, after a picture."""
     env = gymnasium.make(env_id, **LOOK)

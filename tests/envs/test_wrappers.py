@@ -13,8 +13,9 @@ from gymnasium.utils.env_checker import check_env
 from vla_course.envs.end_effector import EndEffectorAction, SingleArmAction
 from vla_course.envs.folding.config import FoldingConfig
 from vla_course.envs.folding.env import FoldingEnv
+from vla_course.envs.observations import TEXT_LENGTH
 from vla_course.envs.tabletop.env import TabletopEnv
-from vla_course.envs.wrappers import TEXT_LENGTH, ActionChunk, FixedStart, InstructionText
+from vla_course.envs.wrappers import ActionChunk, FixedStart, InstructionText
 
 
 class Counting(gymnasium.Env):

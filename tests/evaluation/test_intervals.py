@@ -3,7 +3,6 @@
 import jaxtyping
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 from vla_course.evaluation import studies
@@ -15,7 +14,6 @@ from vla_course.evaluation.intervals import (
     wilson_interval,
 )
 from vla_course.evaluation.language import wrong_instructions
-from vla_course.fine_tuning.losses import action_token_accuracy
 
 
 def test_twelve_newly_won_of_a_hundred_are_six_to_nineteen_points():
@@ -107,26 +105,3 @@ def test_nobody_is_told_their_own_words():
     assert len({tuple(told_all) for told_all in draws}) > 15
     with pytest.raises(ValueError, match="say the same"):
         wrong_instructions(["red", "red"], rng)
-
-
-def two_sequences() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two and four action tokens, one and all four predicted; behind them the stop token, predicted too."""
-    labels = torch.full((2, 7), -100)
-    labels[0, 3:6] = torch.tensor([31744, 31900, 2])
-    labels[1, 2:7] = torch.tensor([31999, 31800, 31801, 31744, 2])
-    predicted = labels.where(labels >= 0, 5).roll(-1, dims=1)
-    predicted[0, 3] = 31901
-    return torch.nn.functional.one_hot(predicted, 32064).float(), labels
-
-
-def test_accuracy_counts_tokens_not_sequences():
-    logits, labels = two_sequences()
-    assert action_token_accuracy(logits, labels) == pytest.approx(5 / 6)
-
-
-def test_a_small_vocabulary_has_its_own_action_tokens():
-    labels = torch.tensor([[1, 767, 768, 1023]])
-    logits = torch.nn.functional.one_hot(torch.tensor([[767, 768, 5, 0]]), 1024).float()
-    assert action_token_accuracy(logits, labels, 1024) == 0.5
-    with pytest.raises(ValueError, match="no action token"):
-        action_token_accuracy(logits, labels.clamp(max=700), 1024)

@@ -152,7 +152,7 @@ def test_one_hand_hears_of_the_hand_it_moves():
 
 def test_a_model_of_two_hands_acts_on_the_folding_robot():
     model = nano(norm_stats=BOTH)
-    config = EvaluationConfig(policy="runs/x", image_size=28, max_steps=2)
+    config = EvaluationConfig(policy="runs/x", image_size=(28, 28), max_steps=2)
     env = make_env(config)
     assert env.action_space.shape == (14,)
     whole, cropped = (two_hand_policy(model, crop=crop) for crop in (False, True))
@@ -166,7 +166,7 @@ def test_a_model_of_two_hands_acts_on_the_folding_robot():
 def test_the_folder_of_a_model_is_a_policy(tmp_path):
     nano(norm_stats=BOTH).save_pretrained(tmp_path / "model")
     config = EvaluationConfig(
-        policy=str(tmp_path / "model"), image_size=28, episodes=2, max_steps=2, workers=0, words="empty"
+        policy=str(tmp_path / "model"), image_size=(28, 28), episodes=2, max_steps=2, workers=0, words="empty"
     )
     record = evaluate_policy(config, tmp_path / "x.json", films=False)
     assert record.config.name == "model" and not record.films

@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_says_so(tmp_path):
         (dict(validation_share=1.0), "validation_share: want a share below 1"),
         (dict(training_mode="full", use_quantization=True), "four bits cannot learn"),
         (dict(cache_features=True), "set augment=false"),
-        (dict(camera_names=("front", "front")), "want each camera once, got front, front"),
+        (dict(cameras=("front", "front")), "want each camera once, got front, front"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(changes, message):

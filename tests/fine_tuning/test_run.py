@@ -47,7 +47,7 @@ def test_a_run_ends_with_a_folder_that_acts_alone(settings, mode):
     folder = train(run, progress=False)
     loaded = load_run(folder)
     assert loaded.key == "towel" and loaded.config == run.config
-    assert loaded.config.camera_names == ("close",) and loaded.config.action_dim == 3
+    assert loaded.config.cameras == ("close",) and loaded.config.action_dim == 3
     np.testing.assert_array_equal(acts(loaded.model, "towel"), acts(run.model, "towel"))
     statistics = json.loads((folder / "dataset_statistics.json").read_text())
     assert list(statistics) == ["towel"] and len(statistics["towel"]["proprio"]["q01"]) == 7
@@ -171,9 +171,9 @@ def test_a_model_need_not_be_told_the_state(settings):
         (dict(state_dim=14), ValueError, r"state_dim: .* has states of 7 numbers, not 14 \(0 for none\)"),
         (dict(action_dim=7), ValueError, "action_dim: .* has actions of 3 numbers, not 7"),
         (
-            dict(camera_names=("wrist",)),
+            dict(cameras=("wrist",)),
             ValueError,
-            r"with camera_names=\[…\]: it has observation.images.close",
+            r"with cameras=\[…\]: it has observation.images.close",
         ),
         (dict(init_from="nowhere"), FileNotFoundError, "nowhere"),
         (dict(lora=LoRAConfig(targets="nothing")), ValueError, "no layer's whole name matches 'nothing'"),

@@ -14,8 +14,9 @@ from openvla_reference import nano
 
 from vla_course.adapters.lora import LoRAConfig
 from vla_course.cli import main as cli
-from vla_course.data.augmentation import center_crop
+from vla_course.data.augmentation import AugmentationConfig, center_crop
 from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.samples import DemonstrationSamples
 from vla_course.data.schema import COLLECT
 from vla_course.evaluation import record
 from vla_course.evaluation.assembly import make_env, make_policy, settled
@@ -30,8 +31,8 @@ from vla_course.policies.openvla import OpenVLAPolicy
 
 WORDS = "cameras=[close,left_wrist,right_wrist]"
 VARIANTS = {
-    "cameras": ([WORDS], [f"camera_names=[{','.join(CAMERAS)}]"], CAMERAS, "end_effector", 16),
-    "joints": (["state=joint_position"], [], ("close",), "joint_position", 60),
+    "cameras": ([WORDS], [f"cameras=[{','.join(CAMERAS)}]"], CAMERAS, "end_effector", 16),
+    "joints": (["state_key=joint_position"], [], ("close",), "joint_position", 60),
 }
 
 
@@ -49,7 +50,7 @@ def three(tmp_path_factory) -> Path:
 def config(three, model_folder, tmp_path) -> TrainConfig:
     lora = LoRAConfig(rank=2, alpha=4, targets=r"language_model\..*_proj")
     return TrainConfig(
-        data=str(three), out=str(tmp_path / "run"), init_from=str(model_folder), camera_names=CAMERAS, lora=lora,
+        data=str(three), out=str(tmp_path / "run"), init_from=str(model_folder), cameras=CAMERAS, lora=lora,
         augment=False, steps=2, batch_size=4, warmup_steps=0, learning_rate=1e-2,
     )  # fmt: skip
 
@@ -73,10 +74,10 @@ def way(request, tmp_path_factory, model_folder):
 def test_set_and_run_remember_what_was_seen_and_told(way):
     looks, key, count, data, run = way
     assert problems(data) == []
-    dataset = LeRobotDataset(data, camera=looks)
+    dataset = LeRobotDataset(data, cameras=looks)
     assert dataset.all_cameras == looks and dataset.state_key == key
     kept = read_config(run)
-    assert (kept.camera_names, kept.state_key, kept.state_dim) == (looks, key, count)
+    assert (kept.cameras, kept.state_key, kept.state_dim) == (looks, key, count)
     loaded = load_run(run).model
     assert (loaded.config.num_images, loaded.config.state_dim) == (len(looks), count)
     mask = np.array(loaded.config.norm_stats["towel"]["proprio"]["mask"])
@@ -97,7 +98,7 @@ def test_training_equals_acting(way, model_folder, monkeypatch):
         return torch.full((1, action_dim), policy.model.config.vocabulary_size - 1)
 
     monkeypatch.setattr(policy.model, "predict_token_ids", spy)
-    dataset = LeRobotDataset(data, camera=looks)
+    dataset = LeRobotDataset(data, cameras=looks)
     observation, info = env.reset(seed=dataset.track(0).seed)
     alone = {key: np.asarray(value)[None] for key, value in observation.items()}
     policy.act({**alone, "instruction": [info["instruction"]]})
@@ -118,9 +119,8 @@ def test_an_evaluation_asks_for_what_was_learned_from(way, tmp_path):
         cli.main(["eval", str(run), "--episodes", "1", "--json", str(path), "max_steps=2", "workers=0"]) == 0
     )
     kept = record.read(path)
-    assert kept.config.looks_through == looks and kept.config.state == key
-    assert kept.evaluation.episodes[0].steps == 2 and kept.config.image_size == 28
-    assert kept.config.camera == ("close" if len(looks) == 1 else None)
+    assert kept.config.cameras == looks and kept.config.state_key == key
+    assert kept.evaluation.episodes[0].steps == 2 and kept.config.image_size == (28, 28)
     assert cli.main(["eval", "--verify", str(path)]) == 0
 
 
@@ -129,9 +129,8 @@ def test_an_evaluation_asks_for_what_was_learned_from(way, tmp_path):
     [
         ("camera=top", "looks at 3 pictures at once, and the policy through top: name as many cameras"),
         ("cameras=[close,wrist,top]", "unknown camera 'wrist'"),
-        ("camera=top cameras=[close,top]", "give one camera= or several cameras=, not both: top; close, top"),
         ("cameras=close", "cameras: want a list"),
-        ("state=joints", "unknown observation key 'joints'"),
+        ("state_key=joints", "unknown observation key 'joints'"),
     ],
 )
 def test_what_does_not_fit_an_evaluation_is_one_line(capsys, config, words, message):
@@ -145,14 +144,17 @@ def test_what_does_not_fit_an_evaluation_is_one_line(capsys, config, words, mess
     ("words", "message"),
     [
         ("collect --out a cameras=[close,wrist]", "unknown camera 'wrist'"),
-        ("collect --out a cameras=[close,close]", "want each of the cameras once, not close, close"),
-        ("collect --out a state=joints", "unknown observation key 'joints'"),
         (
-            "train --data DATA --out b camera_names=[close,top]",
-            "with camera_names=[…]: it has observation.images.close",
+            "collect --out a cameras=[close,close]",
+            "want at least one camera, and each once, not close, close",
         ),
-        ("train --data DATA --out b", "choose a camera of DATA with camera_names=[…]"),
-        ("train --data DATA --out b camera_names=[close,close]", "camera_names: want each camera once"),
+        ("collect --out a state_key=joints", "unknown observation key 'joints'"),
+        (
+            "train --data DATA --out b cameras=[close,top]",
+            "with cameras=[…]: it has observation.images.close",
+        ),
+        ("train --data DATA --out b", "choose a camera of DATA with cameras=[…]"),
+        ("train --data DATA --out b cameras=[close,close]", "cameras: want each camera once"),
     ],
 )
 def test_what_does_not_fit_a_set_is_one_line(capsys, three, tmp_path, monkeypatch, words, message):
@@ -195,8 +197,8 @@ def test_looking_once_changes_nothing(config):
 
 
 def test_one_camera_of_several_is_enough(config):
-    run = begin(replace(config, camera_names=("left_wrist",)))
-    assert run.model.config.num_images == 1 and run.config.camera_names == ("left_wrist",)
+    run = begin(replace(config, cameras=("left_wrist",)))
+    assert run.model.config.num_images == 1 and run.config.cameras == ("left_wrist",)
     batch = run.samples.batch(np.array([0]), None)
     assert batch["image_features"].shape[1] == 4
 
@@ -204,9 +206,44 @@ def test_one_camera_of_several_is_enough(config):
 def test_a_run_with_other_cameras_is_another_run(config):
     train(begin(config), progress=False)
     with pytest.raises(ValueError, match="holds a run with other settings"):
-        begin(replace(config, camera_names=CAMERAS[:2]))
+        begin(replace(config, cameras=CAMERAS[:2]))
     kept = kept_checkpoint(begin(config).config)
     assert kept is not None and "state_key: null" in kept.settings, "what the data decide makes no other run"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augment": False},
+        {"mirror": True, "validation_share": 0.4},
+        {"mirror": True, "phrasings": ("fold it",)},
+    ],
+)
+def test_each_episode_is_read_once(config, monkeypatch, changes):
+    """For statistics, token rows, those of the mirror, validation and other words together."""
+    read, numbers = LeRobotDataset.track, []
+
+    def counted(self, index):
+        numbers.append(index)
+        return read(self, index)
+
+    monkeypatch.setattr(LeRobotDataset, "track", counted)
+    begin(replace(config, **{"augment": True, **changes}))
+    assert sorted(numbers) == [0, 1, 2]
+
+
+def test_samples_are_the_same_whoever_has_read_the_episodes(config):
+    prepared = begin(replace(config, augment=True, mirror=True, phrasings=("fold it",)))
+    dataset = LeRobotDataset(config.data, cameras=CAMERAS)
+    augmentation = AugmentationConfig(phrasings=("fold it",))
+    alone = DemonstrationSamples(prepared.model, dataset, "towel", augmentation=augmentation, mirror=True)
+    indices = np.arange(len(alone))
+    for seed in (None, 0):
+        here, there = (
+            samples.batch(indices, None if seed is None else np.random.default_rng(seed))
+            for samples in (prepared.samples, alone)
+        )
+        assert here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
 
 
 # --- what the state is
@@ -225,7 +262,7 @@ def test_a_mirror_is_for_hands_and_for_cameras_that_have_a_counterpart(config, t
     with pytest.raises(ValueError, match=r"its states are joint_position, .* set mirror=false"):
         begin(replace(mirrored, data=str(joints)))
     with pytest.raises(ValueError, match=r"right_wrist, without left_wrist.* set mirror=false"):
-        begin(replace(mirrored, camera_names=("close", "right_wrist")))
+        begin(replace(mirrored, cameras=("close", "right_wrist")))
 
 
 def test_the_settings_may_say_what_a_silent_set_does_not(config, three, tmp_path):
@@ -268,7 +305,7 @@ def test_a_policy_shows_its_model_every_camera_in_order():
 def test_who_has_no_run_looks_through_the_close_camera_and_is_told_of_hands():
     for policy in ("nano", "expert"):
         plain = EvaluationConfig(policy=policy)
-        assert (settled(plain).looks_through, settled(plain).state) == (("close",), "end_effector")
-        assert settled(plain).camera == "close" and settled(settled(plain)) == settled(plain)
-    several = EvaluationConfig(cameras=("top", "close"), state="joint_position")
-    assert (settled(several).looks_through, settled(several).state) == (("top", "close"), "joint_position")
+        assert (settled(plain).cameras, settled(plain).state_key) == (("close",), "end_effector")
+        assert settled(settled(plain)) == settled(plain)
+    several = EvaluationConfig(cameras=("top", "close"), state_key="joint_position")
+    assert (settled(several).cameras, settled(several).state_key) == (("top", "close"), "joint_position")

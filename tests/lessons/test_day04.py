@@ -9,6 +9,7 @@ from vla_course import assets
 from vla_course.action_tokens import normalize_actions
 from vla_course.data.augmentation import center_crop_box
 from vla_course.data.demonstrations import CollectConfig, make_demonstrations
+from vla_course.data.episodes import Episode
 from vla_course.data.statistics import action_quantiles
 from vla_course.data.token_rows import build_labels
 
@@ -140,7 +141,7 @@ def test_without_the_crop_the_two_paths_differ(lesson):
 def parrots(lesson):
     """The lesson's parrot, on frames that come in runs of four alike."""
     definitions = cells(LESSON, ("class Parrot", "def asked_about"))
-    names = run([source.partition("by_episode = ")[0] for source in definitions], lesson)
+    names = run([source.partition("SPLITS = ")[0] for source in definitions], lesson)
     random = np.random.default_rng(0)
     pictures = random.integers(0, 256, (40, 84, 84, 3)).astype(np.uint8)
     actions = random.uniform(-1, 1, (40, 14))
@@ -153,8 +154,28 @@ def test_a_parrot_split_by_frame_looks_as_if_it_knew(lesson):
     names = parrots(lesson)
     by_frame = names["asked_about"](np.random.default_rng(0).random(160) < 0.2)
     by_run = names["asked_about"](np.isin(np.arange(160) // 4, range(8)))
-    assert by_frame[1] > 90 and by_frame[2] < 2
-    assert by_run[1] < 10 and by_run[2] > 10
+    assert by_frame[0] > 90 and by_frame[1] < 2
+    assert by_run[0] < 10 and by_run[1] > 10
+
+
+def test_a_parrot_averages_as_many_answers_as_it_is_asked_to(lesson):
+    names = parrots(lesson)
+    pictures = names["images"][::4]
+    once = names["Parrot"](pictures, names["actions"][::4])
+    averaged = names["Parrot"](pictures, names["actions"][::4], neighbours=40)
+    shown = {"image_close": pictures[:3]}
+    np.testing.assert_allclose(once.act(shown)[:, 0], names["actions"][::4][:3])
+    np.testing.assert_allclose(averaged.act(shown)[:, 0], [names["actions"][::4].mean(0)] * 3)
+
+
+def test_recordings_that_failed_are_no_demonstrations(lesson):
+    def failures(env, expert, seeds, camera):
+        frame = np.zeros((1, 84, 84, 3), np.uint8)
+        for seed in seeds:
+            yield Episode(frame, np.zeros((1, 16)), np.zeros((1, 14)), "fold", seed != 712, seed)
+
+    with pytest.raises(AssertionError, match="failures demonstrate nothing"):
+        run(cells(LESSON, ("def fast_robot",)), {**lesson, "collect": failures})
 
 
 def test_the_numbers_of_the_recap_hold():

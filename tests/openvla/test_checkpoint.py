@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import BitsAndBytesConfig
 
+from vla_course.adapters import peft_format
 from vla_course.openvla import checkpoint
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.openvla.model import OpenVLAForActionPrediction
@@ -133,7 +134,7 @@ def test_saving_that_breaks_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(peft_format, "save_file", full)
     with pytest.raises(OSError, match="no space"):
         nano(seed=1).save_pretrained(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -292,7 +293,7 @@ def test_a_full_disk_is_an_os_error(tmp_path, monkeypatch):
     def full(*_, **__):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(peft_format, "save_file", full)
     with pytest.raises(OSError, match=r"model\.safetensors could not be written.*No space left"):
         nano().save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())

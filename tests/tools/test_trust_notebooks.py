@@ -9,6 +9,7 @@ import nbformat
 from nbformat.sign import NotebookNotary
 
 from vla_course import assets
+from vla_course.files import sha256_of
 
 PROGRAM = assets.CHECKOUT / "tools" / "trust_notebooks.py"
 
@@ -19,7 +20,7 @@ def test_only_notebooks_with_the_listed_content_are_trusted(tmp_path):
     spec.loader.exec_module(tool)
     for name in ("same.ipynb", "changed.ipynb", "foreign.ipynb", "data.json"):
         (tmp_path / name).write_text(name)
-    listed = {name: assets.sha256(tmp_path / name) for name in ("same.ipynb", "changed.ipynb", "data.json")}
+    listed = {name: sha256_of(tmp_path / name) for name in ("same.ipynb", "changed.ipynb", "data.json")}
     listed["gone.ipynb"] = listed["same.ipynb"]
     (tmp_path / "changed.ipynb").write_text("<script>")
     assert tool.unchanged_notebooks(tmp_path, listed) == [tmp_path / "same.ipynb"]

@@ -1,10 +1,17 @@
 """What every widget promises in the browser. The widgets are found in the package, so a new one is held to it too."""
 
 import importlib
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from pygments.lexers import JavascriptLexer
+from pygments.token import Comment, Error, Punctuation, String
 
 import vla_course
 from vla_course.widgets.pictured import PicturedWidget
@@ -25,12 +32,30 @@ def widgets() -> list[type[PicturedWidget]]:
     return sorted(PicturedWidget.__subclasses__(), key=lambda kind: kind.__name__)
 
 
+ROOT = Path(vla_course.__path__[0])
 WIDGETS = [kind for kind in widgets() if kind.__module__.startswith("vla_course.")]
 
 
 def own_script(kind: type[PicturedWidget]) -> str:
     assert kind._esm.startswith(SCRIPT), "the shared script stands in front"
     return str(kind._esm).removeprefix(SCRIPT)
+
+
+def brackets(script: str) -> str:
+    """The brackets of a program that are neither in text nor in a comment, those of `${…}` in templates included."""
+    found = ""
+    for kind, text in JavascriptLexer().get_tokens(script):
+        assert kind is not Error, f"no JavaScript: {text!r}"
+        if kind in Punctuation or kind in String.Interpol:
+            found += "".join(sign for sign in text if sign in "()[]{}")
+        assert kind in Comment or "import " not in text, "a module from a blob has no neighbours to import"
+    return found
+
+
+def pairs_left(found: str) -> str:
+    while (shorter := re.sub(r"\(\)|\[\]|\{\}", "", found)) != found:
+        found = shorter
+    return found
 
 
 def tags(text: str, names: str) -> list[str]:
@@ -40,6 +65,47 @@ def tags(text: str, names: str) -> list[str]:
 
 def test_the_widgets_are_found():
     assert len(WIDGETS) >= 8 and "SayIt" in {kind.__name__ for kind in WIDGETS}
+
+
+@pytest.mark.parametrize("kind", WIDGETS, ids=lambda kind: kind.__name__)
+def test_the_script_of_a_widget_is_one_module_without_faults(kind):
+    assert pairs_left(brackets(kind._esm)) == ""
+    if node := shutil.which("node"):
+        check = [node, "--input-type=module", "--check", "-"]
+        answer = subprocess.run(check, input=kind._esm, capture_output=True, encoding="utf-8")
+        assert answer.returncode == 0, answer.stderr
+
+
+def test_a_missing_bracket_is_found():
+    assert pairs_left(brackets("const f = (x) => `a ${x.map((y) => `(${y}`)} b`; // {")) == ""
+    assert pairs_left(brackets("const f = (x) => { g(`a ${x}`);")) == "{"
+
+
+def test_no_file_is_watched_whatever_anywidget_is_asked_for():
+    names = ", ".join(sorted({kind.__module__ for kind in WIDGETS}))
+    program = (
+        f"import threading, {names}\n"
+        "from vla_course.widgets.pictured import PicturedWidget\n"
+        "assert {type(getattr(kind, name)) for kind in PicturedWidget.__subclasses__() for name in ('_esm', '_css')} == {str}\n"
+        "assert [thread.name for thread in threading.enumerate()] == ['MainThread']"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "ANYWIDGET_HMR": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_a_wheel_brings_every_file_that_is_no_module():
+    """Without them an installed package starts in the checkout alone."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = project["tool"]["setuptools"]["package-data"]["vla_course"]
+    packed = {path for pattern in listed for path in ROOT.glob(pattern)}
+    others = {path for path in ROOT.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path for path in others if path.suffix not in (".py", ".pyc")} == packed
+    assert {path.suffix for path in packed} >= {".js", ".css"}
 
 
 @pytest.mark.parametrize("kind", WIDGETS, ids=lambda kind: kind.__name__)

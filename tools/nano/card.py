@@ -3,7 +3,6 @@
 Everything between the two comments in data/checkpoints/openvla_nano/README.md is written anew.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from prove import ABSENT, BLIND, NOISE, TOUCH_PART, WRONG_WORDS
 
 from vla_course import assets, results
 from vla_course.envs.tabletop.config import SPLITS, VERBS
+from vla_course.files import write_text
 
 CARD = assets.CHECKOUT / "data" / "checkpoints" / "openvla_nano" / "README.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
@@ -60,9 +60,7 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 def main(card: Path = CARD) -> None:
     """Rewrite the card in one step."""
     text = with_table(card.read_text(encoding="utf-8"), results.read("nano/success").values["conditions"])
-    partial = card.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, card)
+    write_text(card, text)
 
 
 if __name__ == "__main__":

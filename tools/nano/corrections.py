@@ -4,7 +4,6 @@ Demonstrations only show states into which an expert gets. Here the model acts, 
 over now and then, and at every frame the expert answers the task that was said and others, as in the demonstrations: DAgger.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from scenes import FIRST_SEED, Demonstrations, worlds
 
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
+from vla_course.files import replacing
 from vla_course.openvla.load import load_vla
 
 TOGETHER = 20
@@ -65,7 +65,6 @@ def write_corrections(config: NanoConfig, folder: Path, index: int, path: Path) 
             else:
                 still.append((which, env, expert, helped))
         running = still
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(partial, **found.arrays())
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        np.savez(partial, **found.arrays())
     return f"{path.name}: {wins} of {done} done"

@@ -6,7 +6,6 @@ two action tokens, a place on the table. What is asked for besides the tokens, a
 places and action off the empty token, and two attention heads look from there at what the sentence is about.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from towers import augment
 from words import ACTIONS, EOS, load_tokenizer
 
+from vla_course.files import replacing
 from vla_course.openvla.load import load_vla
 from vla_course.openvla.model import OpenVLAForActionPrediction
 from vla_course.openvla.processor import OpenVLAProcessor
@@ -204,19 +204,18 @@ def cached_features(
         kept = np.load(path, mmap_mode="r")
         if len(kept) == len(samples.shares):
             return kept
-    partial = path.with_suffix(".partial.npy")
     shape = (len(samples.shares), model.config.num_patches, model.vision_backbone.width)
-    found = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-    number = 0
-    for images in samples.images:
-        for begin in range(0, len(images), 128):
-            pixels = torch.from_numpy(images[begin : begin + 128]).permute(0, 3, 1, 2).float() / 255
-            with quick():
-                features = model.vision_backbone(for_both_towers(model, pixels))
-            found[number : number + len(pixels)] = features.half().numpy()
-            number += len(pixels)
-    found.flush()
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        found = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+        number = 0
+        for images in samples.images:
+            for begin in range(0, len(images), 128):
+                pixels = torch.from_numpy(images[begin : begin + 128]).permute(0, 3, 1, 2).float() / 255
+                with quick():
+                    features = model.vision_backbone(for_both_towers(model, pixels))
+                found[number : number + len(pixels)] = features.half().numpy()
+                number += len(pixels)
+        found.flush()
     return np.load(path, mmap_mode="r")
 
 

@@ -39,6 +39,7 @@ from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Thing, held_out
 from vla_course.evaluation.episodes import EpisodeResult, Evaluation, evaluate
 from vla_course.evaluation.intervals import wilson_interval
+from vla_course.files import write_text
 from vla_course.openvla.load import load_vla
 from vla_course.policies.openvla import Look, OpenVLAPolicy
 
@@ -215,10 +216,7 @@ def _measured(proof: Path, models: Models) -> dict[str, Any]:
 def _keep(proof: Path, found: dict[str, Any], condition: str, row: dict[str, Any]) -> None:
     found[condition] = row
     print(f"{condition:34} {_line(row)}", flush=True)
-    proof.parent.mkdir(parents=True, exist_ok=True)
-    written = proof.with_name(f".{proof.name}.{os.getpid()}")
-    written.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    os.replace(written, proof)
+    write_text(proof, json.dumps(found, indent=1))
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ What a pixel shows is one number, its spot: the place of a thing, or FIRST_PART 
 """
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from vla_course.envs.tabletop.labels import GARMENT_PLACE, NO_PLACE, PART_LABELS
 from vla_course.envs.tabletop.language import name, phrasings, say
 from vla_course.envs.tabletop.start import Start
 from vla_course.envs.tabletop.tasks import Task, Thing, possible_tasks
+from vla_course.files import replacing
 
 FIRST_SEED = {"sight": 10_000_000, "actions": 20_000_000, "corrections": 30_000_000}
 """Evaluations count their seeds from 0: no start of a test is ever in a shard."""
@@ -54,9 +54,8 @@ def write_shard(config: NanoConfig, folder: Path, kind: str, index: int) -> str:
     path = shard_path(folder, kind, index)
     record = {"sight": record_sight, "actions": record_actions}[kind]
     arrays = record(config, index)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(partial, **arrays)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        np.savez(partial, **arrays)
     return path.name
 
 

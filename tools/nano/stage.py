@@ -1,7 +1,6 @@
 """A stage of training that can be stopped at any moment and goes on where it was: checkpoint, curve, seeds, command, time."""
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import Any
 import torch
 from nano_config import NanoConfig
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vla_course.files import replacing, write_text
 
 SAVE_EVERY_S = 60.0
 
@@ -63,9 +64,8 @@ class Stage:
         """Write checkpoint and record, each whole or not at all."""
         state = {key: part.state_dict() for key, part in self.parts.items()}
         kept = {"parts": state, "step": self.step, "curve": self.curve, "seconds": self.wall_s}
-        partial = self.path.with_suffix(".partial")
-        torch.save(kept, partial)
-        os.replace(partial, self.path)
+        with replacing(self.path) as partial:
+            torch.save(kept, partial)
         record = {
             "stage": self.name,
             "steps": self.step,
@@ -74,9 +74,7 @@ class Stage:
             "config": self._config,
             "curve": self.curve,
         }
-        partial = self.record_path.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        os.replace(partial, self.record_path)
+        write_text(self.record_path, json.dumps(record, indent=1))
         self._saved = time.perf_counter()
 
 

@@ -17,7 +17,7 @@ OUTERMOST = 0.9677083
 
 
 def nf4_codebook() -> Float[torch.Tensor, "16"]:
-    """The 16 levels of NF4 in [-1, 1], with an exact 0.
+    """The 16 levels of NF4 in [-1, 1] from the lowest to the highest, in float32, with an exact 0.
 
     Eight positive levels are the quantiles of a normal distribution at even steps from OUTERMOST towards one half, seven
     negative ones likewise, mirrored; all are divided by the largest.
@@ -37,8 +37,9 @@ def quantize_nf4(
 ) -> tuple[UInt8[torch.Tensor, "blocks block"], Float[torch.Tensor, " blocks"]]:
     """A 4-bit code per weight and one absmax per block.
 
-    A block is `block` weights that follow each other in memory, row after row. A code is the number of the level in LEVELS
-    that is nearest to weight / absmax; a block of zeros has absmax 0.
+    A block is `block` weights that follow each other, row after row; `weights` may have any number of axes and any floating
+    dtype. A code is the number of the level in LEVELS that is nearest to weight / absmax, however small absmax is;
+    a block of zeros has absmax 0 and the code of level 0, which is 7.
 
     Raises:
         ValueError: the weights do not fill whole blocks.

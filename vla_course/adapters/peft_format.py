@@ -4,10 +4,7 @@ A folder holds adapter_config.json and adapter_model.safetensors, with a matrix 
 """
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +24,7 @@ from vla_course.adapters.lora import (
     inject,
     weight_shape,
 )
-from vla_course.files import PARTIAL, read_object
+from vla_course.files import read_object, replacing_files
 
 SETTINGS, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -110,17 +107,9 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
         for name, layer in layers.items()
         for side in "AB"
     }
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder, prefix=PARTIAL))
-    try:
+    with replacing_files(folder) as partial:
         write_tensors(partial / TENSORS, tensors)
         (partial / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        for path in sorted(partial.iterdir()):
-            path.chmod(0o644)
-            os.replace(path, folder / path.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_adapter(

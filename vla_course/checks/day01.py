@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from vla_course.checks.calls import Rules, last_call
 from vla_course.checks.claims import Claim
 from vla_course.checks.report import Lesson, WorkedCase
 
@@ -17,21 +18,35 @@ SAID = "count in tens"
 
 
 class CountingEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
-    """Shows how often it has been stepped, and keeps the actions. The episode is over after `length` steps."""
+    """Shows how often it has been stepped, and keeps the actions. The episode is over after `length` steps.
 
-    def __init__(self, *, length: int = 3, success: bool = False, truncates: bool = False) -> None:
-        self.length, self.success, self.truncates = length, success, truncates
+    It tells of success after the last step where `success` is True, and after step `success_at` alone where that is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        length: int = 3,
+        success: bool = False,
+        truncates: bool = False,
+        success_at: int | None = None,
+    ) -> None:
+        self.length, self.success, self.truncates, self.success_at = length, success, truncates, success_at
         self.actions: list[float] = []
         self.resets = 0
+        self.seeds: list[int | None] = []
+        self.closed = False
 
     def __repr__(self) -> str:
-        return f"CountingEnv(length={self.length}, success={self.success}, truncates={self.truncates})"
+        text = f"length={self.length}, success={self.success}, truncates={self.truncates}"
+        return f"CountingEnv({text}{f', success_at={self.success_at}' if self.success_at else ''})"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Nothing counted yet."""
         self.actions, self.resets = [], self.resets + 1
+        self.seeds.append(seed)
         return self._shown()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
@@ -46,9 +61,16 @@ class CountingEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         over = len(self.actions) >= self.length
         return observation, 0.0, over and not self.truncates, over and self.truncates, info
 
+    def close(self) -> None:
+        """Noted: whoever made the environment may still need it."""
+        self.closed = True
+
     def _shown(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The last step tells of success; before it there is none."""
-        success = self.success and len(self.actions) >= self.length
+        """What there is to see, and whether this step tells of success."""
+        if self.success_at is None:
+            success = self.success and len(self.actions) >= self.length
+        else:
+            success = len(self.actions) == self.success_at
         shown = {"count": np.array([float(len(self.actions))])}
         return shown, {"is_success": success, "instruction": "the environment's own words"}
 
@@ -82,8 +104,8 @@ class TensPolicy:
     hints=(
         "The model was trained on one sentence with a gap in it. Every letter of it counts, so that your words stand where all "
         "the others stood.",
-        "`In: What action should the robot take to …?`, then a new line, then `Out:` with nothing behind it. Your words stand at "
-        "the dots, in lower case.",
+        "Compare the three training prompts above, letter by letter: what is the same in all of them stays, capitals, question "
+        "mark and new line included. Where they differ stands an instruction, and none of those has a capital.",
         'First line: `return f"In: What action should the robot take to {instruction.lower()}?…"`. A new line is `\\n`.',
     ),
     case=WorkedCase(
@@ -98,6 +120,7 @@ class TensPolicy:
         ),
         answer="In: What action should the robot take to pick up the red cube?\nOut:",
     ),
+    rules=Rules(returns=""),
 )
 def check_build_prompt(build_prompt: Callable[[str], str]) -> Iterator[Claim]:
     """Letter for letter, with capitals in the instruction."""
@@ -107,20 +130,30 @@ def check_build_prompt(build_prompt: Callable[[str], str]) -> Iterator[Claim]:
         "“Pick up the RED cube” stands in the model's own sentence, in lower case",
         got=build_prompt("Pick up the RED cube"),
         expected=plain,
-        hint="compare letter by letter: `In: What action should the robot take to pick up the red cube?`, a new line, `Out:`",
+        hint="compare letter by letter with the three training prompts above: the first word, capitals, the question mark, the "
+        "new line, and what stands behind `Out:`",
         mistakes={
             "the model has only seen instructions in lower case": sentence.format("Pick up the RED cube"),
+            "the model has only seen instructions in lower case, the first letter included": sentence.format(
+                "Pick up the red cube"
+            ),
             "nothing stands behind `Out:`; a space there would become a token of its own": plain + " ",
+            "nothing stands behind `Out:`, no new line either": plain + "\n",
             "between the question and `Out:` stands a new line, not a space": plain.replace("\n", " "),
+            "between the question and `Out:` stands one new line, not two": plain.replace("\n", "\n\n"),
+            "a backslash and an n are two characters: a new line is `\\n` in an ordinary string, without an r before it": (
+                plain.replace("\n", "\\n")
+            ),
             "only your words are put in lower case; `In`, `What` and `Out` keep their capitals": plain.lower(),
             "the question ends with a question mark": plain.replace("?", ""),
         },
     )
+    other = "Fold the T-shirt on Ada's table, then wave at R2-D2"
     yield Claim(
-        "other words stand in the same place",
-        got=build_prompt("push the green ball to the left"),
-        expected=sentence.format("push the green ball to the left"),
-        hint="the instruction that is handed in stands in the sentence, whatever it says",
+        "other words stand in the same place, names in lower case as well",
+        got=build_prompt(other),
+        expected=sentence.format(other.lower()),
+        hint="the instruction that is handed in stands in the sentence, whatever it says, all of it in lower case",
     )
 
 
@@ -148,16 +181,28 @@ def check_build_prompt(build_prompt: Callable[[str], str]) -> Iterator[Claim]:
         ),
         answer=(True, 3),
     ),
+    rules=Rules(returns=(True, 1), may_change=("env", "policy")),
 )
 def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[Claim]:
     """A policy that acts ten times what it sees, in an environment that shows how often it was stepped."""
     env, policy = CountingEnv(success=True), TensPolicy()
-    ended = run_episode(env, policy, SAID, 3)
+    ended = run_episode(env, policy, SAID, 9)
+    first = last_call(run_episode)
     yield Claim(
         "an episode begins with one reset of the environment",
         got=env.resets,
         expected=1,
         hint="`observation, info = env.reset()` comes once, before the loop",
+    )
+    yield Claim(
+        "the environment says after three steps that the episode is over (terminated), and gets no more",
+        got=len(env.actions),
+        expected=3,
+        hint="the loop ends when the environment says terminated or truncated, not before and not after",
+        mistakes={
+            "it went on after the end: either of terminated and truncated ends an episode": 9,
+            "the last step is missing: the loop ends after the step that says terminated or truncated": 2,
+        },
     )
     yield Claim(
         "a policy that acts ten times what it sees, and sees 0, 1, 2, acts 0, 10, 20",
@@ -173,14 +218,24 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
                 10.0,
             ],
             "of the chunk (1, K, A) the first action belongs to what is seen now: [0, 0]": [-1.0, 9.0, 19.0],
+            "a whole chunk was carried out in one go: only its first action, then look again, before every step": [
+                0.0,
+                -1.0,
+                20.0,
+            ],
         },
     )
     yield Claim(
         "a success after three steps is (True, 3)",
         got=ended,
         expected=(True, 3),
-        hint='bool(info["is_success"]) of the last step, and how many steps were taken',
-        mistakes={"steps are counted from one: after the first step there was one": (True, 2)},
+        hint='two things in this order: bool(info["is_success"]) of the last step, and how many steps were taken',
+        mistakes={
+            "steps are counted from one: after the first step there was one": (True, 2),
+            "one step too many is counted: after the first step there was one": (True, 4),
+            'a reward says nothing of success here: it is in info["is_success"] of the last step': (False, 3),
+        },
+        call=first,
     )
     over = 'that an episode is over says nothing of success: it is in info["is_success"] of the last step'
     yield Claim(
@@ -205,7 +260,11 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
         got=run_episode(CountingEnv(length=20), TensPolicy(), SAID, 5),
         expected=(False, 5),
         hint="count the steps: no more than max_steps of them",
-        mistakes={"the episode went on to its own end: max_steps is not looked at": (False, 20)},
+        mistakes={
+            "the episode went on to its own end: max_steps is not looked at": (False, 20),
+            "one step too few: max_steps of them may be taken, the last one too": (False, 4),
+            "one step too many: max_steps of them were allowed": (False, 6),
+        },
     )
     yield Claim(
         "the policy forgets what was before, once, and then hears your words at every step",
@@ -216,6 +275,9 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
             "policy.reset(np.array([True])) is missing: the policy still remembers the episode before": ", ".join(
                 [SAID] * 3
             ),
+            "the mask of policy.reset says True where an episode begins: np.array([True])": ", ".join(
+                ["forget [False]", *[SAID] * 3]
+            ),
             "policy.reset stands within the loop: the policy may remember what was earlier in this episode": ", ".join(
                 ["forget [True]", SAID] * 3
             ),
@@ -223,6 +285,43 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
                 ["forget [True]", *["the environment's own words"] * 3]
             ),
         },
+        call=first,
+    )
+    yield Claim(
+        "a success after step 2 of 4 that is lost again is none: (False, 4)",
+        got=run_episode(CountingEnv(length=4, success_at=2), TensPolicy(), SAID, 9),
+        expected=(False, 4),
+        hint='what counts is info["is_success"] of the last step, and the environment says which step that is',
+        mistakes={
+            "a success that is lost again before the end is none: only what the environment says last counts": (
+                True,
+                4,
+            ),
+            "the episode ends where the environment says terminated or truncated, not at the first success": (
+                True,
+                2,
+            ),
+        },
+    )
+    yield Claim(
+        "where max_steps ends the episode, its last step may be a success as well: (True, 5)",
+        got=run_episode(CountingEnv(length=20, success_at=5), TensPolicy(), SAID, 5),
+        expected=(True, 5),
+        hint='info["is_success"] of the last step, also where neither terminated nor truncated came',
+    )
+    yield Claim(
+        "the environment chooses the start: reset is given no seed",
+        got=env.seeds[-1] is None,
+        expected=True,
+        hint="env.reset() without a seed: with one, every episode begins at the same start",
+        call=first,
+    )
+    yield Claim(
+        "the environment stays open: the caller films it, and begins the next episode",
+        got=env.closed,
+        expected=False,
+        hint="no env.close() here: whoever made the environment, the caller, closes it",
+        call=first,
     )
 
 
@@ -234,9 +333,10 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
     hints=(
         "Ask the question the other way round: which true rates would make what you saw not too surprising? All of those are the "
         "interval.",
-        "With p = successes / episodes and n = episodes: (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n).",
-        "First line: `rate = successes / episodes`. Then `middle = rate + z**2 / (2 * episodes)`, then the half width, then both "
-        "ends over `1 + z**2 / episodes`.",
+        "Three parts: a middle, which is the rate moved a little towards ½; a half width, a root of the rate's own variance and of "
+        "a second term that does not vanish at a rate of 0 or 1; and one number that both ends are divided by. z² stands in all three.",
+        "With p = successes / episodes and n = episodes: (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n). First line: "
+        "`rate = successes / episodes`.",
     ),
     case=WorkedCase(
         call="wilson_interval(20, 20)",
@@ -249,15 +349,20 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
         ),
         answer=(1 / 1.19208, 1.0),
     ),
+    rules=Rules(returns=(0.0, 1.0)),
 )
 def check_wilson_interval(wilson_interval: Callable[..., tuple[float, float]]) -> Iterator[Claim]:
-    """Published values for none, some and all, and what the simpler formulas give in their place."""
+    """Published values for none, some and all, and what the simpler formulas give in their place; another z and other counts."""
+    parts = (
+        'the formula has a middle, a half width and a number that both are divided by: checks.show_case("01.3") works out each '
+        "of them. Which one differs in yours?"
+    )
     yield Claim(
         "20 of 20 is 84 to 100 %: twenty episodes are no certainty",
         got=wilson_interval(20, 20),
         expected=(0.8389, 1.0),
         tolerance=2e-4,
-        hint="(p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)",
+        hint=parts,
         mistakes={
             "p ± z √(p(1 − p)/n) says that twenty successes prove perfection: the z²-terms are missing": (
                 1.0,
@@ -279,9 +384,10 @@ def check_wilson_interval(wilson_interval: Callable[..., tuple[float, float]]) -
         got=wilson_interval(14, 20),
         expected=(0.4810, 0.8545),
         tolerance=2e-4,
-        hint="(p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)",
+        hint=parts,
         mistakes={
             "that is p ± z √(p(1 − p)/n), cut to [0, 1]: the z²-terms are missing": (0.7 - wald, 0.7 + wald),
+            "14 // 20 is 0: the rate that goes into the formula needs /, not //": (0.0, 0.1611),
         },
     )
     yield Claim(
@@ -296,4 +402,13 @@ def check_wilson_interval(wilson_interval: Callable[..., tuple[float, float]]) -
         got=wilson_interval(0, 9, z=1.0),
         expected=(0.0, 0.1),
         hint="z is an argument: where does 1.96 stand in your formula, or z where z² belongs?",
+    )
+    # The two rates p from which 37 of 153 is just z standard errors away: (37/153 - p)² = z² p (1 - p) / 153.
+    rate, z, n = 37 / 153, 2.5, 153
+    ends = np.sort(np.roots([1 + z**2 / n, -2 * rate - z**2 / n, rate**2]).real)
+    yield Claim(
+        "37 of 153 with z = 2.5 is 16.7 to 33.7 %",
+        got=wilson_interval(37, 153, z=2.5),
+        expected=(float(ends[0]), float(ends[1])),
+        hint="other counts and another z: is a number of the cases above left in your formula?",
     )

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from vla_course.action_tokens import CENTRES, EDGES, tokenize_actions
+from vla_course.checks.calls import Rules
 from vla_course.checks.claims import Claim
 from vla_course.checks.report import Lesson, WorkedCase
 
@@ -18,6 +19,7 @@ show_case, borrow = lesson.show_case, lesson.borrow
     library="vla_course.action_tokens:tokenize_actions",
     minutes=10,
     difficulty=1,
+    rules=Rules(returns=np.array([0])),
     hints=(
         "Which of the 255 bins does the number fall into? Count the edges at or below it. Then count that many ids down "
         "from the end of the vocabulary.",
@@ -37,13 +39,13 @@ show_case, borrow = lesson.show_case, lesson.borrow
     ),
 )
 def check_tokenize_actions(tokenize_actions: Callable[..., np.ndarray]) -> Iterator[Claim]:
-    """Both ends and the middle, numbers outside, three in between, another vocabulary."""
+    """Both ends and the middle, numbers outside, three in between, other vocabularies, many numbers on three axes."""
     shifted = "−1 is the last id, 31999: count down from vocabulary_size, not from one less. The id 31743 is no action token"
     yield Claim(
         "−1, 0 and 1 become 31999, 31872 and 31744",
         got=tokenize_actions(np.array([-1.0, 0.0, 1.0])),
         expected=np.array([31999, 31872, 31744]),
-        hint="vocabulary_size minus the number of EDGES at or below each number",
+        hint="how many of the EDGES lie at or below each number? That many ids count down from the end of the vocabulary",
         mistakes={
             "the direction is turned round: −1 is the last id of the vocabulary, and larger numbers count down": np.array(
                 [31744, 31871, 31999]
@@ -52,25 +54,33 @@ def check_tokenize_actions(tokenize_actions: Callable[..., np.ndarray]) -> Itera
                 [31999, 31871, 31744]
             ),
             shifted: np.array([31998, 31871, 31743]),
-        },
-    )
-    yield Claim(
-        "numbers outside count as the nearest end: −2 and 1.5 become 31999 and 31744",
-        got=tokenize_actions(np.array([-2.0, 1.5])),
-        expected=np.array([31999, 31744]),
-        hint="cut the numbers to [-1, 1] first",
-        mistakes={
-            "cut the numbers to [-1, 1] first: 32000 is the padding id, it is no action": np.array(
-                [32000, 31744]
+            "1 is the last of the 256 EDGES: 256 edges lie at or below it, so it gets the lowest id, 31744": np.array(
+                [31999, 31872, 31745]
+            ),
+            "1 lost its id: 256 edges lie at or below it, and 256 does not fit into uint8 (or was taken modulo 256)": (
+                np.array([31999, 31872, 32000])
+            ),
+            "a number that is exactly an edge counts this edge: *at* or below. −1 is itself the first edge": np.array(
+                [32000, 31872, 31745]
             ),
         },
     )
-    between = np.array([0.1, 0.3, 0.5])
+    yield Claim(
+        "numbers outside count as the nearest end: −2, 1.5, −40 and 90 become 31999, 31744, 31999 and 31744",
+        got=tokenize_actions(np.array([-2.0, 1.5, -40.0, 90.0])),
+        expected=np.array([31999, 31744, 31999, 31744]),
+        hint="cut the numbers to [-1, 1] first, at both ends",
+        mistakes={
+            "cut the numbers to [-1, 1] first: 32000 is the padding id, it is no action": np.array(
+                [32000, 31744, 32000, 31744]
+            ),
+        },
+    )
     yield Claim(
         ".1, .3 and .5 become 31859, 31834 and 31808",
-        got=tokenize_actions(between),
+        got=tokenize_actions(np.array([0.1, 0.3, 0.5])),
         expected=np.array([31859, 31834, 31808]),
-        hint="a number belongs to the edge at or below it, not to the nearest one: np.digitize(numbers, EDGES)",
+        hint="a number belongs to the edge at or below it, not to the nearest one: np.digitize counts those edges",
     )
     rows = np.array([[-1.0, 0.0], [0.5, 1.0], [0.1, -0.5]])
     yield Claim(
@@ -80,10 +90,26 @@ def check_tokenize_actions(tokenize_actions: Callable[..., np.ndarray]) -> Itera
         hint="count down from vocabulary_size; 32000 is only Llama's",
     )
     yield Claim(
-        "ids are whole numbers",
-        got=bool(np.issubdtype(np.asarray(tokenize_actions(between)).dtype, np.integer)),
-        expected=True,
-        hint="np.digitize returns whole numbers: what you do with them afterwards should keep them so",
+        "with 151936 words −1 and .5 become 151935 and 151744",
+        got=tokenize_actions(np.array([-1.0, 0.5]), vocabulary_size=151936),
+        expected=np.array([151935, 151744]),
+        hint="count down from vocabulary_size, whatever it is",
+        mistakes={
+            "ids of so large a vocabulary do not fit into 16 bits: let NumPy choose the kind of integer": np.array(
+                [151935, 151744]
+            ).astype(np.int16),
+        },
+        tolerance=1e-9,
+    )
+    # Every second bin, well inside it, so that rounding in float32 decides nothing.
+    places = np.arange(0, 255, 2).reshape(4, 2, 16)
+    inside = EDGES[places] + (2 / 255) * np.tile([0.02, 0.98], 64).reshape(places.shape)
+    yield Claim(
+        "4 × 2 × 16 numbers in float32, one of every second bin: each has the id of its bin",
+        got=tokenize_actions(inside.astype(np.float32), vocabulary_size=50000),
+        expected=49999 - places,
+        tolerance=1e-9,
+        hint="each number by itself, whatever the axes are: count the edges at or below it, and round nothing before or after",
     )
 
 
@@ -92,10 +118,11 @@ def check_tokenize_actions(tokenize_actions: Callable[..., np.ndarray]) -> Itera
     library="vla_course.action_tokens:detokenize_actions",
     minutes=10,
     difficulty=1,
+    rules=Rules(returns=np.array([0.0])),
     hints=(
         "Undo the counting: from the id to the number of the bin, from the bin to the middle of it.",
-        "`vocabulary_size - id` says how many edges were at or below the number; the first bin, number 0, lies after one "
-        "edge. `CENTRES` has 255 entries, 0 to 254, and the lowest id asks for number 255.",
+        "The vocabulary's size minus the id says how many edges were at or below the number; the first bin, number 0, lies after "
+        "one edge. `CENTRES` has 255 entries, 0 to 254, and the lowest id asks for number 255.",
         "First line: `bins = vocabulary_size - token_ids - 1`. Then `np.clip` and `CENTRES[...]`.",
     ),
     case=WorkedCase(
@@ -110,18 +137,22 @@ def check_tokenize_actions(tokenize_actions: Callable[..., np.ndarray]) -> Itera
     ),
 )
 def check_detokenize_actions(detokenize_actions: Callable[..., np.ndarray]) -> Iterator[Claim]:
-    """One end and the middle, the two ids that mean the same, the law of the way there and back, another vocabulary."""
+    """One end and the middle, the two ids that mean the same, there and back, another vocabulary, ids of no action."""
     yield Claim(
         "31999 and 31872 are the centres −254/255 and 0",
         got=_nan_where_out_of_range(detokenize_actions, np.array([31999, 31872])),
         expected=np.array([-254 / 255, 0.0]),
-        hint="CENTRES[32000 - id - 1]",
+        hint="which bin does the id stand for, counted from the end of the vocabulary? CENTRES holds the middle of each",
         mistakes={
             "that is the bin's left edge: take the middle of the bin": EDGES[[0, 127]],
             "that is the bin's right edge: take the middle of the bin": EDGES[[1, 128]],
             "one bin too high: after one edge comes bin 0, so subtract 1 more": CENTRES[[1, 128]],
             "the direction is turned round: the last id is −1's": np.array([254 / 255, 0.0]),
+            "−1 is an edge: the middle of the first bin is −254/255. CENTRES holds the 255 middles": np.array(
+                [-1.0, 0.0]
+            ),
         },
+        tolerance=1e-6,
     )
     behind = (
         "id 31744 asks for bin 255, and the last of the 255 bins is 254: cut the number of the bin to 0 … 254"
@@ -133,24 +164,47 @@ def check_detokenize_actions(detokenize_actions: Callable[..., np.ndarray]) -> I
         hint="256 ids, 255 centres: the two lowest ids share one",
         mistakes={
             behind: np.full(2, np.nan),
-            "a negative index counts from the other end: 1 became −1. Cut the number of the bin to 0 … 254": np.array(
-                [254 / 255, -254 / 255]
+            "the lowest id wraps round to the other end of CENTRES, where a negative index counts from, too: cut the number of the "
+            "bin to 0 … 254": np.array([254 / 255, -254 / 255]),
+            "the highest centre is never reached: bins are cut one too early, the last of them is number 254": np.full(
+                2, 252 / 255
             ),
         },
+        tolerance=1e-6,
     )
-    numbers = np.linspace(-1, 1, 2002).reshape(2, -1)
-    back = np.abs(_nan_where_out_of_range(detokenize_actions, tokenize_actions(numbers)) - numbers)
+    numbers = np.linspace(-0.999, 0.999, 24).reshape(2, 3, 4)
+    ids = tokenize_actions(numbers).astype(np.int32)
     yield Claim(
-        "there and back, no number moves by more than half a bin, 1/255",
-        got=bool(back.max() <= 1 / 255 + 1e-9),
-        expected=True,
-        hint="each id must come back as the centre of its own bin",
+        "there and back, no number moves by more than half a bin, 1/255: 2 × 3 × 4 numbers, each the centre of its own bin",
+        got=_nan_where_out_of_range(detokenize_actions, ids),
+        expected=(2 * (31999 - ids) + 1) / 255 - 1,
+        hint="each id must come back as the centre of its own bin, in the place where the id stands",
+        tolerance=1e-6,
     )
     yield Claim(
         "with 1024 words 1023, 896 and 769 are −254/255, 0 and 254/255",
         got=_nan_where_out_of_range(detokenize_actions, np.array([1023, 896, 769]), vocabulary_size=1024),
         expected=np.array([-254 / 255, 0.0, 254 / 255]),
         hint="count from vocabulary_size; 32000 is only Llama's",
+        tolerance=1e-6,
+    )
+    outside = np.array([32005, 32000, 31743, 5])
+    yield Claim(
+        "an id that is no action token is no error",
+        got=_error(detokenize_actions, outside),
+        expected="no error",
+        hint="32005 lies behind the vocabulary, and 5 is a word: such an id becomes the nearest end. Cut the number of the bin to "
+        "0 … 254 at both ends",
+    )
+    yield Claim(
+        "it becomes the nearest end: 32005 and 32000 are −254/255, 31743 and 5 are 254/255",
+        got=detokenize_actions(outside),
+        expected=np.array([-254, -254, 254, 254]) / 255,
+        hint="cut the number of the bin at both ends: a negative number counts from the end of CENTRES, and one above 254 is none",
+        mistakes={
+            "an id that is no action token becomes the nearest end, not 0": np.zeros(4),
+        },
+        tolerance=1e-6,
     )
 
 
@@ -164,11 +218,21 @@ def _nan_where_out_of_range(
         return np.full(token_ids.shape, np.nan)
 
 
+def _error(function: Callable[..., np.ndarray], token_ids: np.ndarray) -> str:
+    """The error that the function raises, in words."""
+    try:
+        function(token_ids)
+    except (IndexError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
+
+
 @lesson.exercise(
     "02.3",
     library="vla_course.action_tokens:unnormalize_actions",
     minutes=10,
     difficulty=1,
+    rules=Rules(returns=np.array([0.0])),
     hints=(
         "A straight line through two points: −1 stands for q01, 1 for q99. The gripper was never normalised, so it stays.",
         "From [−1, 1] to [0, 1], times the distance from q01 to q99, plus q01. `np.where(mask, …, …)` chooses, dimension by "
@@ -187,7 +251,7 @@ def _nan_where_out_of_range(
     ),
 )
 def check_unnormalize_actions(unnormalize_actions: Callable[..., np.ndarray]) -> Iterator[Claim]:
-    """One action by hand with a range that is not symmetric; then two at once and another mask."""
+    """One action by hand with a range that is not symmetric; two at once; what is outside the mask; three axes."""
     q01, q99 = np.array([-0.02, -0.01, 0.0, 0.0]), np.array([0.04, 0.03, 0.1, 1.0])
     mask = np.array([True, True, True, False])
     yield Claim(
@@ -199,13 +263,24 @@ def check_unnormalize_actions(unnormalize_actions: Callable[..., np.ndarray]) ->
             "[−1, 1] is two wide: bring it to [0, 1] before you multiply by q99 − q01": np.array(
                 [-0.08, -0.01, 0.1, 0.7]
             ),
+            "[0, 1] is one wide, [−1, 1] two: twice the distance from q01 to q99 is too far": np.array(
+                [-0.02, 0.03, 0.2, 0.7]
+            ),
+            "−1 becomes q01, so it has to become 0 before you multiply: shift [−1, 1] by one, then halve it": np.array(
+                [-0.05, -0.01, 0.05, 0.7]
+            ),
             "the last dimension is outside the mask: it stays as it is": np.array([-0.02, 0.01, 0.1, 0.85]),
+            "the last dimension is outside the mask: it stays as it is, and here it is lost": np.array(
+                [-0.02, 0.01, 0.1, 0.0]
+            ),
             "that is symmetric about 0; the range from q01 to q99 is not": np.array([-0.04, 0.0, 0.1, 0.7]),
             "the mask is turned round: True means that the dimension was normalised": np.array(
                 [-1.0, 0.0, 1.0, 0.85]
             ),
             "the range begins at q01: add it": np.array([0.0, 0.02, 0.1, 0.7]),
+            "q01 and q99 are swapped: −1 becomes q01, the lower one": np.array([0.04, 0.01, 0.0, 0.7]),
         },
+        tolerance=1e-6,
     )
     yield Claim(
         "two actions at once, the first dimension outside the mask",
@@ -213,7 +288,38 @@ def check_unnormalize_actions(unnormalize_actions: Callable[..., np.ndarray]) ->
             np.array([[0.3, 1.0, -1.0], [-0.6, 0.0, 0.5]]), q01[:3], q99[:3], np.array([False, True, True])
         ),
         expected=np.array([[0.3, 0.03, 0.0], [-0.6, 0.01, 0.075]]),
-        hint="the mask says which dimensions, it is not always the last one; np.where(mask, scaled, actions)",
+        hint="the mask says which dimensions, it is not always the last one; np.where chooses dimension by dimension",
+        tolerance=1e-6,
+    )
+    yield Claim(
+        "outside the mask 1.3 and −250 stay 1.3 and −250",
+        got=unnormalize_actions(
+            np.array([1.3, 0.5, -250.0]), q01[:3], q99[:3], np.array([False, True, False])
+        ),
+        expected=np.array([1.3, 0.02, -250.0]),
+        hint="dimensions outside the mask stay as they are",
+        mistakes={
+            "dimensions outside the mask stay as they are, also beyond ±1: here they were clipped": np.array(
+                [1.0, 0.02, -1.0]
+            ),
+        },
+        tolerance=1e-6,
+    )
+    rng = np.random.default_rng(3)
+    chunks = rng.uniform(-1, 1, (2, 3, 7)).astype(np.float32)
+    low, width = rng.uniform(-3, 1, 7), rng.uniform(0.5, 4, 7)
+    fourth = np.array([True, True, False, True, True, False, True])
+    share = (chunks.astype(float) + 1) / 2
+    yield Claim(
+        "2 × 3 actions of seven random numbers, in float32",
+        got=unnormalize_actions(chunks, low, low + width, fourth),
+        expected=np.where(fourth, low + share * width, chunks),
+        hint="dimensions are the last axis, however many axes stand before it; each has its own q01 and q99, and nothing is rounded",
+        mistakes={
+            "q01 and q99 may lie beyond ±1, and so may what becomes of an action: nothing is clipped here": np.where(
+                fourth, np.clip(low + share * width, -1, 1), chunks
+            ),
+        },
     )
 
 
@@ -222,6 +328,7 @@ def check_unnormalize_actions(unnormalize_actions: Callable[..., np.ndarray]) ->
     library="vla_course.openvla.model:insert_patches",
     minutes=15,
     difficulty=2,
+    rules=Rules(returns=(torch.zeros(1), torch.zeros(1, dtype=torch.long))),
     hints=(
         "One sequence: first the start token, then the picture, then the words. The mask grows with it.",
         "Cut the token embeddings after position 1 along the length (dimension 1) and put the patches between. The mask is "
@@ -245,23 +352,38 @@ def check_unnormalize_actions(unnormalize_actions: Callable[..., np.ndarray]) ->
 def check_insert_patches(
     insert_patches: Callable[..., tuple[torch.Tensor, torch.Tensor]],
 ) -> Iterator[Claim]:
-    """Five words and three patches, their mask, and two rows with pictures of their own."""
+    """Five words and three patches, their mask, two rows with pictures of their own, bfloat16, and what can learn."""
     tokens = torch.arange(1.0, 6.0).reshape(1, 5, 1)
     patches = -torch.arange(1.0, 4.0).reshape(1, 3, 1)
-    found = insert_patches(tokens, patches, torch.tensor([[1, 1, 1, 1, 0]]))
+    embeddings, mask = insert_patches(tokens, patches, torch.tensor([[1, 1, 1, 1, 0]]))
     yield Claim(
-        "two things come back: the sequence, and its mask",
-        got=isinstance(found, tuple) and len(found) == 2,
-        expected=True,
-        hint="end with `return embeddings, mask`",
+        "five words and three patches make a sequence of 1 × 8 × 1",
+        got=tuple(embeddings.shape),
+        expected=(1, 8, 1),
+        hint="the sequence is as long as words and patches together: join them along dim=1",
+        mistakes={
+            "the start token stands there twice: what comes behind the image are the words *after* it": (
+                1,
+                9,
+                1,
+            ),
+            "the start token is lost: it stands before the image": (1, 7, 1),
+            "the patches took the place of words: they come between the start token and the words, and no word is lost": (
+                1,
+                5,
+                1,
+            ),
+        },
     )
-    embeddings, mask = found
     yield Claim(
         "words 1 2 3 4 5 and patches −1 −2 −3 become 1 −1 −2 −3 2 3 4 5",
         got=embeddings,
         expected=torch.tensor([[[1.0], [-1], [-2], [-3], [2], [3], [4], [5]]]),
-        hint="start token, image, text: cut the words after the first one and join along dim=1",
+        hint="start token, image, text: cut the words after the first one and put the image there",
         mistakes={
+            "the image stands one word too late: right after the start token": torch.cat(
+                [tokens[:, :2], patches, tokens[:, 2:]], 1
+            ),
             "the start token comes first, then the image": torch.cat([patches, tokens], 1),
             "the image stands before the words, right after the start token: what is asked last is answered next": torch.cat(
                 [tokens, patches], 1
@@ -273,7 +395,10 @@ def check_insert_patches(
         got=tuple(mask.shape),
         expected=(1, 8),
         hint="the mask needs one number for each position of the new sequence",
-        mistakes={"the mask was left as it was: put P ones into it, where the patches stand": (1, 5)},
+        mistakes={
+            "the mask was left as it was: put P ones into it, where the patches stand": (1, 5),
+            "the mask got as many ones as there are words: it needs as many as there are patches, P": (1, 10),
+        },
     )
     yield Claim(
         "every patch is real, and the last word is still padding: 1 1 1 1 1 1 1 0",
@@ -287,20 +412,71 @@ def check_insert_patches(
             "the ones belong where the patches stand; at the end they make padding real and a word of it": torch.tensor(
                 [[1, 1, 1, 1, 0, 1, 1, 1]]
             ),
+            "the padding became real: the mask is 0 where attention_mask was, only the patches' places are new": torch.ones(
+                1, 8, dtype=torch.long
+            ),
         },
     )
     two_tokens = torch.arange(12.0).reshape(2, 3, 2)
-    two_patches = -torch.arange(1.0, 9.0).reshape(2, 2, 2)
+    two_patches = -torch.arange(1.0, 17.0).reshape(2, 4, 2)
     both, masks = insert_patches(two_tokens, two_patches, torch.tensor([[1, 1, 1], [1, 0, 1]]))
+    firsts = torch.tensor([[0.0, -1, -3, -5, -7, 2, 4], [6, -9, -11, -13, -15, 8, 10]])
     yield Claim(
         "two rows: each has its own picture, and its own padding",
         got=(both[:, :, 0], masks),
-        expected=(
-            torch.tensor([[0.0, -1, -3, 2, 4], [6, -5, -7, 8, 10]]),
-            torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 1]]),
-        ),
+        expected=(firsts, torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 1]])),
         hint="the first dimension counts rows: cut and join along dim=1 only",
+        mistakes={
+            "each row has its own padding: the first row's mask stands in both": (
+                firsts,
+                torch.ones(2, 7, dtype=torch.long),
+            ),
+        },
     )
+    yield Claim(
+        "each patch and each word keeps all its numbers, in order",
+        got=both,
+        expected=torch.cat([two_tokens[:, :1], two_patches, two_tokens[:, 1:]], dim=1),
+        hint="the last dimension is one word or one patch: nothing is cut, joined or added along it",
+    )
+    rng = torch.Generator().manual_seed(1)
+    words = torch.randn(3, 2, 4, generator=rng, dtype=torch.bfloat16).requires_grad_()
+    picture = torch.randn(3, 5, 4, generator=rng, dtype=torch.bfloat16).requires_grad_()
+    sequence, _ = insert_patches(words, picture, torch.ones(3, 2, dtype=torch.int32))
+    yield Claim(
+        "embeddings in bfloat16 stay in bfloat16",
+        got=str(sequence.dtype),
+        expected="torch.bfloat16",
+        hint="the sequence has the dtype of the embeddings: torch.cat keeps it, torch.zeros(…) alone is float32",
+    )
+    yield Claim(
+        "three rows of two words and five patches, in bfloat16",
+        got=sequence,
+        expected=torch.cat([words[:, :1], picture, words[:, 1:]], dim=1),
+        hint="lengths are those of what is given: L words, P patches",
+    )
+    yield Claim(
+        "a loss on the sequence has gradients for the words and for the patches",
+        got=_reached(sequence, words, picture),
+        expected="for both",
+        hint="part of the sequence is cut off from what made it (detach, .data, torch.no_grad, a new tensor of the numbers): no "
+        "gradient goes back, so the projector could never learn",
+    )
+
+
+def _reached(sequence: torch.Tensor, words: torch.Tensor, patches: torch.Tensor) -> str:
+    """Which of the two a loss on the sequence has gradients for."""
+    if not sequence.requires_grad:
+        return "for neither"
+    weights = torch.arange(1.0, sequence.numel() + 1).reshape(sequence.shape).to(sequence.dtype)
+    found = torch.autograd.grad((sequence * weights).sum(), (words, patches), allow_unused=True)
+    reached = tuple(gradient is not None and bool((gradient != 0).all()) for gradient in found)
+    return {
+        (True, True): "for both",
+        (True, False): "for the words alone",
+        (False, True): "for the patches alone",
+        (False, False): "for neither",
+    }[reached]
 
 
 @lesson.exercise(
@@ -308,10 +484,11 @@ def check_insert_patches(
     library="vla_course.action_tokens:next_action_token",
     minutes=10,
     difficulty=2,
+    rules=Rules(returns=torch.zeros(1, dtype=torch.long)),
     hints=(
         "Look only at the columns of the action tokens. The place of the largest among them is counted from the first of them.",
-        "The action tokens are the last 256 *words*: columns vocabulary_size − 256 up to vocabulary_size. Llama's head has 64 "
-        "columns more than words, for no word at all. `argmax(-1)` over the slice, plus where the slice begins.",
+        "The action tokens are the last 256 *words*; the last of them is the last word, and Llama's head has 64 columns more "
+        "than words, for no word at all. `argmax(-1)` over that slice counts from where the slice begins.",
         "First line: `first = vocabulary_size - 256`. Then `first + logits[..., first:vocabulary_size].argmax(-1)`.",
     ),
     case=WorkedCase(
@@ -326,7 +503,7 @@ def check_insert_patches(
     ),
 )
 def check_next_action_token(next_action_token: Callable[..., torch.Tensor]) -> Iterator[Claim]:
-    """The end of the text likelier than any action, a padding column likelier, all actions unlikely, rows of a batch."""
+    """The end of the text likelier than any action, a padding column likelier, both ends, all actions unlikely, batches."""
     slope = -torch.arange(32064.0) * 1e-5
     ending = slope.clone()
     ending[2], ending[31800] = 9.0, 5.0
@@ -334,7 +511,7 @@ def check_next_action_token(next_action_token: Callable[..., torch.Tensor]) -> I
         "the end of the text (id 2) is likeliest, 31800 is the likeliest action: 31800",
         got=next_action_token(ending[None]),
         expected=torch.tensor([31800]),
-        hint="the largest among columns 31744 to 31999, counted from column 0",
+        hint="the most likely id, with the largest logit, among columns 31744 to 31999, counted from column 0",
         mistakes={
             "that is the likeliest of all words, here the end of the text: look at the action tokens only": torch.tensor(
                 [2]
@@ -342,21 +519,37 @@ def check_next_action_token(next_action_token: Callable[..., torch.Tensor]) -> I
             "the head has 64 columns that belong to no word: the last 256 columns are not the last 256 words": torch.tensor(
                 [31808]
             ),
-            "the head has 64 columns that belong to no word, so the last 256 columns begin at 31808, not at 31744": (
-                torch.tensor([31744])
-            ),
+            "the likeliest of all words was moved to the nearest action token, or the last 256 columns were taken for the last 256 "
+            "words (they begin at 31808): look at columns 31744 to 31999 only": torch.tensor([31744]),
             "argmax counts from where your slice begins: add 31744": torch.tensor([56]),
+            "that is the least likely action: take the largest logit": torch.tensor([31999]),
         },
     )
-    padding = slope.clone()
-    padding[32050], padding[31999] = 9.0, 5.0
     yield Claim(
-        "column 32050 is no word, however likely; 31999 is the last action token",
-        got=next_action_token(padding[None]),
-        expected=torch.tensor([31999]),
-        hint="the slice ends with the vocabulary: columns 31744 up to and with 31999",
+        "nine rows with these logits have the same answer nine times",
+        got=next_action_token(ending.expand(9, -1)),
+        expected=torch.full((9,), 31800),
+        hint="the same logits gave different ids: nothing is drawn at random here, the most likely token is taken (argmax)",
+    )
+    padding = slope.expand(3, -1).clone()
+    padding[:, 32050] = 9.0
+    padding[0, 31999], padding[1, 31744], padding[2, 31743] = 5.0, 5.0, 7.0
+    padding[2, 31745] = 5.0
+    yield Claim(
+        "column 32050 is no word, however likely; 31999 is the last action token, 31744 the first, 31743 is none",
+        got=next_action_token(padding),
+        expected=torch.tensor([31999, 31744, 31745]),
+        hint="the action tokens are the last 256 words: columns 31744 up to and with 31999, the end of the vocabulary",
         mistakes={
-            "column 32050 belongs to no word: the slice must end at vocabulary_size": torch.tensor([32050]),
+            "column 32050 belongs to no word: the slice must end at vocabulary_size": torch.full((3,), 32050),
+            "one id for each row: here the first row's stands in all of them": torch.full((3,), 31999),
+            "the last id, 31999, is an action token too: a slice ends *before* its second number": torch.tensor(
+                [31744, 31744, 31745]
+            ),
+            "there are 256 action tokens, and 31744 is the first: the lowest id was left out": torch.tensor(
+                [31999, 31745, 31745]
+            ),
+            "31743 is a word: the 256 action tokens begin at 31744": torch.tensor([31999, 31744, 31743]),
         },
     )
     unlikely = -1.0 - 1e-4 * (torch.arange(32064.0) - 31900).abs()
@@ -369,6 +562,23 @@ def check_next_action_token(next_action_token: Callable[..., torch.Tensor]) -> I
             "multiplied by 0, the other columns become 0, and that is more than any negative logit: −∞ would do, a slice is simpler": (
                 torch.tensor([0])
             ),
+            "the sign of a logit counts: the most likely token has the largest logit, not the one farthest from 0": torch.tensor(
+                [31744]
+            ),
+        },
+    )
+    far = torch.zeros(2, 32064)
+    far[0, 31744:32000] = -200 - 0.01 * (torch.arange(256.0) - 156).abs()
+    far[1, 31744:32000] = -30000 - 10 * (torch.arange(256.0) - 70).abs()
+    yield Claim(
+        "every action's logit lies at −200, or at −30000, all others at 0: still actions, 31900 and 31814",
+        got=next_action_token(far),
+        expected=torch.tensor([31900, 31814]),
+        hint="compare the action tokens with each other, whatever the rest of the vocabulary says: what stands in the other columns "
+        "instead of their logits must not beat −30000 either. A slice leaves them out",
+        mistakes={
+            "softmax over all words leaves exactly 0 for every action token here, so the first of them wins: compare the logits of "
+            "the slice": torch.tensor([31744, 31744]),
         },
     )
     rows = torch.zeros(2, 1024)
@@ -378,4 +588,15 @@ def check_next_action_token(next_action_token: Callable[..., torch.Tensor]) -> I
         got=next_action_token(rows, vocabulary_size=1024),
         expected=torch.tensor([768, 1000]),
         hint="one id for each row: argmax over the last dimension, and 256 before the end of *this* vocabulary",
+    )
+    # Different everywhere, also when rounded to bfloat16 near the top: one column of each row stands out.
+    best = torch.tensor([[300, 513, 402], [555, 477, 350]])
+    chunks = torch.randn(2, 3, 640, generator=torch.Generator().manual_seed(2))
+    chunks.scatter_(-1, best[..., None], 20.0)
+    chunks[..., 10], chunks[..., 620] = 40.0, 30.0
+    yield Claim(
+        "2 × 3 rows of logits in bfloat16, 556 words and 84 columns more: 2 × 3 ids",
+        got=next_action_token(chunks.bfloat16(), vocabulary_size=556),
+        expected=best,
+        hint="words are the last dimension (−1), however many stand before it",
     )

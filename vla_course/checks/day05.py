@@ -1,12 +1,15 @@
 """Checks of Day 05: a layer that learns beside frozen weights, the same in one weight, what it costs, and how fast to learn."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from typing import Any
 
 import torch
 from torch import nn
 
 from vla_course.adapters.lora import LoRAConfig
+from vla_course.checks.calls import Rules
 from vla_course.checks.claims import Claim
 from vla_course.checks.report import Lesson, WorkedCase
 from vla_course.openvla.published import published_lora_shapes
@@ -43,6 +46,19 @@ def small_layer(
     return adapted
 
 
+def wide_layer(layer: Layer) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    """A layer of four inputs and three outputs, rank 2 and alpha 6, with random numbers; the frozen weight, and the scaled change."""
+    numbers = torch.Generator().manual_seed(5)
+    weight, a, b = (torch.randn(shape, generator=numbers) for shape in ((3, 4), (2, 4), (3, 2)))
+    base = nn.Linear(4, 3, bias=False)
+    base.weight.data = weight.clone()
+    adapted = layer(base, LoRAConfig(rank=2, alpha=6, dropout=0.0))
+    with torch.no_grad():
+        adapted.lora_A.copy_(a)
+        adapted.lora_B.copy_(b)
+    return adapted, weight, 3 * torch.einsum("or,ri->oi", b, a)
+
+
 @lesson.exercise(
     "05.1",
     library="vla_course.adapters.lora:LoRALinear.forward",
@@ -67,9 +83,10 @@ def small_layer(
         ),
         answer=torch.tensor([[15.0, 11.0]]),
     ),
+    rules=Rules(returns=torch.zeros(1)),
 )
 def check_lora_forward(layer: Layer) -> Iterator[Claim]:
-    """By hand; a fresh adapter; a bias once; many rows; half precision; dropout in training only."""
+    """By hand; a fresh adapter; a bias once; many rows; half precision; dropout in training only; another size; gradients."""
     yield Claim(
         "(1, 1, 2) becomes (15, 11): the frozen layer's (3, 3), and (12, 8) beside it",
         got=_nan_where_shapes_differ(lambda: small_layer(layer)(X), (1, 2)),
@@ -80,7 +97,11 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
             "the frozen layer is scaled too: only the correction is": torch.tensor([[18.0, 14.0]]),
             "that is the correction alone: add the frozen layer's answer": torch.tensor([[12.0, 8.0]]),
             "the scale α / r is missing": torch.tensor([[9.0, 7.0]]),
-            "A and B are swapped: A reads the inputs, and comes first": torch.full((1, 2), torch.nan),
+            "the shapes do not fit: A reads x and comes first, B writes. Either A and B are swapped, or a transpose is missing, or A "
+            "reads the frozen layer's answer": torch.full((1, 2), torch.nan),
+            "B is not transposed: F.linear(read, B) is read Bᵀ, and where B is square, no error tells": torch.tensor(
+                [[17.0, 5.0]]
+            ),
         },
     )
     torch.manual_seed(0)
@@ -104,7 +125,8 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
     )
     torch.manual_seed(0)
     dropped = small_layer(layer, dropout=0.5).train()
-    answers = {tuple(dropped(X)[0].tolist()) for _ in range(64)}
+    many = X.repeat(400, 1)
+    answers = set(map(tuple, dropped(many).tolist()))
     yield Claim(
         "with dropout the correction varies in training, and the frozen answer does not: it is (3, 3) where all is dropped",
         got=(len(answers) > 1, (3.0, 3.0) in answers),
@@ -115,6 +137,22 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
             "the frozen layer reads x, all of it: only A's inputs are dropped": (True, False),
         },
     )
+    whole = WEIGHT @ X[0]
+    kept = [2 * X[0] * torch.tensor(bits) for bits in product((0.0, 1.0), repeat=3)]
+    possible = {tuple((whole + 2 * LORA_B @ LORA_A @ inputs).tolist()) for inputs in kept}
+    yield Claim(
+        "400 rows give the eight answers that three inputs of A can give, each left out or doubled, and no other",
+        got=(len(possible & answers), len(answers - possible)),
+        expected=(8, 0),
+        hint="A reads self.dropout(x): its inputs are left out, nothing behind A and nothing of the sum",
+        mistakes={"A's outputs are left out, not its inputs: A reads self.dropout(x)": (4, 0)},
+    )
+    yield Claim(
+        "in evaluation nothing is left out: (15, 11) in every row",
+        got=dropped.eval()(many[:8]),
+        expected=torch.tensor([[15.0, 11.0]]).repeat(8, 1),
+        hint="inputs are left out in training only: self.dropout knows whether it is in eval mode, F.dropout has to be told",
+    )
     half = small_layer(layer)
     half.base_layer.to(torch.bfloat16)
     yield Claim(
@@ -123,9 +161,66 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
         expected="torch.bfloat16",
         hint="A and B are float32 and x is not: .to(x.dtype) makes them fit",
     )
+    adapted, weight, change = wide_layer(layer)
+    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1))
+    base_answer = torch.einsum("nti,oi->nto", x, weight)
+    yield Claim(
+        "four inputs, three outputs, rank 2, α = 6, three axes of random numbers",
+        got=_nan_where_shapes_differ(lambda: adapted(x), (2, 5, 3)),
+        expected=base_answer + torch.einsum("nti,oi->nto", x, change),
+        hint="sizes, rank and α are others than before: α / r is 3 here, as self.scale says",
+        mistakes={
+            "that is times the rank: the scale is α / r": base_answer
+            + torch.einsum("nti,oi->nto", x, change * 2 / 3),
+            "rank × rank for α / r: the scale is in self.scale": base_answer
+            + torch.einsum("nti,oi->nto", x, change * 4 / 3),
+            "shapes do not fit: F.linear(x, A), then F.linear(…, B), for any number of axes before the last": torch.full(
+                (2, 5, 3), torch.nan
+            ),
+        },
+    )
+    learner = small_layer(layer)
+    x = X.clone().requires_grad_()
+    gradients = _gradients(learner(x), [x, learner.lora_A, learner.lora_B])
+    none = "is cut off from what is learned (no_grad, detach, .data)"
+    yield Claim(
+        "a gradient flows to x, through the frozen layer and beside it: (7, 5, 7)",
+        got=gradients[0],
+        expected=torch.tensor([[7.0, 5, 7]]),
+        hint="no part of the sum may stop the gradient: layers below this one learn through both",
+        mistakes={
+            f"the frozen layer {none}: its weight gets no gradient, but adapters below it need theirs": torch.tensor(
+                [[6.0, 2, 6]]
+            ),
+            f"what A reads {none}: adapters below need that gradient too": torch.tensor([[1.0, 3, 1]]),
+            f"the whole answer {none}: nothing would ever be learned": torch.zeros(1, 3),
+        },
+    )
+    yield Claim(
+        "A and B get their gradients: ((6, 6, 12), (2, 2, 4)) and ((6, 2), (6, 2))",
+        got=(gradients[1], gradients[2]),
+        expected=(torch.tensor([[6.0, 6, 12], [2, 2, 4]]), torch.tensor([[6.0, 2], [6, 2]])),
+        hint="use self.lora_A and self.lora_B themselves: .data, .detach() and no_grad leave them without a gradient",
+        mistakes={
+            "A and B get no gradient (.data, .detach() or no_grad), so the adapter would never learn": (
+                torch.zeros(2, 3),
+                torch.zeros(2, 2),
+            ),
+        },
+    )
 
 
-def _nan_where_shapes_differ(compute: Callable[[], Any], shape: tuple[int, int]) -> Any:
+def _gradients(answer: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Of the sum of all answers, for each input; zeros where none arrives."""
+    found: Iterable[torch.Tensor | None] = [None] * len(inputs)
+    if answer.requires_grad:
+        found = torch.autograd.grad(answer.sum(), inputs, allow_unused=True)
+    return [
+        torch.zeros_like(value) if grad is None else grad for value, grad in zip(inputs, found, strict=True)
+    ]
+
+
+def _nan_where_shapes_differ(compute: Callable[[], Any], shape: tuple[int, ...]) -> Any:
     """What comes out, or NaN where torch says that matrices do not fit: a mistake with a hint of its own."""
     try:
         return compute()
@@ -151,7 +246,8 @@ def _dtype(compute: Callable[[], Any]) -> str:
     difficulty=2,
     hints=(
         "x Wᵀ + s · x Aᵀ Bᵀ has x in front of everything. Take it out: what stands in the bracket is a weight, transposed.",
-        "W is outputs × inputs; so is B times A, in this order. `@` multiplies matrices, `self.scale` is α / r.",
+        "W is outputs × inputs. One of the two products of A and B has that shape too: B writes, so it has the outputs. `@` "
+        "multiplies matrices, `self.scale` is α / r.",
         "First line: `weight = dense_weight(self.base_layer)`. At the end `.to(weight.dtype)` keeps its number type.",
     ),
     case=WorkedCase(
@@ -163,6 +259,7 @@ def _dtype(compute: Callable[[], Any]) -> str:
         ),
         answer=torch.tensor([[5.0, 2, 4], [2, 3, 3]]),
     ),
+    rules=Rules(returns=torch.zeros(1)),
 )
 def check_lora_merged(layer: Layer) -> Iterator[Claim]:
     """By hand; a square one, where a transposed product fits; the number type; and the frozen weight stays."""
@@ -172,7 +269,7 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
         "W, 2 × 3, becomes ((5, 2, 4), (2, 3, 3))",
         got=_nan_where_shapes_differ(lambda: small_layer(layer).merged(), (2, 3)),
         expected=whole,
-        hint="W plus scale times B A",
+        hint="two parts: the frozen weight as it is, and the change with its scale. Here the change is ((4, 0, 4), (2, 2, 2))",
         mistakes={
             "the scale α / r is missing": torch.tensor([[3.0, 2, 2], [1, 2, 2]]),
             "that is α alone: divide it by the rank, as self.scale does": torch.tensor(
@@ -187,7 +284,7 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
         "a square one: the unit matrix becomes ((7, 12), (8, 19))",
         got=small_layer(layer, weight=SQUARE).merged(),
         expected=torch.tensor([[7.0, 12], [8, 19]]),
-        hint="W plus scale times B A, in this order",
+        hint="the change here is ((6, 12), (8, 18)): the order of the product matters, and so does its transpose",
         mistakes={
             transposed + ". Where W is square, no error tells": torch.tensor([[7.0, 8], [12, 19]]),
             "A B is another matrix than B A, and where W is square no error tells: B comes first": torch.tensor(
@@ -201,7 +298,7 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
         "the frozen weight itself is as it was: whoever merges may want to go back",
         got=adapted.base_layer.weight,
         expected=WEIGHT,
-        hint="make a new weight; += changes the old one in place",
+        hint="the frozen weight is changed in place: make a new one",
     )
     half = small_layer(layer)
     half.base_layer.to(torch.bfloat16)
@@ -210,6 +307,33 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
         got=str(half.merged().dtype),
         expected="torch.bfloat16",
         hint="A and B are float32, so the sum is: .to(weight.dtype) at the end",
+    )
+    yield Claim(
+        "a bias of (100, 10) is no part of the weight",
+        got=small_layer(layer, torch.tensor([100.0, 10.0])).merged(),
+        expected=whole,
+        hint="the weight alone is merged: the layer keeps its bias",
+        mistakes={
+            "the bias is added to every column: what the layer makes of the unit matrix has the bias in it": whole
+            + torch.tensor([[100.0], [10.0]]),
+        },
+    )
+    yield Claim(
+        "dropout in training does not reach the weight",
+        got=small_layer(layer, dropout=0.5).train().merged(),
+        expected=whole,
+        hint="A and B are multiplied as they are: nothing is left out, in training either",
+    )
+    adapted, weight, change = wide_layer(layer)
+    yield Claim(
+        "three outputs, four inputs, rank 2, α = 6, random numbers",
+        got=_nan_where_shapes_differ(adapted.merged, (3, 4)),
+        expected=weight + change,
+        hint="sizes, rank and α are others than before: α / r is 3 here, as self.scale says",
+        mistakes={
+            "that is times the rank: the scale is α / r": weight + change * 2 / 3,
+            "rank × rank for α / r: the scale is in self.scale": weight + change * 4 / 3,
+        },
     )
 
 
@@ -235,10 +359,11 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
         ),
         answer=534_912,
     ),
+    rules=Rules(returns=1),
 )
 def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iterator[Claim]:
     """One layer, one block of Llama, one convolution, all that OpenVLA's fine-tuning adapts, another rank."""
-    both = "A has rank × inputs numbers and B outputs × rank: rank × (inputs + outputs)"
+    both = "draw A and B beside the layer: A has a row for each of the ranks, as long as the inputs; B has a row for each output"
     yield Claim(
         "a layer of 3 outputs and 5 inputs at rank 4: 20 numbers in A, 12 in B",
         got=lora_parameter_count([(3, 5)], 4),
@@ -251,13 +376,16 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
             "that is A alone: B is trained too": 20,
             "that is B alone: A is trained too": 12,
             "the rank is missing": 8,
+            "the layer's own size does not cut them off: A has rank × (inputs) numbers and B rank × (outputs), even where that is "
+            "more than the layer": 15,
+            "the layer's own numbers are frozen and do not count: rank × (inputs) are A's, rank × (outputs) B's": 47,
         },
     )
     yield Claim(
         "one block of Llama-2-7B, seven layers, at rank 32: 2,498,560",
         got=lora_parameter_count(LLAMA_BLOCK, 32),
         expected=2_498_560,
-        hint=both + ", for every layer",
+        hint="every layer counts, also where two have the same shape: A and B of each, added up",
         mistakes={
             "that is inputs times outputs: A and B stand in for such a product, they do not have its size": 6_476_005_376,
             "that is twice the inputs: B is as long as the outputs": 2 * 32 * (6 * 4096 + 11008),
@@ -272,6 +400,7 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
         hint="A has the kernel: 3 × 14 × 14 numbers for each of its rows; B is one pixel wide",
         mistakes={
             "the kernel is in A only: B is one pixel wide": 6_441_344,
+            "A has the kernel, B has not: B is one pixel wide": 6_422_624,
             "A has the kernel, 14 × 14 for each channel: math.prod(shape[1:])": 32_864,
             "the kernel counts twice, 14 × 14, not once": 34_112,
         },
@@ -288,6 +417,13 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
         expected=624_640,
         hint="go through `shapes` once, and use `rank`, not 32",
     )
+    odd = [(7, 5), (4, 3, 2, 9), (6, 11), (2, 13, 5, 1)]
+    yield Claim(
+        "linear layers among convolutions whose kernels are not square, rank 3: 462",
+        got=lora_parameter_count(odd, 3),
+        expected=3 * sum(math.prod(shape) // shape[0] + shape[0] for shape in odd),
+        hint="every shape by itself: all that follows the outputs is A's, the outputs are B's",
+    )
 
 
 @lesson.exercise(
@@ -298,9 +434,10 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
     hints=(
         "Two pieces. In the first `warmup` steps the rate climbs; after that, what matters is which *share* of the remaining "
         "steps is done.",
-        "Climb: step 0 already learns, and the last step of the warm-up has the peak. Fall: half of (1 + cos(π · share)), where "
-        "share is 0 right after the warm-up and would be 1 at step `total`.",
-        "First line: `if step < warmup: return peak * (step + 1) / warmup`.",
+        "Climb: step 0 already learns, and the last step of the warm-up has the peak. Fall: the cosine from its top to its "
+        "bottom, lifted and halved so that it goes from 1 to 0; its angle is π times the share, which is 0 right after the warm-up "
+        "and would be 1 at step `total`.",
+        "First line: `if step < warmup: return peak * (step + 1) / warmup`. Then half of (1 + cos(π · share)), times the peak.",
     ),
     case=WorkedCase(
         call="torch.tensor([warmup_cosine(step, 10, 110, 1.0) for step in (0, 9, 10, 60)])",
@@ -312,6 +449,7 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
         ),
         answer=torch.tensor([0.1, 1.0, 1.0, 0.5]),
     ),
+    rules=Rules(returns=1.0),
 )
 def check_warmup_cosine(warmup_cosine: Callable[..., float]) -> Iterator[Claim]:
     """By hand, another peak, the end, no warm-up."""
@@ -323,8 +461,17 @@ def check_warmup_cosine(warmup_cosine: Callable[..., float]) -> Iterator[Claim]:
         "the climb, 10 steps: .1 at step 0, .5 at step 4, 1 at step 9",
         got=at((0, 4, 9)),
         expected=torch.tensor([0.1, 0.5, 1.0]),
-        hint="peak times (step + 1) / warmup",
+        hint="ten equal parts: how many of them does step 0 have, how many the last step of the climb, step 9?",
         mistakes={
+            "that climbs to 10/11 of the peak: (step + 1) / warmup is 1 at the last step, so divide by warmup alone": torch.tensor(
+                [1 / 11, 5 / 11, 10 / 11]
+            ),
+            "// rounds down, so nothing is learned until the last step: (step + 1) / warmup with one stroke": torch.tensor(
+                [0.0, 0.0, 1.0]
+            ),
+            "that is step / (warmup − 1): step 0 has the rate 0 and is wasted": torch.tensor(
+                [0.0, 4 / 9, 1.0]
+            ),
             "step 0 has the rate 0 and is wasted: count step + 1 of `warmup`": torch.tensor([0.0, 0.4, 0.9]),
             "there is no climb: the first `warmup` steps are another piece": 0.5
             * (1 + torch.cos(torch.pi * torch.tensor([0.0, 4.0, 9.0]) / 110)),
@@ -335,8 +482,14 @@ def check_warmup_cosine(warmup_cosine: Callable[..., float]) -> Iterator[Claim]:
         "the fall: 1 at step 10, ½ (1 + cos ¼π) at step 35, .5 at step 60",
         got=at((10, 35, 60)),
         expected=torch.tensor([1.0, 0.8535534, 0.5]),
-        hint="peak times ½ (1 + cos(π · share)), where share is (step − warmup) / (total − warmup)",
+        hint="which share of the fall is done? At step 10 the share is 0, at step 35 ¼, at step 60 ½; then half a cosine of it, from "
+        "1 down to 0",
         mistakes={
+            "step 10 is the first of the fall: the climb has ten steps, 0 to 9, and 9 is the last of them": torch.tensor(
+                [1.1, 0.8535534, 0.5]
+            ),
+            "math.cos takes radians: half a turn is π, not 180": 0.5
+            * (1 + torch.cos(180 * torch.tensor([0.0, 0.25, 0.5]))),
             over_all: 0.5 * (1 + torch.cos(torch.pi * torch.tensor([10.0, 35.0, 60.0]) / 110)),
             "that is a whole period, which comes back up: cos(π · share), not cos(2π · share)": torch.tensor(
                 [1.0, 0.5, 0.0]
@@ -368,4 +521,14 @@ def check_warmup_cosine(warmup_cosine: Callable[..., float]) -> Iterator[Claim]:
         expected=torch.tensor([0.002, 0.001]),
         hint="multiply by `peak`; with warmup=0 the cosine begins at once",
         tolerance=1e-6,
+    )
+    yield Claim(
+        "the peak .5 in a climb of 4 steps, and in the fall to step 20: .125 at step 0, .375 at step 2, .25 at step 12",
+        got=at((0, 2, 12), warmup=4, total=20, peak=0.5),
+        expected=torch.tensor([0.125, 0.375, 0.25]),
+        hint="`warmup`, `total` and `peak` are arguments: is a number of the cases above left in your function?",
+        mistakes={
+            "the peak is forgotten in the climb": torch.tensor([0.25, 0.75, 0.25]),
+            "the peak is forgotten in the fall": torch.tensor([0.125, 0.375, 0.5]),
+        },
     )

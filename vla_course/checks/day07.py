@@ -1,11 +1,12 @@
 """Checks of Day 07: the interval of a gain, episodes that show it, words that are wrong, and tokens that are right."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
+from vla_course.checks.calls import Rules, last_call
 from vla_course.checks.claims import Claim
 from vla_course.checks.report import Lesson, WorkedCase
 
@@ -29,8 +30,8 @@ VOCABULARY = 32_000
         "A start is the unit. It carries one number, its gain: +1 newly won, 0 nothing changed, −1 lost. Pretend to repeat the "
         "experiment by drawing as many starts as there were, out of these, with replacement; then look at how the mean gain varies.",
         "Each start's gain: `after.astype(float) - before.astype(float)`, shape (N,). All repetitions at once: places of shape "
-        "(RESAMPLES, N), each from 0 to N − 1. The mean over axis 1 gives one gain for each repetition; the middle 95 % lie between "
-        "two quantiles of those.",
+        "(RESAMPLES, N), from 0 up to but not including N. The mean over axis 1 gives one gain for each repetition; the middle 95 % "
+        "lie between two quantiles of those.",
         "First lines: `gain = after.astype(float) - before.astype(float)` and `rng = np.random.default_rng(seed)`.",
     ),
     case=WorkedCase(
@@ -46,12 +47,13 @@ VOCABULARY = 32_000
         answer=np.array([0.06, 0.19]),
         tolerance=0.011,
     ),
+    rules=Rules(returns=(0.0, 0.0), draws_from="`np.random.default_rng(seed)`"),
 )
 def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]]) -> Iterator[Claim]:
-    """By hand; with losses; nothing changed; the seed."""
+    """By hand; five starts; with losses; few gains; the seed."""
     yield Claim(
         "100 starts, 12 newly won and none lost: about +6 to +19 points",
-        got=_pair(paired_bootstrap(BEFORE, AFTER, 0)),
+        got=paired_bootstrap(BEFORE, AFTER, 0),
         expected=(0.06, 0.19),
         tolerance=0.011,
         hint="draw starts with replacement, and take the 2.5 % and the 97.5 % quantile of the mean gains",
@@ -64,6 +66,10 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
             "that is before less after: a start that is newly won is a gain of +1": (-0.19, -0.06),
             "that is one standard error to either side, about 68 %: take the middle 95 %": (0.0875, 0.1525),
             "those are points: return shares, 0.06 and not 6": (6.0, 19.0),
+            "np.percentile counts from 0 to 100, np.quantile from 0 to 1: 2.5 % is 0.025 there": (
+                0.01,
+                0.0215,
+            ),
         },
     )
     before = np.arange(400) < 180
@@ -71,7 +77,7 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
     after[:20], after[300:] = False, True
     yield Claim(
         "400 starts, 100 newly won and 20 lost: about +15 to +25 points",
-        got=_pair(paired_bootstrap(before, after, 0)),
+        got=paired_bootstrap(before, after, 0),
         expected=(0.15, 0.25),
         tolerance=0.004,
         hint="the mean gain is 0.20, and its spread √0.26 / √400 = 0.0255; 95 % are 1.96 of that to either side",
@@ -88,34 +94,70 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
             ),
         },
     )
-    same = np.arange(60) % 2 == 0
+    # Of the two means at either end one is twenty times as likely as what is left out: luck does not decide.
     yield Claim(
-        "the same results twice: a gain of nothing, for certain, (0, 0)",
-        got=_pair(paired_bootstrap(same, same, 0)),
-        expected=(0.0, 0.0),
-        hint="every start's gain is 0, so every mean of gains is: subtract first, then draw",
+        "five starts, the first one lost, the last one newly won: −0.6 to +0.6",
+        got=paired_bootstrap(np.arange(5) == 0, np.arange(5) == 4, 0),
+        expected=(-0.6, 0.6),
+        hint="each repetition draws as many starts as there were, five here, and every start can be drawn",
+        mistakes={
+            "the last start is never drawn: places go from 0 to N − 1, and rng.integers leaves its upper end out": (
+                -0.6,
+                0.0,
+            ),
+            "the first start is never drawn: places go from 0 to N − 1": (0.0, 0.6),
+            "that is 1.96 standard deviations to either side: the middle 95 % lie between two quantiles of the mean gains": (
+                -0.5544,
+                0.5544,
+            ),
+        },
+        tolerance=0.02,
     )
-    # Here the upper end is 14/45 or 15/45, each with a probability of one half: the seed shows.
-    before, after = np.zeros(45, bool), np.arange(45) < 9
+    # The exact shares below 3 and at 12 are 1.8 % and 98.2 %: four deviations of 10 000 repetitions from 2.5 % and 97.5 %, but only
+    # one and a half of 1 000 repetitions, whose ends move with these seeds.
+    before, after = np.zeros(31, bool), np.arange(31) < 7
+    four = [paired_bootstrap(before, after, seed) for seed in (1, 5, 14, 11)]
+    deviation = math.sqrt(7 / 31 * 24 / 31 / 31)
+    exact = (3 / 31, 12 / 31)
     yield Claim(
-        "the same seed gives the same interval, thirty times",
-        got=len({paired_bootstrap(before, after, 7) for _ in range(30)}),
+        "few gains make it lopsided: of 31 starts 7 newly won, 3/31 to 12/31 around 7/31",
+        got=four[0],
+        expected=exact,
+        hint="the middle 95 % lie between two quantiles of the mean gains, the one at 2.5 % and the one at 97.5 %",
+        mistakes={
+            "mean ± 1.96 standard deviations is as wide to either side; the middle 95 % lie between two quantiles": (
+                7 / 31 - 1.96 * deviation,
+                7 / 31 + 1.96 * deviation,
+            ),
+            "the quantiles are mirrored at the gain, so that the interval leans the other way: take them as they are": (
+                (2 * 7 - 12) / 31,
+                (2 * 7 - 3) / 31,
+            ),
+        },
+        tolerance=2e-3,
+    )
+    yield Claim(
+        "10 000 repetitions are enough for three other seeds to give just the same ends",
+        got=four[1:],
+        expected=[exact] * 3,
+        hint="are there 10 000 repetitions (RESAMPLES)? With fewer the ends wobble from seed to seed",
+        tolerance=2e-3,
+    )
+    # Half of what is drawn lies at or beyond either end, so that each end is one of two with a probability of one half: the seed shows.
+    before, after = np.zeros(32, bool), np.arange(32) < 16
+    seven = {tuple(paired_bootstrap(before, after, 7)) for _ in range(4)}
+    yield Claim(
+        "the same seed gives the same interval, four times",
+        got=len(seven),
         expected=1,
         hint="make the generator inside, from the seed: np.random.default_rng(seed)",
     )
     yield Claim(
-        "another seed draws other starts",
-        got=len({paired_bootstrap(before, after, seed) for seed in range(20)}) > 1,
+        "another seed draws other starts: four seeds do not all give the same",
+        got=len({tuple(paired_bootstrap(before, after, seed)) for seed in (8, 9, 10)} | seven) > 1,
         expected=True,
         hint="use the seed that you are given: np.random.default_rng(seed)",
     )
-
-
-def _pair(interval: Any) -> Any:
-    """Two plain numbers, whatever numbers they were; anything else as it is, for the claim to say what is wrong."""
-    if isinstance(interval, tuple | list | np.ndarray) and len(interval) == 2:
-        return float(interval[0]), float(interval[1])
-    return interval
 
 
 @lesson.exercise(
@@ -128,8 +170,9 @@ def _pair(interval: Any) -> Any:
         "chance is rarely taken for a gain (5 %, both sides together), one so that a gain is rarely missed.",
         "The variance of one episode is p(1 − p); of the difference of two, the sum of both. n episodes divide it by n. Margins "
         "count standard deviations: `NormalDist().inv_cdf(0.975)` is 1.96, and `NormalDist().inv_cdf(power)` is 0.84 for 0.8. "
-        "(margin + margin)² · variance / gap² is n; `math.ceil` rounds up.",
-        "First line: `sure, strong = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(power)`.",
+        "The gap has to be as large as both margins together, in standard deviations of the difference.",
+        "(margin + margin)² · variance / gap² is n; `math.ceil` rounds up. First line: `sure, strong = NormalDist().inv_cdf(0.975), "
+        "NormalDist().inv_cdf(power)`.",
     ),
     case=WorkedCase(
         call="episodes_needed(0.6, 0.7)",
@@ -143,23 +186,25 @@ def _pair(interval: Any) -> Any:
         ),
         answer=354,
     ),
+    rules=Rules(returns=1),
 )
 def check_episodes_needed(episodes_needed: Callable[..., int]) -> Iterator[Claim]:
-    """A small gap, a large one, another power, a certain policy."""
-    two = "each policy has a variance of its own: p(1 − p) + q(1 − q)"
+    """A small gap, a large one, another power; then other rates and another power at once."""
+    two = "each policy has a variance of its own, and the difference has the sum of both variances"
     yield Claim(
         "60 % against 70 %: 354 episodes of each",
         got=episodes_needed(0.6, 0.7),
         expected=354,
-        hint="(1.960 + 0.842)² times the sum of both variances, over the gap squared, rounded up",
+        hint="compare your parts: the margins 1.960 + 0.842, the sum of both variances 0.45, the gap 0.1. "
+        'checks.show_case("07.2") puts them together',
         mistakes={
             "the gap is squared: half a gap takes four times the episodes": 36,
             "nothing is said about power: add the margin for it to 1.96 before you square": 173,
             "that is the variance of the first policy alone: " + two: 189,
             "that is the variance of the second policy alone: " + two: 165,
             "that is twice the variance of the mean rate: " + two: 358,
-            "round up: 353 episodes are not quite enough": 353,
-            "round up to a whole episode: math.ceil": 353.2,
+            "353 are not quite enough: round up (math.ceil), and take the margins from NormalDist().inv_cdf, not from a table that "
+            "rounds them to 1.96 and 0.84": 353,
             "one side only: a test at 5 % to both sides leaves 2.5 % at either end, so 0.975": 279,
             "the margin of power is not power itself: NormalDist().inv_cdf(power)": 343,
             "the two margins are added, then squared": 205,
@@ -171,7 +216,7 @@ def check_episodes_needed(episodes_needed: Callable[..., int]) -> Iterator[Claim
         "20 % against 60 %: 20 episodes of each are enough",
         got=episodes_needed(0.2, 0.6),
         expected=20,
-        hint="the gap is 0.4; " + two,
+        hint="the gap is 0.4, the variances are 0.16 and 0.24: " + two,
         mistakes={
             "that is the variance of the first policy alone: " + two: 8,
             "that is the variance of the second policy alone: " + two: 12,
@@ -188,6 +233,12 @@ def check_episodes_needed(episodes_needed: Callable[..., int]) -> Iterator[Claim
         got=episodes_needed(0.6, 0.7, 0.9),
         expected=473,
         hint="use `power`, not 0.8: NormalDist().inv_cdf(power)",
+    )
+    yield Claim(
+        "37 % against 52 % with a power of 0.85 takes 193",
+        got=episodes_needed(0.37, 0.52, 0.85),
+        expected=193,
+        hint="other rates and another power: is a margin, a variance or a gap of the cases above left in your function?",
     )
 
 
@@ -211,12 +262,13 @@ def check_episodes_needed(episodes_needed: Callable[..., int]) -> Iterator[Claim
         ),
         answer=["blue", "red"],
     ),
+    rules=Rules(returns=[""], draws_from="`rng`"),
 )
 def check_wrong_instructions(
     wrong_instructions: Callable[[Sequence[str], np.random.Generator], list[str]],
 ) -> Iterator[Claim]:
-    """Twenty draws over six episodes with three texts."""
-    said = list(COLORS)
+    """Two episodes; six of which five say the same; then 900 with three texts, three times."""
+    said = list(COLORS) * 150
     yield Claim(
         "two episodes, red and blue, change places",
         got=wrong_instructions(["red", "blue"], np.random.default_rng(0)),
@@ -227,81 +279,76 @@ def check_wrong_instructions(
             "they say what they said before: no episode gets its own text": ["red", "blue"],
         },
     )
-    rng = np.random.default_rng(0)
-    draws = [list(wrong_instructions(list(said), rng)) for _ in range(20)]
-    kept = sum(told == own for draw in draws for told, own in zip(draw, said, strict=False))
     yield Claim(
-        "red, red, blue, red, green, blue, twenty draws: nobody is told the own words",
-        got=kept,
+        "five say red and one blue: the five are told blue, and the one red",
+        got=wrong_instructions(["red"] * 5 + ["blue"], np.random.default_rng(0)),
+        expected=["blue"] * 5 + ["red"],
+        hint="compare the words, not the places. And where most say the same, no order of the list gives everybody another's words, so "
+        "draw anew for each episode",
+    )
+    rng = np.random.default_rng(0)
+    told = wrong_instructions(list(said), rng)
+    call = last_call(wrong_instructions)
+    again, same = (wrong_instructions(list(said), chance) for chance in (rng, np.random.default_rng(0)))
+    yield Claim(
+        "150 × (red, red, blue, red, green, blue): every episode is told something",
+        got=len(told),
+        expected=len(said),
+        hint="one text for each episode, in the order of the episodes",
+        call=call,
+    )
+    yield Claim(
+        "nobody is told the own words",
+        got=sum(new == own for new, own in zip(told, said, strict=True)),
         expected=0,
         hint="an episode that says red may get another episode's text, and that one may say red too: compare the words",
+        call=call,
     )
     yield Claim(
-        "every episode is told something, and only what episodes say",
-        got=[len(draw) for draw in draws] + sorted({told for draw in draws for told in draw}),
-        expected=[6] * 20 + ["blue", "green", "red"],
-        hint="one text for each of the six, out of the texts in the list",
+        "only what episodes say is told",
+        got=sum(text not in COLORS for text in told),
+        expected=0,
+        hint="each text is another episode's, out of the list, letter by letter",
+        call=call,
     )
-    # Before the shares: draws from another source of chance would fail those only now and then.
-    mine = list(said)
-    wrong_instructions(mine, rng)
     yield Claim(
-        "draws differ, follow from the generator, and leave the list as it was",
-        got=(
-            len(set(map(tuple, draws))) > 1,
-            # Eight times, because two draws of six may be equal by chance.
-            all(
-                _draw(wrong_instructions, said, seed) == _draw(wrong_instructions, said, seed)
-                for seed in range(8)
-            ),
-            mine == said,
-        ),
-        expected=(True, True, True),
-        hint="use `rng` for every choice, and make a new list",
+        "draws differ, and follow from the generator",
+        got=(list(told) != list(again), list(told) == list(same)),
+        expected=(True, True),
+        hint="use `rng` for every choice",
         mistakes={
-            "every draw is the same: let `rng` choose": (False, True, True),
+            "every draw is the same: let `rng` choose": (False, True),
             "the same generator should give the same texts: use `rng`, no other source of chance": (
                 True,
                 False,
-                True,
             ),
-            "the list of instructions is changed: make a new one": (True, True, False),
         },
     )
-    reds = [{draw[place] for place, own in enumerate(said) if own == "red"} for draw in draws]
+    reds = [new for new, own in zip(told, said, strict=True) if own == "red"]
     yield Claim(
-        "each episode is drawn anew: within one draw, those that say red are not all told the same",
-        got=any(len(told) > 1 for told in reds),
+        "each episode is drawn anew: those that say red are not all told the same",
+        got=len(set(reds)) > 1,
         expected=True,
         hint="draw once for each episode, not once for each text",
+        call=call,
     )
-    heard = [
-        told
-        for _ in range(400)
-        for told, own in zip(wrong_instructions(list(said), rng), said, strict=False)
-        if own == "red"
-    ]
-    share = heard.count("blue") / len(heard)
     yield Claim(
         "a text that more episodes say is drawn more often: red hears blue two times in three",
-        # Six standard deviations from either share, 1/2 and 2/3, so that whatever way one draws, luck does not decide.
-        got=bool(0.58 < share < 0.75),
+        # Four standard deviations from either share, 1/2 and 2/3, so that whatever way one draws, luck does not decide.
+        got=bool(0.585 < reds.count("blue") / len(reds) < 0.75),
         expected=True,
         hint="choose among the other *episodes'* texts, two of which say blue, not among the different words",
+        call=call,
     )
-
-
-def _draw(wrong: Callable[..., list[str]], said: list[str], seed: int) -> list[str]:
-    return list(wrong(list(said), np.random.default_rng(seed)))
 
 
 def two_sequences(vocabulary_size: int = VOCABULARY) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and labels of two sequences: two and four action tokens, of which one and all four are right; the stop behind them, too."""
+    """Logits and labels of two sequences: three and four action tokens, of which two and all four are right; the stop behind them, too."""
     first, labels = vocabulary_size - 256, torch.full((2, 8), -100)
-    labels[0, 4:7] = torch.tensor([first, first + 156, 2])
+    labels[0, 4:8] = torch.tensor([first + 156, first, first + 20, 2])
     labels[1, 3:8] = torch.tensor([vocabulary_size - 1, first + 56, first + 57, first, 2])
     predicted = labels.where(labels >= 0, 5).roll(-1, dims=1)
-    predicted[0, 4] = first + 157  # where first + 156 is wanted
+    predicted[0, 3] = first + 157  # where first + 156 is wanted
     return torch.nn.functional.one_hot(predicted, vocabulary_size + 64).float(), labels
 
 
@@ -312,7 +359,7 @@ def two_sequences(vocabulary_size: int = VOCABULARY) -> tuple[torch.Tensor, torc
     difficulty=2,
     hints=(
         "A language model's answer at one position is about the *next* token. And a sequence holds more than action: prompt, stop, "
-        "padding. Line both up, then choose what counts.",
+        "padding. Line both up, then choose what counts, on what is lined up.",
         "`logits[:, :-1].argmax(-1)` are the predictions for `labels[:, 1:]`, both (B, L − 1). Action tokens are the labels from "
         "`vocabulary_size - BINS` to `vocabulary_size - 1`: a mask of the same shape. The mean over that mask, of all sequences together.",
         "First line: `predicted, wanted = logits[:, :-1].argmax(-1), labels[:, 1:]`.",
@@ -320,58 +367,97 @@ def two_sequences(vocabulary_size: int = VOCABULARY) -> tuple[torch.Tensor, torc
     case=WorkedCase(
         call="action_token_accuracy(*checks.two_sequences())",
         steps=(
-            ("first sequence: two action tokens, then </s>", "1 of 2 right"),
+            ("first sequence: three action tokens, then </s>", "2 of 3 right"),
             ("second sequence: four action tokens, then </s>", "4 of 4 right"),
             ("</s> is no action token", "not counted"),
-            ("together", "5 of 6"),
+            ("together", "6 of 7"),
         ),
-        answer=5 / 6,
+        answer=6 / 7,
     ),
+    rules=Rules(returns=1.0),
 )
 def check_action_token_accuracy(action_token_accuracy: Callable[..., float]) -> Iterator[Claim]:
-    """Two sequences of different lengths; the edges of the action tokens; another vocabulary."""
+    """Two sequences of different lengths; the edges of the action tokens; a close second; another vocabulary; random numbers."""
     logits, labels = two_sequences()
     yield Claim(
-        "two sequences, 1 of 2 and 4 of 4 right: 5/6",
+        "two sequences, 2 of 3 and 4 of 4 right: 6/7",
         got=action_token_accuracy(logits, labels),
-        expected=5 / 6,
-        hint="argmax of logits[:, :-1] against labels[:, 1:], over the action tokens of both sequences",
+        expected=6 / 7,
+        hint="two questions: which prediction belongs to which label (labels[:, 1:] has one for each that counts), and which labels are "
+        'action tokens? checks.show_case("07.4") counts them',
         mistakes={
-            "each prediction is compared with its own place: position t of the logits is about token t + 1": 0.0,
-            "the stop counts too, and it is always right: </s> is no action token": 7 / 8,
-            "that is the mean of 1/2 and 4/4: count tokens over all sequences together": 0.75,
+            "each prediction is compared with its own place, or with the one before: position t of the logits is about token t + 1": 0.0,
+            "the stop counts too, and it is always right: </s> is no action token": 8 / 9,
+            "that is the mean of 2/3 and 4/4: count tokens over all sequences together": 5 / 6,
+            "that is the first sequence alone: count over all sequences together": 2 / 3,
             "that is how many sequences are right from end to end: count tokens": 0.5,
-            "prompt and padding are in the denominator: divide by the number of action tokens": 5 / 14,
-            "that is a count: divide by the number of action tokens": 5.0,
-            "that is the share of errors": 1 / 6,
+            "the mask is one place off: what counts is said by labels[:, 1:], which the predictions are lined up with": 1.0,
+            "prompt and padding are in the denominator: divide by the number of action tokens": 6 / 14,
+            "that is a count: divide by the number of action tokens": 6.0,
+            "that is the share of errors": 1 / 7,
         },
     )
     first = VOCABULARY - 256
-    edge = torch.tensor([[1, first, first - 1, VOCABULARY - 1, VOCABULARY]])
-    guess = torch.nn.functional.one_hot(
-        torch.tensor([[first, 7, VOCABULARY - 1, VOCABULARY, 0]]), VOCABULARY + 64
-    )
+    edge = torch.tensor([[1, first, first - 1, VOCABULARY - 1, VOCABULARY, VOCABULARY + 3]])
+    guess = torch.tensor([[first + 5, first - 1, VOCABULARY - 1, VOCABULARY, VOCABULARY + 3, 0]])
     yield Claim(
-        f"{first} and {VOCABULARY - 1} are the first and the last action token, {first - 1} is a word: both right, 1.0",
-        got=action_token_accuracy(guess.float(), edge),
-        expected=1.0,
+        f"{first} and {VOCABULARY - 1} are the first and the last action token, the first is predicted wrong: 1/2",
+        got=action_token_accuracy(_one_hot(guess), edge),
+        expected=0.5,
         hint=f"action tokens are {first} to {VOCABULARY - 1}, both included",
         mistakes={
             f"{first - 1} is a word, not an action token": 2 / 3,
-            f"{VOCABULARY} and above is padding of the vocabulary: no label should be there, and none counts": 1.0,
+            f"{VOCABULARY} and above is padding of the vocabulary, behind the last action token: the range has an upper end": 3
+            / 4,
+            f"{first - 1} is a word, and {VOCABULARY} and above is padding: the range has two ends": 4 / 5,
+            f"{first} is an action token as well, the first of them": 1.0,
+            f"{VOCABULARY - 1} is an action token as well, the last of them": 0.0,
         },
     )
-    wrong = torch.nn.functional.one_hot(torch.tensor([[5, 7, 8, 9, 0]]), VOCABULARY + 64)
+    wrong = torch.tensor([[5, 7, 8, 9, 0, 0]])
     yield Claim(
         "words where action tokens are wanted are wrong: 0.0",
-        got=action_token_accuracy(wrong.float(), edge),
+        got=action_token_accuracy(_one_hot(wrong), edge),
         expected=0.0,
         hint="which positions count is said by the labels, not by the predictions",
+        mistakes={
+            "a word may be likelier than every action token: the prediction is the likeliest of the whole vocabulary": 0.5,
+        },
     )
     logits, labels = two_sequences(1024)
     yield Claim(
-        "a vocabulary of 1024 words has its action tokens from 768 on: 5/6 again",
+        "a vocabulary of 1024 words has its action tokens from 768 on: 6/7 again",
         got=action_token_accuracy(logits, labels, 1024),
-        expected=5 / 6,
+        expected=6 / 7,
         hint="the first action token is vocabulary_size − 256, not 31744",
     )
+    close = _one_hot(torch.tensor([[900, 901, 0]]), 1024) + 2 * _one_hot(torch.tensor([[899, 903, 0]]), 1024)
+    yield Claim(
+        "the right token is the second most likely, twice: 0.0",
+        got=action_token_accuracy(close, torch.tensor([[1, 900, 901]]), 1024),
+        expected=0.0,
+        hint="exactly: only the likeliest token counts as predicted",
+        mistakes={"exactly means the likeliest token alone (argmax), not one of the best few": 1.0},
+    )
+    numbers = torch.Generator().manual_seed(7)
+    labels = torch.randint(700, 1030, (3, 11), generator=numbers)
+    labels[:, :3] = -100
+    lucky = torch.rand(labels.shape, generator=numbers) < 0.6
+    guess = torch.where(
+        lucky, labels.clamp(min=0).roll(-1, 1), torch.randint(1030, labels.shape, generator=numbers)
+    )
+    pairs = [
+        (int(guess[row, place - 1]), int(labels[row, place])) for row in range(3) for place in range(1, 11)
+    ]
+    counted = [said == wanted for said, wanted in pairs if 768 <= wanted < 1024]
+    yield Claim(
+        f"random tokens in bfloat16, three sequences: {sum(counted)} of {len(counted)}",
+        got=action_token_accuracy(_one_hot(guess, 1024).bfloat16(), labels, 1024),
+        expected=sum(counted) / len(counted),
+        hint="sizes and number type are others than before: is something of the cases above left in your function?",
+    )
+
+
+def _one_hot(tokens: torch.Tensor, vocabulary_size: int = VOCABULARY) -> torch.Tensor:
+    """Logits of 1 for these tokens and 0 for all others; the head has 64 columns more than words."""
+    return torch.nn.functional.one_hot(tokens, vocabulary_size + 64).float()

@@ -204,5 +204,6 @@ class _Run:
     def _judges(self, task: Exercise) -> re.Pattern[str]:
         """What stands in a cell that checks or borrows this exercise."""
         return re.compile(
-            rf"\b{self.lesson.checks[task.name].__name__}\b|\bborrow\(\s*['\"]{re.escape(task.name)}['\"]"
+            rf"\b{self.lesson.checks[task.name].__name__}\b"
+            rf"|\bborrow\(\s*['\"](?:{re.escape(task.name)}|{re.escape(task.number)})['\"]"
         )

@@ -16,28 +16,11 @@ from types import TracebackType
 from typing import Any
 
 from vla_course import progress
-from vla_course.checks.claims import Claim, show
+from vla_course.checks.calls import NO_RULES, Call, Rules, Watched, judged_call, watch_class
+from vla_course.checks.claims import Claim, show, show_short
+from vla_course.checks.feedback import CheckFailed, CodeFailed, Feedback, Unfinished, message
 
 Check = Callable[[Any], Iterator[Claim]]
-
-
-class Feedback(AssertionError):
-    """Shown by Jupyter as its message alone; pytest, nbval and plain Python still see an error."""
-
-    def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()
-
-
-class Unfinished(Feedback):
-    """The exercise still holds its stub."""
-
-
-class CheckFailed(Feedback):
-    """A claim that does not hold for the learner's code."""
-
-
-class CodeFailed(Feedback):
-    """The learner's code stopped with an error while a claim was checked."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,7 @@ class Exercise:
     difficulty: int
     hints: tuple[str, str, str]
     case: WorkedCase
+    rules: Rules = NO_RULES
 
     @property
     def module(self) -> str:
@@ -113,29 +97,30 @@ class Lesson:
         difficulty: int,
         hints: tuple[str, str, str],
         case: WorkedCase,
+        rules: Rules = NO_RULES,
     ) -> Callable[[Check], Callable[[Any], None]]:
         """Turn a generator of claims into the check of one exercise."""
-        task = Exercise(number, library, minutes, difficulty, hints, case)
+        task = Exercise(number, library, minutes, difficulty, hints, case, rules)
         self.exercises[task.name] = task
 
         def decorate(check: Check) -> Callable[[Any], None]:
             @wraps(check)
             def run(attempt: Any) -> None:
                 status: progress.Status = "error"
-                message = f"the check of exercise {number} was interrupted"
+                said = f"the check of exercise {number} was interrupted"
                 try:
                     _report_claims(task, check, attempt)
-                    status, message = "done", ""
+                    status, said = "done", ""
                     if _is_borrowed(task, attempt):
                         status = "borrowed"
                         print(
                             f"  (borrowed from the library: exercise {task.number} counts as borrowed, not as done)"
                         )
                 except Feedback as feedback:
-                    status, message = _STATUS[type(feedback)], str(feedback)
+                    status, said = _STATUS[type(feedback)], str(feedback)
                     raise
                 finally:
-                    progress.record(self.day, task.number, task.name, status, message)
+                    progress.record(self.day, task.number, task.name, status, said)
 
             self.checks[task.name] = run
             return run
@@ -143,11 +128,15 @@ class Lesson:
         return decorate
 
     def show_case(self, name: str) -> None:
-        """Print the case worked by hand for one exercise."""
+        """Print the case worked by hand for one exercise, named by its number ("04.2") or its function."""
         print(self._find(name).case)
 
-    def borrow(self, name: str) -> None:
-        """Put the library's answer in place of yours in the running notebook, and mark the exercise borrowed."""
+    def borrow(self, name: str) -> Any:
+        """Put the library's answer in place of yours in the running notebook, mark the exercise borrowed, return the answer.
+
+        The exercise is named by its number ("04.2") or its function. For a method, the method is put into the notebook's
+        class, and returned.
+        """
         task = self._find(name)
         notebook = vars(sys.modules["__main__"])
         owner, _, method = task.name.rpartition(".")
@@ -161,13 +150,14 @@ class Lesson:
         print(
             f"{task.name} is now the library's, from {task.module}; exercise {task.number} counts as borrowed."
         )
+        return task.answer
 
     def _find(self, name: str) -> Exercise:
-        if name not in self.exercises:
-            raise ValueError(
-                f"{self.day} has no exercise {name!r}; it has {', '.join(self.exercises)}"
-            ) from None
-        return self.exercises[name]
+        for task in self.exercises.values():
+            if name in (task.name, task.number):
+                return task
+        known = ", ".join(f"{task.number} {task.name}" for task in self.exercises.values())
+        raise ValueError(f"{self.day} has no exercise {name!r}; it has {known}") from None
 
 
 _STATUS: dict[type[Feedback], progress.Status] = {
@@ -177,83 +167,75 @@ _STATUS: dict[type[Feedback], progress.Status] = {
 }
 
 
-class _Watched:
-    """The learner's function, remembering how it was called last and what it gave back."""
-
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
-        self.function, self.name, self.call = function, name, ""
-        wraps(function)(self)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        shown = [_short(value) for value in args] + [
-            f"{key}={_short(value)}" for key, value in kwargs.items()
-        ]
-        self.call = f"{self.name}({', '.join(shown)})"
-        return self.function(*args, **kwargs)
-
-
-def _short(value: Any) -> str:
-    text = " ".join(show(value).split())
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
 def _report_claims(task: Exercise, check: Check, attempt: Any) -> None:
     if not callable(attempt):
-        raise CodeFailed(f"✗ {task.name} is {_short(attempt)}: it should be the function that you wrote")
-    watched = attempt if isclass(attempt) else _Watched(attempt, task.name)
+        raise CodeFailed(f"✗ {task.name} is {show_short(attempt)}: it should be the function that you wrote")
+    watched, calls = watch(task, attempt)
     claims = check(watched)
     while True:
         try:
             claim = next(claims)
+            failed = _claim_failed(claim, calls) if claim.problem is not None else ""
         except StopIteration:
             return
         except NotImplementedError:
             raise Unfinished(_unfinished(task)) from None
         except Exception as error:
-            raise CodeFailed(_code_failed(task, attempt, watched, error)) from None
-        if claim.problem is not None:
-            raise CheckFailed(_claim_failed(claim, watched)) from None
+            if isinstance(error, Feedback):
+                raise
+            raise CodeFailed(_code_failed(task, attempt, calls, error)) from None
+        if failed:
+            raise CheckFailed(failed) from None
         print(f"✓ {claim.text}")
+
+
+def watch(task: Exercise, attempt: Any) -> tuple[Any, list[Call]]:
+    """What the check gets in place of the attempt, and the list that its calls are added to."""
+    method = task.name.rpartition(".")[2]
+    if not isclass(attempt):
+        function = Watched(attempt, task.name, task.rules)
+        return function, function.calls
+    if not hasattr(attempt, method):
+        raise CodeFailed(f"✗ your {attempt.__name__} has no method {method}: was it renamed?")
+    function = Watched(getattr(attempt, method), task.name, task.rules)
+    return watch_class(attempt, method, function), function.calls
 
 
 def _unfinished(task: Exercise) -> str:
     return (
         f"… exercise {task.number}, {task.name}, is not finished yet.\n"
         f"  Replace `raise NotImplementedError` in the cell above; the three hints there open one by one,\n"
-        f'  and checks.show_case("{task.name}") prints a case worked by hand.\n'
+        f'  and checks.show_case("{task.number}") prints a case worked by hand.\n'
         f"  To go on with the library's answer: {task.way_out}"
     )
 
 
-def _claim_failed(claim: Claim, watched: Any) -> str:
-    call = getattr(watched, "call", "")
-    return "\n".join(
-        [
-            f"✗ {claim.text}",
-            *([f"    call:     {call}"] if call else []),
-            f"    expected: {show(claim.expected)}",
-            f"    got:      {show(claim.got)}",
-            f"    hint:     {claim.problem}",
-        ]
-    )
+def _claim_failed(claim: Claim, calls: list[Call]) -> str:
+    rows = [
+        ("call", judged_call(claim, calls)),
+        ("expected", show(claim.expected)),
+        ("got", show(claim.got)),
+        ("hint", claim.problem or ""),
+    ]
+    return message(claim.text, rows)
 
 
-def _code_failed(task: Exercise, attempt: Any, watched: Any, error: Exception) -> str:
-    call = getattr(watched, "call", "")
+def _code_failed(task: Exercise, attempt: Any, calls: list[Call], error: Exception) -> str:
+    last = calls[-1] if calls else Call("")
     line = _line_of(attempt, error.__traceback__)
-    where = (
-        f"    in your line {line[0]}: {line[1]}"
-        if line
-        else "    none of your lines: check what it takes and what it returns"
+    rows = [("call", last.text), ("error", f"{type(error).__name__}: {error}")]
+    if line:
+        return message(
+            f"your {task.name} stopped with an error", [*rows, (f"in your line {line[0]}", line[1])]
+        )
+    if not last.returned:
+        rows += [("hint", "no line of yours stopped: compare what your function takes with the call")]
+        return message(f"your {task.name} stopped with an error", rows)
+    hint = (
+        "the check could not go on with what your function returned: compare it with what the text asks for"
     )
-    return "\n".join(
-        [
-            f"✗ your {task.name} stopped with an error",
-            *([f"    call:     {call}"] if call else []),
-            f"    error:    {type(error).__name__}: {error}",
-            where,
-        ]
-    )
+    rows += [("got", show(last.result)), ("hint", hint)]
+    return message(f"what your {task.name} returns cannot be judged", rows)
 
 
 def _line_of(attempt: Any, trace: TracebackType | None) -> tuple[int, str] | None:

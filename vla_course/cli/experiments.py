@@ -197,11 +197,11 @@ def _fine_tune(config: "TrainConfig") -> None:
     from vla_course.fine_tuning.run import begin, train
 
     try:
-        run = begin(config)
+        prepared = begin(config)
     except (ValueError, ImportError) as error:  # data, model and settings do not fit together
         raise SettingsError(str(error)) from error
-    print(run)
-    train(run)
+    print(prepared)
+    train(prepared)
 
 
 def _how_it_is_evaluated(config: "TrainConfig") -> str:

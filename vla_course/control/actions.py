@@ -13,9 +13,9 @@ def encode_residual(
 ) -> Float[np.ndarray, "*batch J"]:
     """The action in [-1, 1] that moves the base policy's joint targets onto the expert's.
 
-    All three are in radians, one number per joint: where the expert wants each joint, where the base policy
-    put its target, and how far an action of 1 moves that target (`scale`, not the same for every joint). A
-    joint that is out of reach in one action goes as far as it can.
+    All three are in radians, one number per joint: the expert's target, the base policy's target, and how far
+    an action of 1 moves the target (`scale`, not the same for every joint). A joint that is out of reach in
+    one action goes as far as it can. Joints have stops, so the plain difference counts: it is not wrapped to ±π.
 
     Raises:
         ValueError: a scale is not positive, or a target is not finite.
@@ -34,7 +34,7 @@ def decode_residual(
     base_target: Float[np.ndarray, "*batch J"],
     scale: Float[np.ndarray, " J"],
 ) -> Float[np.ndarray, "*batch J"]:
-    """The joint targets, in radians, that an action in [-1, 1] asks for: what the robot does with it.
+    """The joint targets, in radians, that the robot sets for an action in [-1, 1]: the inverse of `encode_residual`.
 
     Raises:
         ValueError: a scale is not positive, or an action or a target is not finite.
@@ -54,8 +54,9 @@ def end_effector_delta(
     """Δxyz and Δroll, Δpitch, Δyaw in the base frame: OpenVLA's (BridgeData's) convention.
 
     The first three numbers, in metres, take the hand's position to the target's. The last three, in radians,
-    are roll, pitch and yaw of the one turn that takes its orientation to the target's. Both matrices map the
-    hand's frame to the base frame.
+    are roll, pitch and yaw of the one rotation that takes its orientation to the target's (about the base's fixed
+    axes x, y, z in this order, as `rpy_from_matrix` gives them). Both matrices map the hand's frame to the base
+    frame.
 
     Raises:
         ValueError: a pose has the wrong shape or holds a number that is not finite.

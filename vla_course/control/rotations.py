@@ -14,9 +14,9 @@ def rotation_error(
 ) -> Float[np.ndarray, " 3"]:
     """The rotation vector, in the base frame, that turns the current orientation into the target.
 
-    Its direction is the axis to turn about, its length the angle in radians, from 0 to π. Both matrices map
-    the hand's frame to the base frame. Exact for any pair: equal orientations give zeros, and half a turn
-    gives a vector of length π (either sign is right there).
+    Its direction is the axis of the rotation, its length the angle in radians, from 0 to π. Both matrices map
+    the hand's frame to the base frame. Exact for any pair, however little they differ: equal orientations give
+    zeros, and half a turn, where the sine vanishes as well, gives a vector of length π (either sign is right there).
 
     Raises:
         ValueError: a matrix is not 3 x 3 or holds a number that is not finite.
@@ -75,3 +75,16 @@ def matrix_from_rpy(rpy: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
             [-sp, cp * sr, cp * cr],
         ]
     )
+
+
+def matrix_from_rotation_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation about this axis by its length in radians (Rodrigues' formula); undoes `rotation_error(np.eye(3), ...)`."""
+    angle = float(np.sqrt(vector @ vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    rotation: Float[np.ndarray, "3 3"] = (
+        np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    )
+    return rotation

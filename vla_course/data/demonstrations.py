@@ -28,6 +28,7 @@ from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.expert import TabletopExpert
 from vla_course.envs.vector import known_spec
 from vla_course.files import remove_partials, writing_alone
+from vla_course.settings import both_sides, with_present_names
 
 FIRST_SEED = 40_000_000
 """Evaluations count their seeds from 0: no start of a test is ever in a demonstration."""
@@ -47,13 +48,11 @@ class CollectConfig:
     """The environment in which the expert shows its task."""
     episodes: int = 200
     """How many good demonstrations are kept. Those that fail are counted and thrown away."""
-    camera: str = "close"
-    """The camera that is recorded."""
-    cameras: tuple[str, ...] = ()
-    """Several cameras in place of `camera`, the main one first: each is recorded as a video of its own."""
-    image_size: int = 84
-    """Height and width of the recorded pictures, pixels."""
-    state: str = HANDS
+    cameras: tuple[str, ...] = ("close",)
+    """The cameras that are recorded, the main one first: each as a video of its own."""
+    image_size: tuple[int, int] = (84, 84)
+    """Height and width of the recorded pictures, pixels; one number is a square's."""
+    state_key: str = HANDS
     """The observation that is recorded as the robot's state, joint_position for example."""
     rate_hz: int = 5
     """Actions a second, for the folding robot: each is one step of its hands, evenly interpolated."""
@@ -76,7 +75,8 @@ class CollectConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be recorded."""
-        if self.episodes < 1 or self.image_size < 1 or self.noise < 0 or self.first_seed < 0:
+        object.__setattr__(self, "image_size", both_sides(self.image_size))
+        if self.episodes < 1 or min(self.image_size) < 1 or self.noise < 0 or self.first_seed < 0:
             raise ValueError(f"want at least one episode and pixel, and no negative noise or seed: {self}")
         if not (
             0 <= self.drift < 1 and 0 <= self.fumbles <= 1 and 0 <= self.pushes <= 1 and self.push_m >= 0
@@ -87,13 +87,10 @@ class CollectConfig:
             )
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"want at least one worker, not {self.workers}")
-        if len(set(self.cameras)) != len(self.cameras):
-            raise ValueError(f"want each of the cameras once, not {', '.join(self.cameras)}")
-
-    @property
-    def looks(self) -> tuple[str, ...]:
-        """The cameras that are recorded, the main one first."""
-        return self.cameras or (self.camera,)
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            raise ValueError(
+                f"want at least one camera, and each once, not {', '.join(self.cameras) or 'none'}"
+            )
 
 
 def demonstration_env(config: CollectConfig) -> tuple[gymnasium.Env[Any, np.ndarray], Expert]:
@@ -102,9 +99,11 @@ def demonstration_env(config: CollectConfig) -> tuple[gymnasium.Env[Any, np.ndar
     Raises:
         ValueError: the environment, camera or state is unknown, or nobody here knows how to do its task.
     """
-    size = (config.image_size, config.image_size)
     env = gymnasium.make(
-        known_spec(config.env), observations=(config.state,), cameras=config.looks, image_size=size
+        known_spec(config.env),
+        observations=(config.state_key,),
+        cameras=config.cameras,
+        image_size=config.image_size,
     )
     if isinstance(env.unwrapped, FoldingEnv):
         hands = EndEffectorAction(env, rate_hz=config.rate_hz, stage_signal=config.stage_signal)
@@ -172,7 +171,7 @@ def make_demonstrations(config: CollectConfig, root: str | Path, *, progress: bo
 
 def _record_missing(config: CollectConfig, root: Path, fps: int, progress: bool) -> dict[str, int]:
     """Go on until the set is whole; only one process at a time may do that."""
-    with LeRobotWriter(root, fps=fps, camera=config.looks, robot_type=config.env) as writer:
+    with LeRobotWriter(root, fps=fps, camera=config.cameras, robot_type=config.env) as writer:
         first = writer.last_seed + 1 if writer.num_episodes else config.first_seed
         _same_settings(config, root)
         before = kept = writer.num_episodes
@@ -198,14 +197,15 @@ def _same_settings(config: CollectConfig, root: Path) -> None:
     """Note beside a set how it was made, and refuse to go on with one that was made otherwise."""
     path = root / COLLECT
     free = {"episodes", "workers"}  # these may be other ones when recording goes on
-    free |= {"cameras"} if not config.cameras else {"camera"}  # one of them says it
-    wanted = {name: value for name, value in asdict(config).items() if name not in free}
-    if config.cameras:
-        wanted["cameras"] = list(config.cameras)  # as JSON has it
+    wanted: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value  # as JSON has it
+        for name, value in asdict(config).items()
+        if name not in free
+    }
     if not path.exists():
         write(path, wanted)
-    found = read_json(path)
-    different = [f"{name}={found.get(name)!r}" for name, value in wanted.items() if found.get(name) != value]
+    noted = with_present_names(read_json(path), str(path), CollectConfig)
+    different = [f"{name}={noted.get(name)!r}" for name, value in wanted.items() if noted.get(name) != value]
     if different:
         raise ValueError(f"{root} was recorded with {', '.join(different)}: go on so, or record elsewhere")
 
@@ -249,8 +249,8 @@ def _record(seed: int) -> Episode:
             env,
             expert,
             [seed],
-            camera=config.looks,
-            state=config.state,
+            camera=config.cameras,
+            state=config.state_key,
             noise=noise,
             drift=config.drift,
             mishap=mishap,

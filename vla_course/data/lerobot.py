@@ -23,6 +23,7 @@ from vla_course.data.lerobot_files import (
 from vla_course.data.pictures import picture_shape, stored_picture
 from vla_course.data.tables import column, read_json, read_table, real_number, whole_number
 from vla_course.data.videos import read_frames
+from vla_course.settings import with_present_names
 
 RECORDING = "recording"
 PICTURES = ("video", "image")
@@ -63,7 +64,7 @@ class Frame:
 class LeRobotDataset:
     """Reads a set, finished or still being recorded, ours or another's. Pictures are decoded when they are asked for.
 
-    `camera` chooses among several cameras: one, or several with the main one first. A camera is called by its key in info.json,
+    `cameras` chooses among several cameras: one, or several with the main one first. A camera is called by its key in info.json,
     `observation.image`, or by what follows `observation.images.` there: `top`. What is recorded only by us (whether an episode
     went well, its seed, what was executed) is taken as true, -1 and "the same" elsewhere. `stats` is what meta/stats.json says.
 
@@ -72,14 +73,14 @@ class LeRobotDataset:
         ValueError: it is damaged, of another version, or its parts do not fit together; the message names file and episode.
     """
 
-    def __init__(self, root: str | Path, *, camera: str | Sequence[str] | None = None) -> None:
+    def __init__(self, root: str | Path, *, cameras: str | Sequence[str] | None = None) -> None:
         self.root = Path(root)
         finished = (self.root / schema.INFO).exists()
         self._folder = self.root if finished else self.root / RECORDING
         if not (self._folder / schema.INFO).exists():
             raise FileNotFoundError(f"there is no data set in {root}: {schema.INFO} is missing")
         self.info = read_info(self._folder / schema.INFO)
-        self.cameras = self._chosen_cameras(camera)
+        self.cameras = self._chosen_cameras(cameras)
         for name in self.cameras:
             self.picture_shape(name)
         self._rows = read_rows(self._folder, self.num_episodes)
@@ -138,8 +139,9 @@ class LeRobotDataset:
     def state_key(self) -> str | None:
         """The observation that the states are, as far as the set says how it was made: only ours do."""
         path = self.root / schema.COLLECT
-        state = read_json(path).get("state") if path.exists() else None
-        return state if isinstance(state, str) else None
+        settings = with_present_names(read_json(path), str(path)) if path.exists() else {}
+        state_key = settings.get("state_key")
+        return state_key if isinstance(state_key, str) else None
 
     @property
     def lengths(self) -> list[int]:
@@ -330,11 +332,11 @@ class LeRobotDataset:
         keys = self._camera_keys
         if camera not in keys and camera not in keys.values():
             there = ", ".join(keys.values()) or "none, no feature of dtype video or image"
-            raise ValueError(f"choose a camera of {self.root} with camera=: it has {there}")
+            raise ValueError(f"choose a camera of {self.root} with cameras=[…]: it has {there}")
         return keys.get(camera, camera)
 
-    def _chosen_cameras(self, camera: str | Sequence[str] | None) -> tuple[str, ...]:
-        if camera is None:  # among several nobody chooses for you: each costs as much as the first
-            camera = self.all_cameras if len(self.all_cameras) == 1 else ("",)
-        chosen = (camera,) if isinstance(camera, str) else tuple(camera)
+    def _chosen_cameras(self, cameras: str | Sequence[str] | None) -> tuple[str, ...]:
+        if cameras is None:  # among several nobody chooses for you: each costs as much as the first
+            cameras = self.all_cameras if len(self.all_cameras) == 1 else ("",)
+        chosen = (cameras,) if isinstance(cameras, str) else tuple(cameras)
         return tuple(self._key_of(name).removeprefix(schema.IMAGE_PREFIX) for name in chosen or ("",))

@@ -5,7 +5,6 @@ counts from the moment in which info.json counts it, and that file is replaced l
 files under `<root>`, where info.json, again, comes last.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +18,9 @@ from vla_course.data.episodes import Episode
 from vla_course.data.lerobot import RECORDING, LeRobotDataset
 from vla_course.data.lerobot_files import read_rows, read_tasks, row_statistics, write_hashes
 from vla_course.data.statistics import aggregate_statistics, feature_statistics
-from vla_course.data.tables import beside, column, read_table, write
+from vla_course.data.tables import column, read_table, write
 from vla_course.data.videos import encode_frames, join_videos, video_info
+from vla_course.files import replacing
 
 MB = 2**20
 
@@ -132,9 +132,8 @@ class LeRobotWriter:
             for image_key in image_keys:
                 videos = [_file(self._folder, schema.VIDEO, _where(row), image_key) for row in group]
                 target = _file(self.root, schema.VIDEO, place, image_key)
-                partial = beside(target)
-                join_videos(videos, lengths, self.fps, partial)
-                os.replace(partial, target)
+                with replacing(target) as partial:
+                    join_videos(videos, lengths, self.fps, partial)
             ends = np.cumsum([0, *lengths])
             moved = [
                 row | _moved(place, image_keys, begin / self.fps, end / self.fps)
@@ -176,7 +175,7 @@ class LeRobotWriter:
         return {schema.image_key(camera): seen[camera] for camera in self.cameras}
 
     def _go_on(self) -> None:
-        stopped = LeRobotDataset(self.root, camera=self.cameras)
+        stopped = LeRobotDataset(self.root, cameras=self.cameras)
         if stopped.all_cameras != self.cameras:
             raise ValueError(
                 f"{self._folder} was recorded with the cameras {', '.join(stopped.all_cameras)}, not with "

@@ -8,7 +8,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 
 from vla_course.action_tokens import normalize_actions
 from vla_course.data.augmentation import AugmentationConfig, augment, center_crop, moved_scene
-from vla_course.data.lerobot import LeRobotDataset
+from vla_course.data.lerobot import LeRobotDataset, Track
 from vla_course.data.mirror import mirrored_order, mirrored_tracks, mirrored_views
 from vla_course.data.schema import STATE
 from vla_course.data.statistics import dataset_statistics, state_dimensions
@@ -42,7 +43,8 @@ class DemonstrationSamples:
     the model acts (`center_crop`); `augmentation=None` is for training without either. `frames` chooses (see
     `split_by_episode`). Pictures are decoded once, into a temporary file: memory does not grow with the set. With `mirror` every
     frame comes a second time, as a mirror between left and right shows it: sample N + i is sample i, mirrored. Of a set with
-    several chosen cameras each picture is augmented by itself, as in OpenVLA's own training.
+    several chosen cameras each picture is augmented by itself, as in OpenVLA's own training. `tracks` are the set's episodes by
+    their number, where they have been read already.
 
     Raises:
         ValueError: the model has no processor, does not know `key`, looks at another number of pictures than the set's chosen
@@ -59,6 +61,7 @@ class DemonstrationSamples:
         frames: Int[np.ndarray, " N"] | None = None,
         augmentation: AugmentationConfig | None = AugmentationConfig(),  # noqa: B008  (frozen)
         mirror: bool = False,
+        tracks: Mapping[int, Track] | None = None,
         labels: Labels = build_labels,
         normalize: Normalize = normalize_actions,
         crop: Callable[..., np.ndarray] = center_crop,
@@ -79,9 +82,10 @@ class DemonstrationSamples:
             torch.tensor([tower[name] for tower in towers]).reshape(6, 1, 1) for name in ("mean", "std")
         )
         chosen = np.arange(dataset.num_frames) if frames is None else np.asarray(frames)
-        self._sentences = sentences(model, dataset, key, chosen, labels, normalize)
-        if mirror:
-            self._sentences += sentences(model, dataset, key, chosen, labels, normalize, mirrored_tracks)
+        used = np.unique(dataset.episode_index[chosen]).tolist()
+        tracks = {episode: dataset.track(episode) for episode in used} if tracks is None else tracks
+        rows = partial(sentences, model, dataset, key, chosen, tracks, labels, normalize)
+        self._sentences = rows() + rows(mirrored_tracks) if mirror else rows()
         self._shift_m = 0.0 if augmentation is None else augmentation.shift_m
         if self._shift_m and dataset.cameras != (CLOSE_CAMERA,):
             raise ValueError(
@@ -89,7 +93,8 @@ class DemonstrationSamples:
                 f"not of {', '.join(dataset.cameras)}: set shift_m=0"
             )
         self._model, self._key = model, key
-        self._texts = _texts(dataset, chosen, self._processor, augmentation)
+        instructions = {words for episode in used for words in tracks[episode].said}
+        self._texts = _texts(instructions, self._processor, augmentation)
         self._pictures = _pictures(dataset, chosen, self._processor.image_size)
 
     def __len__(self) -> int:
@@ -141,19 +146,11 @@ class DemonstrationSamples:
 
 
 def _texts(
-    dataset: LeRobotDataset,
-    chosen: Int[np.ndarray, " N"],
-    processor: OpenVLAProcessor,
-    augmentation: AugmentationConfig | None,
+    own: Collection[str], processor: OpenVLAProcessor, augmentation: AugmentationConfig | None
 ) -> list[torch.Tensor]:
-    """The set's instruction and the other words for it, as token ids; nothing where there are none."""
+    """The set's `own` instruction and the other words for it, as token ids; nothing where there are none."""
     if augmentation is None or not augmentation.phrasings:
         return []
-    own = {
-        words
-        for episode in np.unique(dataset.episode_index[chosen]).tolist()
-        for words in dataset.track(episode).said
-    }
     if len(own) > 1:
         raise ValueError(
             f"other words are for one instruction, and this set has {len(own)} ({'; '.join(sorted(own))}): leave phrasings out"

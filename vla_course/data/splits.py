@@ -9,8 +9,9 @@ def split_by_episode(
 ) -> Bool[np.ndarray, " T"]:
     """Which frames are validation, with no episode on both sides.
 
-    `episode_index` says for each frame which episode it is from. The share is one of episodes, rounded to whole ones, at least
-    one where a share is wanted; the same seed chooses the same ones.
+    `episode_index` says for each frame which episode it is from, in any order and with any numbers. The share is one of
+    episodes, rounded to whole ones, at least one where a share is wanted. `seed` draws them: the same seed draws the same
+    ones, other seeds draw others.
 
     Raises:
         ValueError: the share is not from 0 to below 1, or leaves no episode to train on.

@@ -1,13 +1,14 @@
 """What the numbers of a data set look like: the quantiles that actions are normalised by, in OpenVLA's form and in LeRobot's."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
+
+from vla_course.files import write_text
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 """What LeRobot v3.0 keeps besides min, max, mean, std and count."""
@@ -147,10 +148,7 @@ def dataset_statistics(
 
 def write_dataset_statistics(path: str | Path, statistics: Mapping[str, Any]) -> None:
     """Write dataset_statistics.json as OpenVLA does beside its checkpoints; the file appears whole or not at all."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_text(json.dumps(statistics, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, target)
+    write_text(path, json.dumps(statistics, indent=2) + "\n")
 
 
 def feature_statistics(values: Shaped[np.ndarray, "T ..."]) -> dict[str, np.ndarray]:

@@ -1,7 +1,6 @@
 """Parquet and JSON files that are there whole or not at all, and errors that name the file."""
 
 import json
-import os
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vla_course.files import PARTIAL, read_object
+from vla_course.files import read_object, replacing
 
 LARGEST = float(np.finfo(np.float32).max)
 """Above it a number is none that a robot or a clock tells."""
@@ -93,23 +92,16 @@ def column(table: pa.Table, name: str, path: Path) -> np.ndarray:
 
 
 def write(path: Path, content: bytes | dict[str, Any] | pa.Table | list[pa.Table]) -> None:
-    """Write beside, then rename: a file is there whole or not at all. Of several tables each becomes a row group."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = beside(path)
-    if isinstance(content, bytes):
-        partial.write_bytes(content)
-    elif isinstance(content, dict):
-        partial.write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
-    else:
-        tables = content if isinstance(content, list) else [content]
-        with pq.ParquetWriter(
-            partial, tables[0].schema, compression="snappy", write_page_checksum=True
-        ) as writer:
-            for table in tables:
-                writer.write_table(table)
-    os.replace(partial, path)
-
-
-def beside(path: Path) -> Path:
-    """A name in the same folder for what is not finished yet."""
-    return path.with_name(f"{PARTIAL}{os.getpid()}.{path.name}")
+    """Replace a file in one step: it is there whole or not at all. Of several tables each becomes a row group."""
+    with replacing(path) as partial:
+        if isinstance(content, bytes):
+            partial.write_bytes(content)
+        elif isinstance(content, dict):
+            partial.write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+        else:
+            tables = content if isinstance(content, list) else [content]
+            with pq.ParquetWriter(
+                partial, tables[0].schema, compression="snappy", write_page_checksum=True
+            ) as writer:
+                for table in tables:
+                    writer.write_table(table)

@@ -5,7 +5,7 @@ lets go, said; how far that is from here, told; the action and `</s>`, said; pad
 are there for models that say waypoints.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -127,24 +127,26 @@ def sentences(
     dataset: LeRobotDataset,
     key: str,
     frames: Int[np.ndarray, " N"],
+    tracks: Mapping[int, Track],
     labels: Labels = build_labels,
     normalize: Normalize = normalize_actions,
     changed: Callable[[Iterable[Track]], Iterable[Track]] = iter,
 ) -> Sentences:
-    """The rows of these frames of a data set. `changed` makes other episodes of its episodes, a mirror for example.
+    """The rows of these frames of a data set, whose episodes are `tracks`, by their number. `changed` makes other episodes of
+    them, a mirror for example.
 
     Raises:
         ValueError: the model does not know `key`, or is told a state of another length than the set's; or its statistics are of
             other data, so that some number of the actions would be cut off in more than half of the frames.
     """
     episodes, begins = dataset.episode_index[frames], np.cumsum([0, *dataset.lengths])
-    tracks = {episode: dataset.track(episode) for episode in np.unique(episodes).tolist()}
-    _refuse_other_statistics(list(tracks.values()), model, key)
+    used = np.unique(episodes).tolist()
+    _refuse_other_statistics([tracks[episode] for episode in used], model, key)
     said = {
         (episode, words): _said_in(track, words, model, key, normalize)
-        for episode, told in tracks.items()
-        for track in changed([told])
-        for words in dict.fromkeys(told.said)
+        for episode in used
+        for track in changed([tracks[episode]])
+        for words in dict.fromkeys(tracks[episode].said)
     }
     numbers = zip(episodes.tolist(), (frames - begins[episodes]).tolist(), strict=True)
     places = [(said[one, tracks[one].said[at]], at) for one, at in numbers]

@@ -10,16 +10,15 @@ from gymnasium.utils import RecordConstructorArgs
 from jaxtyping import Float
 
 from vla_course.control.actions import encode_residual, end_effector_delta
-from vla_course.control.rotations import matrix_from_rpy, rotation_error
+from vla_course.control.rotations import matrix_from_rotation_vector, matrix_from_rpy, rotation_error
+from vla_course.envs.arguments import check_known, checked_action
+from vla_course.envs.observations import Observation
 from vla_course.envs.wrappers import StepResult, execute, slowed
 from vla_course.robot.grip import grip_closure, grip_pose
 from vla_course.robot.inverse_kinematics import InverseKinematics
-from vla_course.robot.two_arms import ACTION_SCALE, SIDES
+from vla_course.robot.two_arms import ACTION_SCALE, HAND_SLICES, SIDES
 
-FINGERS = (slice(6, 30), slice(36, 60))
 NUM_ACTIONS = 61
-
-Observation = dict[str, Any]
 
 
 class EndEffectorAction(
@@ -81,9 +80,7 @@ class EndEffectorAction(
             raise TypeError(
                 f"hand steps replace the {NUM_ACTIONS} numbers of a folding environment, not {env.action_space}"
             )
-        for arm in arms:
-            if arm not in SIDES:
-                raise ValueError(f"unknown arm {arm!r}: the known ones are {', '.join(SIDES)}")
+        check_known("arm", arms, SIDES)
         control_hz = self.get_wrapper_attr("control_hz")
         if rate_hz not in range(1, control_hz + 1) or control_hz % rate_hz:
             rates = [rate for rate in range(1, control_hz + 1) if control_hz % rate == 0]
@@ -105,7 +102,7 @@ class EndEffectorAction(
 
         Raises: ValueError for an action of the wrong shape, or with NaN or inf.
         """
-        values = _checked(action, 7 * len(self.hands) + self.stage_signal)
+        values = checked_action(action, 7 * len(self.hands) + self.stage_signal, "seven numbers a hand")
         return execute(self.env, self._control_actions(values))
 
     def encode(
@@ -122,7 +119,7 @@ class EndEffectorAction(
             numbers += (
                 end_effector_delta(here[0][hand], here[1][hand], there[0][hand], there[1][hand]) / scale
             ).tolist()
-            numbers.append(1 - 2 * grip_closure(joint_target[FINGERS[hand]]))
+            numbers.append(1 - 2 * grip_closure(joint_target[HAND_SLICES[hand]]))
         if self.stage_signal:
             numbers.append(float(advance))
         return np.clip(numbers, -1.0, 1.0).astype(np.float32)
@@ -143,7 +140,7 @@ class EndEffectorAction(
             joints = now.copy()
             # Fingers first: a hand's 24 joints begin with its wrist, which carries the grasp site.
             for hand, row in zip(self.hands, per_hand, strict=True):
-                fingers, most = FINGERS[hand], ACTION_SCALE[FINGERS[hand]]
+                fingers, most = HAND_SLICES[hand], ACTION_SCALE[HAND_SLICES[hand]]
                 joints[fingers] += np.clip(grip_pose((1 - row[6]) / 2) - now[fingers], -most, most)
             joints = self.ik.solve(joints, position, rotation, active=active)
             residual = encode_residual(joints, now, ACTION_SCALE)
@@ -182,28 +179,3 @@ class SingleArmAction(EndEffectorAction):
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, arm=arm, rate_hz=rate_hz, **options)
         super().__init__(env, arms=(arm,), rate_hz=rate_hz, **options)
         self.arm = arm
-
-
-def matrix_from_rotation_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation about this axis by its length in radians (Rodrigues' formula); undoes `rotation_error(np.eye(3), ...)`."""
-    angle = float(np.sqrt(vector @ vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    rotation: Float[np.ndarray, "3 3"] = (
-        np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    )
-    return rotation
-
-
-def _checked(action: np.ndarray, count: int) -> Float[np.ndarray, " A"]:
-    values = np.asarray(action, dtype=np.float64)
-    if values.shape != (count,):
-        raise ValueError(f"an action has shape ({count},), seven numbers a hand; this has {values.shape}")
-    if not np.isfinite(values).all():
-        index = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(
-            f"action[{index}] is {values[index]}: actions must be finite (and are clipped to [-1, 1])"
-        )
-    return np.clip(values, -1.0, 1.0)

@@ -8,6 +8,8 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from jaxtyping import UInt8
 
+from vla_course.envs.observations import IMAGE
+
 Change = Callable[[UInt8[np.ndarray, "H W 3"], np.random.Generator], UInt8[np.ndarray, "H W 3"]]
 
 
@@ -40,7 +42,7 @@ class PictureChange(gymnasium.Wrapper[Any, np.ndarray, Any, np.ndarray], RecordC
 
     def _changed(self, observation: dict[str, Any]) -> dict[str, Any]:
         return {
-            key: self.change(value, self._rng) if key.startswith("image_") else value
+            key: self.change(value, self._rng) if key.startswith(IMAGE) else value
             for key, value in observation.items()
         }
 

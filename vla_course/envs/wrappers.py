@@ -1,6 +1,5 @@
 """Whole chunks of actions, an instruction in words, the same start again."""
 
-import string
 from collections.abc import Iterable
 from typing import Any, SupportsFloat
 
@@ -9,10 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-TEXT_LENGTH = 128
-TEXT_CHARACTERS = string.ascii_letters + string.digits + " .,;:!?'\"()-/"
+from vla_course.envs.observations import TEXT_CHARACTERS, TEXT_LENGTH, Observation, instruction_space
 
-Observation = dict[str, Any]
 StepResult = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 
 
@@ -69,7 +66,7 @@ class InstructionText(
         RecordConstructorArgs.__init__(self)
         gymnasium.ObservationWrapper.__init__(self, env)
         instruction: str = self.get_wrapper_attr("instruction")
-        text = spaces.Text(TEXT_LENGTH, charset=TEXT_CHARACTERS)
+        text = instruction_space()
         if instruction not in text:
             raise ValueError(
                 f"an instruction has at most {TEXT_LENGTH} letters of {TEXT_CHARACTERS!r}: {instruction!r}"

@@ -16,29 +16,30 @@ from vla_course.evaluation.language import instructions
 from vla_course.evaluation.robustness import TESTS, reset_options
 from vla_course.evaluation.trials import Env, Trial
 from vla_course.policy import Policy
+from vla_course.settings import both_sides
 
 if TYPE_CHECKING:
     from vla_course.fine_tuning.config import TrainConfig
     from vla_course.policies.openvla import OpenVLAPolicy
 
 FILM_SIZE = (240, 320)
-NANO_SIDE = 84
+NANO_SIZE = (84, 84)
 
 
 def make_env(config: EvaluationConfig) -> Env:
     """The policy's environment: cameras, action space, and the change of the robustness test.
 
     Raises:
-        ValueError: the environment is unknown, or one of its options, or the policy learned from pictures that are not square.
+        ValueError: the environment is unknown, or one of its options.
     """
     config, test = settled(config), TESTS[config.test]
     options: dict[str, Any] = {
         "render_mode": "rgb_array",
         "render_size": FILM_SIZE,
-        "observations": (config.state,),
+        "observations": (config.state_key,),
     }
     if config.policy != EXPERT:
-        options |= {"cameras": config.looks_through, "image_size": (config.image_size, config.image_size)}
+        options |= {"cameras": config.cameras, "image_size": config.image_size}
     options |= test.env_options | config.env_options
     env: Env = gymnasium.make(known_spec(config.env), disable_env_checker=True, **options)
     if test.wrap is not None:
@@ -51,24 +52,19 @@ def make_env(config: EvaluationConfig) -> Env:
 
 
 def settled(config: EvaluationConfig) -> EvaluationConfig:
-    """The same evaluation with camera, state and picture size filled in: from the settings, else from the policy's run, else defaults.
+    """The same evaluation with cameras, state and picture size filled in: from the settings, else from the policy's run, else defaults.
 
     A settled evaluation is returned as it is. The defaults are the close camera, the state of the hands (`HANDS`) and the size of
     the model's own pictures.
-
-    Raises:
-        ValueError: the run learned from pictures that are not square.
     """
-    if config.looks_through and config.state is not None and config.image_size is not None:
+    if config.cameras and config.state_key is not None and config.image_size is not None:
         return config
     run = _run_of(config)
-    main, *others = config.looks_through or (run.camera_names if run else ()) or (CLOSE_CAMERA,)
     return replace(
         config,
-        camera=None if others else main,
-        cameras=(main, *others) if others else (),
-        state=config.state or (run.state_key if run else None) or HANDS,
-        image_size=config.image_size or _picture_side(config, run),
+        cameras=config.cameras or (run.cameras if run else ()) or (CLOSE_CAMERA,),
+        state_key=config.state_key or (run.state_key if run else None) or HANDS,
+        image_size=config.image_size or _picture_size(config, run),
     )
 
 
@@ -82,31 +78,20 @@ def check_policy(config: EvaluationConfig) -> None:
         raise FileNotFoundError(f"policy: {config.policy} is no folder; give {POLICIES}")
 
 
-def _picture_side(config: EvaluationConfig, run: "TrainConfig | None") -> int:
+def _picture_size(config: EvaluationConfig, run: "TrainConfig | None") -> tuple[int, int]:
     """Height and width in pixels of what the policy sees: those of the pictures its run learned from, else its model's own.
 
     A model resizes any picture. But enlarged pictures are blurred, and reduced ones are smooth: the policy acts on pictures
     of the size that it learned from.
-
-    Raises:
-        ValueError: the run learned from pictures that are not square.
     """
     folder = Path(config.policy)
     if config.policy in (EXPERT, NANO) or not folder.is_dir():
-        return NANO_SIDE
+        return NANO_SIZE
     if run is None:
         from vla_course.openvla import checkpoint  # here, for the expert's sake, as below
 
-        return checkpoint.read_config(folder).image_size
-    if run.image_size is None:  # runs did not record it at first
-        return NANO_SIDE
-    height, width = run.image_size
-    if height != width:
-        raise ValueError(
-            f"{config.name} learned from pictures of {height} × {width} pixels, and the environment shows square ones: "
-            "if that is what you want, give their side, image_size=…"
-        )
-    return height
+        return both_sides(checkpoint.read_config(folder).image_size)
+    return run.image_size or NANO_SIZE  # runs did not record it at first
 
 
 def make_policy(config: EvaluationConfig, env: Env) -> Policy:
@@ -183,7 +168,7 @@ def _model_policy(config: EvaluationConfig) -> "OpenVLAPolicy":
     else:
         model = load_vla(path=config.policy)
     model.eval()
-    camera, state = config.looks_through, str(config.state)
+    camera, state = config.cameras, str(config.state_key)
     if config.on_tabletop:
         return tabletop_policy(model, camera=camera, state_key=state)
     if config.moves in ("left_hand", "right_hand"):

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vla_course.envs.folding.sensors import check_known
+from vla_course.envs.arguments import check_known
 from vla_course.evaluation.robustness import PLAIN, TESTS
+from vla_course.settings import both_sides
 
 EXPERT, NANO = "expert", "nano"
 POLICIES = f"a run's folder, a model's folder, {NANO} or {EXPERT}"
@@ -42,14 +43,12 @@ class EvaluationConfig:
     """Action space: "own" is the environment's; "auto" is that for the expert, one hand for the nano, two hands for others."""
     rate_hz: int = 5
     """Actions per second, where they move hands."""
-    camera: str | None = None
-    """The policy's camera, if it has one; None: the cameras that its run was trained with, else "close"."""
     cameras: tuple[str, ...] = ()
-    """The policy's cameras, if it has several, in the order of the run's training."""
-    state: str | None = None
+    """The policy's cameras, in the order of its run's training; none: those that its run was trained with, else "close"."""
+    state_key: str | None = None
     """The observation that a policy with a state input gets as its state; None: that of its run's training, else the hands' poses."""
-    image_size: int | None = None
-    """Height and width in pixels of the policy's pictures; None: as in its run's training data, else as its model takes them."""
+    image_size: tuple[int, int] | None = None
+    """Height and width in pixels of the policy's pictures, one number for a square; None: as in its run's training data, else as its model takes them."""
     unnorm_key: str | None = None
     """The data set whose statistics unnormalize the model's actions; None: the model's only one, or the tabletop's."""
     center_crop: bool | None = None
@@ -63,10 +62,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.camera is not None and self.cameras:
-            raise ValueError(
-                f"give one camera= or several cameras=, not both: {self.camera}; {', '.join(self.cameras)}"
-            )
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", both_sides(self.image_size))
         for name, known in (("action", ACTIONS), ("words", WORDS), ("test", tuple(TESTS))):
             check_known(name, [getattr(self, name)], known)
         for name, least in (("episodes", 1), ("first_seed", 0), ("rate_hz", 1)):
@@ -74,9 +71,8 @@ class EvaluationConfig:
                 raise ValueError(f"{name} is {least} or more, not {getattr(self, name)}")
         for name, least in (("workers", 0), ("max_steps", 1), ("image_size", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and (min(value) if isinstance(value, tuple) else value) < least:
                 raise ValueError(f"{name} is {least} or more, not {value}")
-
         if self.on_tabletop and (self.policy == EXPERT or self.test != PLAIN):
             raise ValueError("the expert and the robustness tests are for folding, not for the tabletop")
 
@@ -93,11 +89,6 @@ class EvaluationConfig:
         if self.policy == EXPERT or self.on_tabletop:
             return "own"
         return "right_hand" if self.policy == NANO else "end_effector"
-
-    @property
-    def looks_through(self) -> tuple[str, ...]:
-        """The cameras that are given, the main one first; none where the policy's run decides."""
-        return self.cameras or (() if self.camera is None else (self.camera,))
 
     @property
     def on_tabletop(self) -> bool:

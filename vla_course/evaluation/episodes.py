@@ -21,11 +21,11 @@ def batch_of_one(observation: Mapping[str, Any], instruction: str) -> dict[str, 
 
 
 def run_episode(env: Env, policy: Policy, instruction: str, max_steps: int) -> tuple[bool, int]:
-    """Success and number of steps of one closed-loop episode in which the policy is told `instruction`.
+    """Success and number of steps of one closed-loop episode in which the policy gets `instruction`.
 
-    The policy looks again before every step. Of the chunk that it returns for its one environment, the first action is
-    carried out. The episode ends where the environment says so, or after `max_steps`; whether it was a success is what the
-    environment says last, in `info["is_success"]`.
+    The policy is reset once, before the first step, and acts on the newest observation at every step. It returns a chunk of
+    actions for its one environment, and the first of them is executed. The episode ends when the environment terminates or
+    truncates it, or after `max_steps`. Success is the last `info["is_success"]`.
     """
     policy.reset(np.array([True]))
     observation, info = env.reset()

@@ -10,9 +10,9 @@ RESAMPLES = 10_000
 
 
 def wilson_interval(successes: int, episodes: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval that holds the true rate of success in 95 % of such experiments, never outside [0, 1].
+    """Wilson's interval: low and high, in [0, 1]; it holds the true rate of success in about 95 % of experiments.
 
-    `z` is how many standard deviations of a normal distribution hold that share: 1.96 for 95 %.
+    `z` sets that share, in standard deviations of a normal distribution: 1.96 for 95 %.
 
     Raises:
         ValueError: there are no episodes, or more successes than episodes.

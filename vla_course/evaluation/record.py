@@ -20,6 +20,7 @@ from vla_course.evaluation.episodes import EpisodeResult, Evaluation
 from vla_course.evaluation.intervals import paired_bootstrap
 from vla_course.files import write_text
 from vla_course.results import PROVENANCE, Provenance, broken_provenance
+from vla_course.settings import from_record
 
 KIND = "evaluation"
 _ABOUT = ("seconds", *PROVENANCE)
@@ -165,9 +166,8 @@ def from_content(content: Any, source: str) -> EvaluationRecord:
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"{source} is no evaluation: `vla-course eval --json` writes one")
     try:
-        settings = content["config"]
         record = EvaluationRecord(
-            config=EvaluationConfig(**{**settings, "cameras": tuple(settings.get("cameras", ()))}),
+            config=from_record(EvaluationConfig, content["config"], source),
             evaluation=Evaluation(tuple(EpisodeResult(**row) for row in content["episodes"])),
             films={name: Film(**film) for name, film in content["films"].items()},
             **{name: content[name] for name in _ABOUT},

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from vla_course.envs.observations import TEXT_CHARACTERS
 from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.config import VERBS
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.envs.tabletop.language import parse
 from vla_course.envs.tabletop.tasks import Task, Thing, possible_tasks
-from vla_course.envs.wrappers import TEXT_CHARACTERS
 from vla_course.evaluation.episodes import batch_of_one
 from vla_course.policies.openvla import OpenVLAPolicy
 from vla_course.video import film_strip

@@ -37,9 +37,9 @@ class TrainConfig:
     """Keep the frozen weights in four bits: with lora, the same as training_mode=qlora."""
     lora: LoRAConfig = field(default_factory=lambda: LoRAConfig(rank=8, alpha=16))
     """The adapters of training_mode lora and qlora."""
-    dataset_key: str | None = None
+    unnorm_key: str | None = None
     """The name under which the data's statistics are kept, for `predict_action`; the data folder's name where none is given."""
-    camera_names: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
     """The cameras that the model looks through, the main one first; may be left out where the data have only one. Several are looked
     at by the same eyes, one after the other, and the model reads the patches of all."""
     state_key: str | None = None
@@ -148,13 +148,13 @@ class TrainConfig:
             raise ValueError(
                 "cache_features: an augmented picture is another one every time; set augment=false"
             )
-        if len(set(self.camera_names)) != len(self.camera_names):
-            raise ValueError(f"camera_names: want each camera once, got {', '.join(self.camera_names)}")
+        if len(set(self.cameras)) != len(self.cameras):
+            raise ValueError(f"cameras: want each camera once, got {', '.join(self.cameras)}")
 
     @property
     def num_images(self) -> int:
         """Pictures that the model looks at together."""
-        return max(1, len(self.camera_names))
+        return max(1, len(self.cameras))
 
     @property
     def crops(self) -> bool:

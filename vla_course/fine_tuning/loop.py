@@ -55,26 +55,26 @@ def fine_tune(
     Raises:
         ValueError: nothing learns in this model, or the folder holds a run with other settings or from other files.
     """
-    run = Run(model, samples, config, watch, progress, sources)
-    for step in run.steps():
-        run.set_learning_rate(schedule(step, config.warmup_steps, config.steps, config.learning_rate))
+    training = FineTuning(model, samples, config, watch, progress, sources)
+    for step in training.steps():
+        training.set_learning_rate(schedule(step, config.warmup_steps, config.steps, config.learning_rate))
         for part in range(config.gradient_accumulation):
-            batch = run.batch(step * config.gradient_accumulation + part)
+            batch = training.batch(step * config.gradient_accumulation + part)
             with plain_attention(
-                run.accelerator.device
+                training.accelerator.device
             ):  # on the way back too: checkpointed layers run again there
-                with run.accelerator.autocast():
-                    value, metrics = loss_at(step)(run.model, batch)
-                run.accelerator.backward(value / config.gradient_accumulation)
-            run.note(metrics)
-        norm = run.accelerator.clip_grad_norm_(run.learning, config.max_gradient_norm)
-        run.optimizer.step()
-        run.optimizer.zero_grad()
-        run.note({"optimizer/gradient_norm": float(norm)})
-        run.after(step, validation, loss_at(config.steps - 1))
+                with training.accelerator.autocast():
+                    value, metrics = loss_at(step)(training.model, batch)
+                training.accelerator.backward(value / config.gradient_accumulation)
+            training.note(metrics)
+        norm = training.accelerator.clip_grad_norm_(training.learning, config.max_gradient_norm)
+        training.optimizer.step()
+        training.optimizer.zero_grad()
+        training.note({"optimizer/gradient_norm": float(norm)})
+        training.after(step, validation, loss_at(config.steps - 1))
 
 
-class Run:
+class FineTuning:
     """What goes on around the steps of one training: devices, batches, checkpoints, numbers."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is made small."""
+"""The fine-tuning loss: cross-entropy over action tokens. And how many of them are predicted exactly."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,10 @@ def action_token_loss(
         loss = _bell_loss(logits, targets, range(words - BINS, words), spread_bins)
     else:
         loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNLEARNED)
-    return loss, {"loss/bc": float(loss.detach()), "policy/token_accuracy": token_accuracy(logits, targets)}
+    return loss, {
+        "loss/bc": float(loss.detach()),
+        "policy/token_accuracy": answer_token_accuracy(logits, targets),
+    }
 
 
 def _bell_loss(logits: torch.Tensor, targets: torch.Tensor, words: range, spread: float) -> torch.Tensor:
@@ -48,8 +51,18 @@ def _bell_loss(logits: torch.Tensor, targets: torch.Tensor, words: range, spread
 
 
 @torch.no_grad()
-def token_accuracy(logits: torch.Tensor, targets: torch.Tensor) -> float:
-    """Share of action tokens that are the most likely word; the stop, which is always right, does not count."""
+def answer_token_accuracy(
+    logits: Float[torch.Tensor, "B L vocabulary"], targets: Int[torch.Tensor, "B L"]
+) -> float:
+    """The training metric `policy/token_accuracy`: the share of the answer's tokens that are predicted exactly.
+
+    Position t of the logits is the prediction of target t. A token counts where it is learned (not -100) and the one after it is,
+    too; so the stop, which is soon always right, does not.
+
+    Differs: `action_token_accuracy` goes by the tokens' numbers, this by their places. For a model that says A numbers of an
+    action and nothing else both count the same A tokens. With W waypoints ahead of it, this counts W - 1 + A: the remaining
+    distances after the last waypoint are not learned. All recorded curves were counted so.
+    """
     learned = targets != UNLEARNED
     followed = functional.pad(learned[:, 1:], (0, 1))
     counted = learned & followed

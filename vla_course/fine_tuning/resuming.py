@@ -10,7 +10,7 @@ import yaml
 
 from vla_course.files import sha256_of
 from vla_course.fine_tuning.config import FREE_ON_RESUME, TrainConfig
-from vla_course.settings import SettingsError, to_yaml
+from vla_course.settings import SettingsError, to_yaml, with_present_names
 from vla_course.training import checkpoints
 from vla_course.training.checkpoints import Checkpoint
 
@@ -87,7 +87,10 @@ def _fingerprints(setting: str, root: Path, pattern: str) -> dict[str, str]:
 
 def _other_settings(kept: Checkpoint, config: TrainConfig) -> list[tuple[str, Any, Any]]:
     """Settings that decide what is learned and differ: key, value in the checkpoint, value here."""
-    theirs, ours = (_flat(yaml.safe_load(text)) for text in (kept.settings, settings_of(config)))
+    theirs, ours = (
+        _flat(with_present_names(yaml.safe_load(text), config.out, TrainConfig))
+        for text in (kept.settings, settings_of(config))
+    )
     free = FREE_ON_RESUME if kept.sources else FREE_ON_RESUME - {"data", "init_from"}  # known by name alone
     return [
         (key, theirs.get(key), ours.get(key))

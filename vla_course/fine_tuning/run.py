@@ -1,7 +1,7 @@
 """One fine-tuning from its settings: data and model are brought together, something learns, the run's folder keeps it."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -59,23 +59,26 @@ def begin(config: TrainConfig, *, layer: Layer = LoRALinear) -> Prepared:
         InUseError: another process trains in this folder.
         CannotRunError: the machine cannot run a model of this scale.
     """
-    dataset = _opened(config)
+    dataset = LeRobotDataset(config.data, cameras=config.cameras or None)
     config = _completed(config, dataset)
     sources = sources_of(config)
     with _alone(config.out):  # whether a run can begin is said before a model is loaded
         kept_checkpoint(config, sources)
     model = base_model(config)
-    assert config.dataset_key is not None and config.state_dim is not None
-    tell_data(model, _statistics(dataset, config), config.state_dim, config.num_images, config.waypoints)
+    assert config.unnorm_key is not None and config.state_dim is not None
+    tracks = dict(enumerate(dataset.tracks()))  # read once, for statistics and samples
+    tell_data(
+        model, _statistics(dataset, tracks, config), config.state_dim, config.num_images, config.waypoints
+    )
     prepare(model, config, layer=layer, adapter=first_adapter(config))
     left_out = split_by_episode(dataset.episode_index, config.validation_share, config.seed)
-    samples = _samples(model, dataset, config, ~left_out, mirror=config.mirror)
-    validation = _samples(model, dataset, config, left_out) if left_out.any() else None
+    samples = _samples(model, dataset, tracks, config, ~left_out, mirror=config.mirror)
+    validation = _samples(model, dataset, tracks, config, left_out) if left_out.any() else None
     return Prepared(model, _looked_at(model, samples, config), validation, config, sources)
 
 
 def train(
-    run: Prepared,
+    prepared: Prepared,
     *,
     schedule: Schedule = warmup_cosine,
     loss: Loss | None = None,
@@ -91,7 +94,7 @@ def train(
         InUseError: another process trains in this folder.
         OSError: what was learned could not be written; the checkpoint is there, and the same command goes on.
     """
-    config = run.config
+    config = prepared.config
 
     def loss_at(step: int) -> Loss:
         return loss or partial(action_token_loss, spread_bins=label_spread(config, step))
@@ -100,17 +103,17 @@ def train(
         remove_partials(folder)
         write_config(config)
         fine_tune(
-            run.model,
-            run.samples,
+            prepared.model,
+            prepared.samples,
             config,
-            validation=run.validation,
+            validation=prepared.validation,
             schedule=schedule,
             loss_at=loss_at,
             watch=watch,
             progress=progress,
-            sources=run.sources,
+            sources=prepared.sources,
         )
-        save_learned(run.model.eval(), run.config)
+        save_learned(prepared.model.eval(), prepared.config)
     return folder
 
 
@@ -128,13 +131,6 @@ def label_spread(config: TrainConfig, step: int) -> float:
     """Width of the bell curves in this step, bins."""
     begun = step / (0.5 * config.steps)
     return config.label_spread * max(1.0, 4.0 - 3.0 * begun)
-
-
-def _opened(config: TrainConfig) -> LeRobotDataset:
-    try:
-        return LeRobotDataset(config.data, camera=config.camera_names or None)
-    except ValueError as error:  # here cameras are chosen by a setting
-        raise ValueError(str(error).replace("with camera=", "with camera_names=[…]")) from error
 
 
 def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
@@ -170,24 +166,26 @@ def _completed(config: TrainConfig, dataset: LeRobotDataset) -> TrainConfig:
     return replace(
         config,
         image_size=(height, width),
-        dataset_key=config.dataset_key or Path(config.data).resolve().name,
-        camera_names=dataset.cameras,
+        unnorm_key=config.unnorm_key or Path(config.data).resolve().name,
+        cameras=dataset.cameras,
         state_key=key,
         state_dim=states if config.state_dim is None else config.state_dim,
         action_dim=actions,
     )
 
 
-def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
+def _statistics(
+    dataset: LeRobotDataset, episodes: Mapping[int, Track], config: TrainConfig
+) -> dict[str, Any]:
     """Those of the data set; where it is mirrored, of both, so that left and right are measured alike."""
-    assert config.dataset_key is not None
-    tracks = list(dataset.tracks())
+    assert config.unnorm_key is not None
+    tracks = list(episodes.values())
     masks = {
         "state_mask": state_dimensions(config.state_key, tracks[0].states.shape[1]),
         "action_mask": _told(tracks, config),
     }
     if not config.mirror:
-        return dataset_statistics(tracks, config.dataset_key, **masks)
+        return dataset_statistics(tracks, config.unnorm_key, **masks)
     try:
         if config.state_key != HANDS:
             raise ValueError(
@@ -195,7 +193,7 @@ def _statistics(dataset: LeRobotDataset, config: TrainConfig) -> dict[str, Any]:
             )
         mirrored_order(dataset.cameras)
         both = [*tracks, *mirrored_tracks(tracks)]
-        return dataset_statistics(both, config.dataset_key, **masks)
+        return dataset_statistics(both, config.unnorm_key, **masks)
     except ValueError as error:
         raise ValueError(f"mirror: {config.data} cannot be mirrored ({error}); set mirror=false") from error
 
@@ -213,19 +211,21 @@ def _told(tracks: Sequence[Track], config: TrainConfig) -> Bool[np.ndarray, " A"
 def _samples(
     model: OpenVLAForActionPrediction,
     dataset: LeRobotDataset,
+    tracks: Mapping[int, Track],
     config: TrainConfig,
     chosen: np.ndarray,
     *,
     mirror: bool = False,
 ) -> DemonstrationSamples:
-    assert config.dataset_key is not None
+    assert config.unnorm_key is not None
     return DemonstrationSamples(
         model,
         dataset,
-        config.dataset_key,
+        config.unnorm_key,
         frames=np.flatnonzero(chosen),
         augmentation=_augmentation(config),
         mirror=mirror,
+        tracks=tracks,
     )
 
 

@@ -34,7 +34,7 @@ class FineTuned:
     @property
     def key(self) -> str:
         """The data set whose actions it speaks."""
-        return str(self.config.dataset_key)
+        return str(self.config.unnorm_key)
 
 
 def is_run(folder: str | Path) -> bool:
@@ -58,7 +58,7 @@ def read_config(folder: str | Path) -> TrainConfig:
         raise FileNotFoundError(
             f"{folder} holds no {CONFIG}: want the folder of a run, as `vla-course train` makes it"
         )
-    return read_settings(TrainConfig, file=Path(folder) / CONFIG)
+    return read_settings(TrainConfig, file=Path(folder) / CONFIG, recorded=True)
 
 
 def base_model(config: TrainConfig, *, _from: tuple[Path, ...] = ()) -> OpenVLAForActionPrediction:

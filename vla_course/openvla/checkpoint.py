@@ -6,10 +6,7 @@ whatever transformers calls its own; in memory the names are transformers'. Noth
 
 import itertools
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -24,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from vla_course.action_tokens import action_statistics
 from vla_course.adapters.peft_format import write_tensors
-from vla_course.files import read_object
+from vla_course.files import read_object, replacing_files
 from vla_course.openvla.config import OpenVLAConfig
 
 ATTENTION = ("eager", "sdpa")
@@ -447,9 +444,7 @@ def write_files(
     the old checkpoint as it was. One shard is in memory a second time.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
-    try:
+    with replacing_files(folder) as partial:
         shards = split_torch_state_dict_into_shards(dict(tensors), max_shard_size=max_shard_size)
         for file, names in shards.filename_to_tensors.items():
             held = {
@@ -466,15 +461,10 @@ def write_files(
         dtype = str(tensors["language_model.lm_head.weight"].dtype).removeprefix("torch.")
         _write_json(partial / "config.json", {**content, "dtype": dtype, "torch_dtype": dtype, **said})
         _write_json(partial / "dataset_statistics.json", config.norm_stats)
-        for path in partial.iterdir():
-            path.chmod(0o644)
-            os.replace(path, folder / path.name)
-        written = {*shards.filename_to_tensors, *(["model.safetensors.index.json"] * shards.is_sharded)}
-        for old in [*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")]:
-            if old.name not in written:
-                old.unlink()
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    written = {*shards.filename_to_tensors, *(["model.safetensors.index.json"] * shards.is_sharded)}
+    for old in [*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")]:
+        if old.name not in written:
+            old.unlink()
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -28,9 +28,10 @@ def insert_patches(
     patch_embeddings: Float[torch.Tensor, "B P D"],
     attention_mask: Int[torch.Tensor, "B L"],
 ) -> tuple[Float[torch.Tensor, "B L+P D"], Int[torch.Tensor, "B L+P"]]:
-    """The multimodal sequence and its mask: the start token, the image, the text.
+    """The multimodal sequence and its mask: the start token, then the image's patches, then the rest of the text.
 
-    The mask is 1 where a position is real and 0 where it is padding; every patch is real.
+    The mask is 1 where a position is real and 0 where it is padding; every patch is real. The sequence has the dtype of
+    `token_embeddings`, the mask that of `attention_mask`.
 
     Source: openvla/openvla @ c8f03f48, prismatic/extern/hf/modeling_prismatic.py (forward).
     """

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image as PillowImage
 from tokenizers import Tokenizer
 
-from vla_course.files import read_object
+from vla_course.files import read_object, replacing, write_text
 from vla_course.openvla.config import OpenVLAConfig
 
 Image = PillowImage.Image | np.ndarray
@@ -25,7 +25,7 @@ HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 def build_prompt(instruction: str) -> str:
-    """The text OpenVLA was trained on, with your instruction in it, in lower case.
+    """The prompt that OpenVLA was trained on, with your instruction in it, all of that in lower case.
 
     Source: openvla/openvla @ c8f03f48, README.md.
     """
@@ -146,9 +146,10 @@ class OpenVLAProcessor:
         """Write preprocessor_config.json and tokenizer.json."""
         folder = Path(folder)
         text = json.dumps(self.settings, indent=2, sort_keys=True)
-        (folder / "preprocessor_config.json").write_text(text + "\n", encoding="utf-8")
+        write_text(folder / "preprocessor_config.json", text + "\n")
         if self.tokenizer is not None:
-            self.tokenizer.save(str(folder / "tokenizer.json"))
+            with replacing(folder / "tokenizer.json") as partial:
+                self.tokenizer.save(str(partial))
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""From where a hand should be to what its joints should do."""
+"""Damped least squares, and inverse kinematics for hand poses."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ from vla_course.robot.two_arms import JOINT_NAMES, robot_model
 
 # One radian of orientation error counts like this many metres of position error.
 METRES_PER_RADIAN = 0.25
-# The Jacobian is only true nearby, so one iteration never asks for more than this.
+# The Jacobian is a linear approximation, so one iteration never asks for more than this.
 LARGEST_POSITION_ERROR_M = 0.08
 LARGEST_ROTATION_ERROR_RAD = 0.5
 
@@ -21,11 +21,15 @@ def damped_least_squares(
 ) -> Float[np.ndarray, " J"]:
     """The joint step that reduces the task error without exploding near a singularity.
 
-    `jacobian[i, j]` says how fast task number i changes when joint j moves. The step dq makes
-    |jacobian dq - error|² + damping² |dq|² as small as it can be. With damping 0 only the error counts.
+    `jacobian[i, j]` says how fast task number i changes when joint j moves. The step dq minimises
+    |jacobian dq - error|² + damping² |dq|². E and J may differ: for any positive damping there is exactly one
+    such step. With damping 0 it is the shortest step that removes the whole error. That one exists for every
+    error only where the rows of the Jacobian are independent, so not with more errors than joints and not at
+    a singularity; there an undamped step may be anything.
 
     Raises:
-        ValueError: shapes do not fit, a number is not finite, or the damping is negative.
+        ValueError: shapes do not fit, an error is not finite, or the damping is negative.
+        numpy.linalg.LinAlgError: the damping is 0 and the rows of the Jacobian are dependent (rounding can hide it).
 
     Source: Buss, *Introduction to Inverse Kinematics*, 2009, equation 11 (there λ is our damping).
     """

@@ -24,6 +24,9 @@ JOINT_NAMES: tuple[str, ...] = tuple(
     f"{side}_{joint}" for side in SIDES for joint in (*ARM_JOINTS, *HAND_JOINTS)
 )
 
+HAND_SLICES = (slice(6, 30), slice(36, 60))
+"""The left and the right hand's 24 joints, wrist included, among the 60."""
+
 # The largest change of each joint's target in one control step, in rad. At 20 Hz 0.10 rad is 115 degrees/s, just below the
 # 120 degrees/s that a UR10e's slowest joints allow.
 ARM_ACTION_SCALE_RAD = 0.10

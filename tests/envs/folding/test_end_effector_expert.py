@@ -8,7 +8,7 @@ from episodes import folding_env, same
 
 from vla_course.control.rotations import matrix_from_rpy
 from vla_course.envs.end_effector import EndEffectorAction
-from vla_course.envs.folding.end_effector_expert import EndEffectorExpert
+from vla_course.envs.folding.end_effector_expert import ARRIVED_M_S, EndEffectorExpert
 from vla_course.robot.inverse_kinematics import InverseKinematics
 from vla_course.robot.two_arms import DOWNWARD, home_position, turn_from_home
 
@@ -43,6 +43,20 @@ def test_folds_at_other_rates_and_with_a_stage_signal():
     assert np.array(actions).shape[1:] == (15,)
     asked = np.array(actions)[:, 14]
     assert set(asked.tolist()) == {0.0, 1.0}, "it says when the fold is good"
+
+
+@pytest.mark.parametrize("rate_hz", [10, 20])
+def test_folds_from_every_start_at_higher_rates(rate_hz):
+    """At 20 Hz the hands used to close and open above most towels until the time was up."""
+    env, most_s = hands(rate_hz=rate_hz), 2.75
+    played = [play(env, seed) for seed in range(700, 706)]
+    assert all(info["is_success"] for _, info in played)
+    assert max(len(actions) for actions, _ in played) <= most_s * rate_hz
+
+
+def test_at_5_hz_a_hand_has_arrived_within_15_mm():
+    """The shipped demonstrations and every recorded result were made with this number."""
+    assert ARRIVED_M_S / 5 == 0.015
 
 
 def test_shows_the_way_back_when_it_is_pushed_off():

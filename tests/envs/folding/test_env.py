@@ -428,7 +428,7 @@ def test_options_that_do_not_fit_say_what_would(as_learners_run):
         ({"table": -1}, "'table' is an index from 0 to"),
         ({"color": "pink"}, "unknown color 'pink': .*blue, red, green"),
         ({"joint_noise": np.zeros(59)}, r"'joint_noise' wants numbers of shape \(60,\)"),
-        ({"size": 1, "weight": 2}, "unknown reset option 'weight': the options are position, yaw, size"),
+        ({"size": 1, "weight": 2}, "unknown reset option 'weight': the known ones are position, yaw, size"),
     ):
         with pytest.raises(ValueError, match=message):
             env.reset(options=option)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vla_course.envs.observations import TEXT_CHARACTERS, TEXT_LENGTH
 from vla_course.envs.tabletop.config import (
     COLORS,
     HELD_OUT_PAIRS,
@@ -33,7 +34,6 @@ from vla_course.envs.tabletop.tasks import (
     possible_tasks,
     split_of,
 )
-from vla_course.envs.wrappers import TEXT_CHARACTERS, TEXT_LENGTH
 
 CUBE, BOWL = Thing("red", "cube"), Thing("blue", "bowl")
 

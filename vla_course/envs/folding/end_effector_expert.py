@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from vla_course.control.actions import end_effector_delta
 from vla_course.control.easing import rise
-from vla_course.control.rotations import rotation_error
-from vla_course.envs.end_effector import EndEffectorAction, matrix_from_rotation_vector
+from vla_course.control.rotations import matrix_from_rotation_vector, rotation_error
+from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.fold_plan import FoldPlan, fingertip_clearance_m, turned_rad
 from vla_course.robot.inverse_kinematics import InverseKinematics
@@ -33,8 +33,11 @@ PRESHAPE = 0.7
 """Closed this far, the fingers are ready to pinch and do not hold yet."""
 CLOSE_M, LOW_M, ALIGNED_RAD = 0.007, 0.012, 0.15
 """How near to the cloth it takes, how near to the height at which it closes, and how well turned a hand closes."""
-SHUT, ARRIVED_M = 0.8, 0.015
-"""Fingers closed this far, of a hand as near as this to where it is told to be, and without cloth between them, have missed it."""
+SHUT, ARRIVED_M_S = 0.8, 0.075
+"""A hand has missed the cloth if its fingers are closed further than `SHUT`, it holds nothing, and it has arrived: it lags behind
+its commanded position by less than `ARRIVED_M_S` times the duration of an action, 15 mm at 5 Hz. The lag shrinks with time, not with
+the number of actions: 15 mm at 20 Hz would open the hand one action before it reaches the cloth, over and over.
+"""
 TAKEN_AWAY_M = 0.08
 """Held cloth that is further than this from where the fold begins was not meant to go there with one hand."""
 ARC_HEIGHT_M, ARC_HEIGHT_PER_RADIUS, ARC_BEGIN_M = 0.13, 0.75, 0.030
@@ -73,7 +76,7 @@ class EndEffectorExpert:
         self._turned = turned_rad(self._facing, self._wanted)
         grasp, lag = env.physics.grasp, np.linalg.norm(self._here - env.hand_position, axis=1)
         closed = np.minimum(grasp.commanded_closure(), grasp.measured_closure())
-        self._shut = (closed > SHUT) & (lag < ARRIVED_M)
+        self._shut = (closed > SHUT) & (lag < ARRIVED_M_S / self._wrapper.rate_hz)
         held = [bool(vertices) for vertices in env.held]
         finished = env.stage_fold_good() and not any(held)
         self._goal, self._closure = self._plan.out_of_the_way(), np.zeros(2)

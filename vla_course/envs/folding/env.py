@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, SupportsFloat
 
-import gymnasium
 import mujoco
 import numpy as np
-from gymnasium import spaces
 from jaxtyping import Bool, Float
 
+from vla_course.envs.course_env import CourseEnv
 from vla_course.envs.folding.config import TIME_LIMIT_QUARTER_STEPS, TIME_LIMIT_STEPS, FoldingConfig
 from vla_course.envs.folding.garments import Garment, turned_towel
 from vla_course.envs.folding.goal import Goal
@@ -19,21 +18,19 @@ from vla_course.envs.folding.rewards import Potentials, reward_terms
 from vla_course.envs.folding.scene import compiled_scene
 from vla_course.envs.folding.sensors import (
     HISTORY,
-    IMAGE,
     MAX_POINTS,
     MAX_STAGES,
-    check_known,
-    observation_space,
+    state_spaces,
     surface_points,
 )
 from vla_course.envs.folding.start import Start, draw_start
-from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
 from vla_course.envs.table import CLOSE_CAMERA, TABLE_MATERIALS
 from vla_course.robot.inverse_kinematics import InverseKinematics
 from vla_course.robot.two_arms import ACTION_SCALE, home_position, turn_from_home
 
 CAMERAS = (CLOSE_CAMERA, *FIXED_CAMERAS, "left_wrist", "right_wrist")
+NUM_ACTIONS = 61
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Snapshot:
     rng: dict[str, Any]
 
 
-class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+class FoldingEnv(CourseEnv):
     """Fold a garment with two UR10e arms and two 24-joint hands.
 
     ## Description
@@ -151,16 +148,9 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
         Raises: ValueError for an unknown garment, observation key, camera or render mode, naming the known ones.
         """
-        check_known("camera", (*cameras, render_camera), CAMERAS)
-        if render_mode is not None:
-            check_known("render_mode", [render_mode], self.metadata["render_modes"])
         if not 1 <= num_points <= MAX_POINTS:
             raise ValueError(f"num_points is from 1 to {MAX_POINTS}, not {num_points}")
-        for name, size in (("image_size", image_size), ("render_size", render_size)):
-            if len(size) != 2 or min(size) < 1:
-                raise ValueError(f"{name} is a height and a width in pixels, not {size}")
         self.config = config or FoldingConfig()
-        self.render_mode = render_mode
         self._sizes = [
             FoldingPhysics(compiled_scene(garment, quarter, size, self.config.timestep_s).copy())
             for size in self.config.start.sizes
@@ -170,26 +160,27 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.garment_name, self.instruction = flat.name, flat.instruction
         self.keypoint_names = tuple(flat.keypoints)
         self.num_stages = len(flat.folds)
-        default_limit = TIME_LIMIT_QUARTER_STEPS if quarter else TIME_LIMIT_STEPS[garment]
-        self.time_limit_steps = self.config.time_limit_steps or default_limit
         self._low, self._high = self.model.actuator_ctrlrange.T
         self._cloud_vertices, self._cloud_weights = surface_points(flat, num_points)
-        self._render_camera, self._render_size = render_camera, render_size
-        self._renderers: dict[tuple[int, int, bool], CameraRenderer] = {}
-        self.action_space = spaces.Box(-1.0, 1.0, (61,), np.float32)
-        self.observation_space = self._space = observation_space(
-            observations,
-            num_keypoints=len(self.keypoint_names),
-            num_points=num_points,
-            cameras=cameras,
-            image_size=image_size,
-        )
-        self._image_size = image_size
         self._start: Start
         self._goal: Goal | None = None
         self.joint_target = home_position()
-        self.previous_actions = np.zeros((HISTORY, 61), np.float32)
-        self.stage, self.elapsed_steps, self._ended = 0, 0, True
+        self.previous_actions = np.zeros((HISTORY, NUM_ACTIONS), np.float32)
+        self.stage = 0
+        default_limit = TIME_LIMIT_QUARTER_STEPS if quarter else TIME_LIMIT_STEPS[garment]
+        super().__init__(
+            num_actions=NUM_ACTIONS,
+            action_meaning="60 joint residuals and the stage signal",
+            state=state_spaces(num_keypoints=len(self.keypoint_names), num_points=num_points),
+            known_cameras=CAMERAS,
+            time_limit_steps=self.config.time_limit_steps or default_limit,
+            observations=observations,
+            cameras=cameras,
+            image_size=image_size,
+            render_mode=render_mode,
+            render_camera=render_camera,
+            render_size=render_size,
+        )
 
     # What an episode is made of
 
@@ -294,10 +285,10 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._lay_out(start)
         self.joint_target = np.clip(home_position() + start.joint_noise, self._low, self._high)
         self.physics.lay_out(self.goal.ideal[0], self.joint_target)
-        self.previous_actions = np.zeros((HISTORY, 61), np.float32)
-        self.stage, self.elapsed_steps, self._ended = 0, 0, False
+        self.previous_actions = np.zeros((HISTORY, NUM_ACTIONS), np.float32)
+        self.stage = 0
         self._potentials = self._progress()
-        return self._observation(), self._info(success=False, iou=None)
+        return self._first_result(self._info(success=False, iou=None))
 
     def step(
         self, action: Float[np.ndarray, "61"]
@@ -306,10 +297,9 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
         Raises: ValueError for an action of the wrong shape, or with NaN or inf; RuntimeError before `reset` or after the end.
         """
-        clipped = self._checked(action)
+        clipped = self._checked(action).astype(np.float32)
         self.joint_target = np.clip(self.joint_target + ACTION_SCALE * clipped[:60], self._low, self._high)
         self.physics.advance(self.joint_target, self.config.substeps)
-        self.elapsed_steps += 1
 
         asked = bool(clipped[60] > 0.5) and self.stage < self.num_stages
         advanced = asked and self.stage_fold_good()
@@ -321,9 +311,8 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             and iou >= self.config.min_iou
             and self._error_m() <= self.garment.fold_tolerance_m
         )
-        truncated = not terminated and self.elapsed_steps >= self.time_limit_steps
-        self._ended = terminated or truncated
-        if self._ended and iou is None:
+        truncated = self._count_step(terminated)
+        if (terminated or truncated) and iou is None:
             iou = self.goal.iou(self.vertices)
 
         before, self._potentials = self._potentials, self._progress()
@@ -337,37 +326,17 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             config=self.config.reward,
         )
         self.previous_actions = np.concatenate([self.previous_actions[1:], clipped[None]])
-        info = self._info(success=terminated, iou=iou) | {"reward_terms": terms}
-        return self._observation(), sum(terms.values()), terminated, truncated, info
-
-    def render(self) -> np.ndarray | None:
-        """The scene as an RGB picture (H, W, 3), uint8; None without a render mode."""
-        if self.render_mode is None:
-            return None
-        return self.picture(self._render_camera, self._render_size, pretty=True)
-
-    def picture(self, camera: str, size: tuple[int, int], *, pretty: bool = False) -> np.ndarray:
-        """What a camera sees now: RGB, uint8. `pretty` adds shadows and smooth edges, for people.
-
-        Raises: ValueError for an unknown camera; RuntimeError with the cure where the machine cannot render.
-        """
-        return self._renderer(camera, size, pretty=pretty).render(self.data, camera, model=self.model)
+        return self._step_result(terms, terminated, truncated, self._info(success=terminated, iou=iou))
 
     def garment_mask(self, camera: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
         """Which pixels of a camera's picture show the garment.
 
         Raises: as `picture`.
         """
-        seen = self._renderer(camera, size, pretty=False).segment(self.data, camera, model=self.model)
+        seen = self._segmented(camera, size)
         skin = int(mujoco.mjtObj.mjOBJ_SKIN)  # nothing else in the scene wears one
         mask: Bool[np.ndarray, "H W"] = seen[..., 1] == skin
         return mask
-
-    def close(self) -> None:
-        """Free the renderers."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
 
     def move_garment(self, position: Float[np.ndarray, "2"]) -> None:
         """Lay the garment elsewhere, as it lies now and without turning it, in the middle of an episode.
@@ -430,13 +399,6 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             distractors=start.distractors,
         )
 
-    def _renderer(self, camera: str, size: tuple[int, int], *, pretty: bool) -> CameraRenderer:
-        check_known("camera", [camera], CAMERAS)
-        key = (*size, pretty)
-        if key not in self._renderers:
-            self._renderers[key] = CameraRenderer(self.model, *size, VIDEO if pretty else OBSERVATION)
-        return self._renderers[key]
-
     def _at_rest(self) -> bool:
         return self.physics.hands_open() and self.physics.fastest_vertex_m_s() < self.config.rest_speed_m_s
 
@@ -445,21 +407,6 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def _error_m(self) -> float:
         return self.goal.error_m(self.vertices)
-
-    def _checked(self, action: Float[np.ndarray, "61"]) -> Float[np.ndarray, "61"]:
-        if self._ended:
-            raise RuntimeError("the episode is over or has not begun: call reset() before step()")
-        values = np.asarray(action, dtype=np.float32)
-        if values.shape != (61,):
-            raise ValueError(
-                f"an action has shape (61,), 60 joint residuals and the stage signal; this has {values.shape}"
-            )
-        if not np.isfinite(values).all():
-            index = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise ValueError(
-                f"action[{index}] is {values[index]}: actions must be finite (and are clipped to [-1, 1])"
-            )
-        return np.clip(values, -1.0, 1.0)
 
     def _info(self, *, success: bool, iou: float | None) -> dict[str, Any]:
         return {
@@ -470,13 +417,7 @@ class FoldingEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "box_success": self.goal.box_success(self.vertices),
         } | ({} if iou is None else {"fold_iou": iou})
 
-    def _observation(self) -> dict[str, Any]:
-        return {key: np.array(self._sense(key), dtype=box.dtype) for key, box in self._space.spaces.items()}
-
     def _sense(self, key: str) -> Any:
-        """The present value of one key of the observation."""
-        if key.startswith(IMAGE):
-            return self.picture(key.removeprefix(IMAGE), self._image_size)
         return _SENSORS[key](self)
 
 
@@ -490,6 +431,6 @@ _SENSORS: dict[str, Callable[[FoldingEnv], Any]] = {
     "keypoints": lambda env: env.vertices[list(env.garment.keypoints.values())],
     "garment_point_cloud": lambda env: env.points_on_cloth(),
     "stage": lambda env: np.arange(MAX_STAGES) == (env.stage if env.stage < env.num_stages else -1),
-    "time_left": lambda env: [1 - env.elapsed_steps / env.time_limit_steps],
+    "time_left": lambda env: [env.time_left],
     "previous_actions": lambda env: env.previous_actions,
 }

@@ -11,9 +11,8 @@ from vla_course.envs.folding.env import FoldingEnv
 from vla_course.envs.folding.fold_plan import FoldPlan, fingertip_clearance_m, turned_rad
 from vla_course.robot.grip import grip_closure, grip_pose
 from vla_course.robot.inverse_kinematics import InverseKinematics
-from vla_course.robot.two_arms import ACTION_SCALE, DOWNWARD, home_position
+from vla_course.robot.two_arms import ACTION_SCALE, DOWNWARD, HAND_SLICES, home_position
 
-HAND_SLICES = (slice(6, 30), slice(36, 60))
 HOVER_M, RISE_M = 0.10, 0.14
 RELEASE_HEIGHT_M = 0.034
 PRESHAPE = 0.5  # closed this far, the fingers are ready to pinch and do not hold yet

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from vla_course.envs.arguments import check_known
+
 CELL_M = 0.032
 GARMENTS = ("towel", "tshirt", "trousers")
 LEFT, RIGHT = 0, 1
@@ -79,8 +81,7 @@ def make_garment(name: str, *, quarter: bool = False) -> Garment:
     Raises: ValueError for a name that is not a garment, or `quarter` for something else than the towel.
     """
     makers = {"towel": _towel, "tshirt": _tshirt, "trousers": _trousers}
-    if name not in makers:
-        raise ValueError(f"unknown garment {name!r}: choose one of {', '.join(GARMENTS)}")
+    check_known("garment", [name], GARMENTS)
     if quarter and name != "towel":
         raise ValueError(
             f"quarter=True folds the towel twice; the {name} has its own folds: leave quarter out"

@@ -1,35 +1,20 @@
 """What the robot can sense: the observation space of the folding task, and the points of its cloud."""
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Int
 
 from vla_course.envs.folding.garments import Garment
+from vla_course.envs.observations import MAX_ANGLE_RAD, MAX_DISTANCE_M
 
 HISTORY = 5
 MAX_STAGES = 3
 MAX_POINTS = 2048
-IMAGE = "image_"
-"""How the key of a camera's picture begins; the camera's name follows."""
-MAX_ANGLE_RAD, MAX_DISTANCE_M = 10.0, 10.0  # no joint turns, and nothing on the table gets, that far
 
 
-def observation_space(
-    keys: tuple[str, ...] | None,
-    *,
-    num_keypoints: int,
-    num_points: int,
-    cameras: tuple[str, ...],
-    image_size: tuple[int, int],
-) -> spaces.Dict:
-    """The space of an observation with these state keys (None: all) and cameras.
-
-    Raises: ValueError for a key that is not known.
-    """
-    everything = {
+def state_spaces(*, num_keypoints: int, num_points: int) -> dict[str, spaces.Box]:
+    """The space of every key of an observation but the images."""
+    return {
         "joint_position": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
         "joint_target": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (60,), np.float32),
         "hand_position": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (2, 3), np.float32),
@@ -41,14 +26,6 @@ def observation_space(
         "time_left": spaces.Box(0, 1, (1,), np.float32),
         "previous_actions": spaces.Box(-1, 1, (HISTORY, 61), np.float32),
     }
-    if keys is not None:
-        check_known("observation key", keys, everything)
-    chosen: dict[str, spaces.Space[Any]] = {
-        key: everything[key] for key in (everything if keys is None else keys)
-    }
-    for camera in cameras:
-        chosen[IMAGE + camera] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
-    return spaces.Dict(chosen)
 
 
 def surface_points(garment: Garment, count: int) -> tuple[Int[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
@@ -64,11 +41,3 @@ def surface_points(garment: Garment, count: int) -> tuple[Int[np.ndarray, "P 3"]
     root, along = np.sqrt(rng.random(count)), rng.random(count)
     weights = np.column_stack([1 - root, root * (1 - along), root * along])
     return garment.triangles[triangle], weights
-
-
-def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises: ValueError naming the first unknown name and all known ones."""
-    known = tuple(known)
-    for name in names:
-        if name not in known:
-            raise ValueError(f"unknown {what} {name!r}: the known ones are {', '.join(known)}")

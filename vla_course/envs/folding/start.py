@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from vla_course.envs.arguments import check_known, pinned_value
 from vla_course.envs.folding.config import YAW_RANGE_RAD, StartConfig
 from vla_course.envs.folding.unseen import ALL_TABLES, AWAY, PATTERNS
-from vla_course.envs.reset_options import fitting
 
 GARMENT_COLORS: dict[str, tuple[float, float, float]] = {
     "blue": (0.20, 0.38, 0.68),
@@ -71,9 +71,8 @@ def draw_start(
         "distractors": AWAY,
     }
     known = [field.name for field in fields(Start)]
+    check_known("reset option", options or {}, known)
     for name, value in (options or {}).items():
-        if name not in known:
-            raise ValueError(f"unknown reset option {name!r}: the options are {', '.join(known)}")
         drawn[name] = _fitting(name, value, drawn[name], num_sizes=config.num_sizes)
     return Start(**drawn)
 
@@ -86,4 +85,4 @@ def _fitting(name: str, value: Any, like: Any, *, num_sizes: int) -> Any:
             )
         return np.array(GARMENT_COLORS[value])
     counts = {"size": num_sizes, "table": len(ALL_TABLES), "pattern": len(PATTERNS)}
-    return fitting(name, value, like, count=counts.get(name))
+    return pinned_value(name, value, like, count=counts.get(name))

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from vla_course.control.rotations import matrix_from_rpy, rotation_error
-from vla_course.envs.end_effector import matrix_from_rotation_vector
+from vla_course.control.rotations import matrix_from_rotation_vector, matrix_from_rpy, rotation_error
 from vla_course.envs.tabletop.scene import ARM_JOINT_NAMES, GRASP_SITE, arm_model
 from vla_course.robot.grip import grip_closure, grip_pose
 from vla_course.robot.inverse_kinematics import InverseKinematics

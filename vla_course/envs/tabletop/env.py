@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any, SupportsFloat
 
-import gymnasium
 import mujoco
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float
 
-from vla_course.envs.folding.sensors import IMAGE, MAX_ANGLE_RAD, MAX_DISTANCE_M, check_known
-from vla_course.envs.rendering import OBSERVATION, VIDEO, CameraRenderer
+from vla_course.envs.arguments import check_known
+from vla_course.envs.course_env import CourseEnv
+from vla_course.envs.observations import MAX_ANGLE_RAD, MAX_DISTANCE_M, instruction_space
 from vla_course.envs.table import CAMERAS as FIXED_CAMERAS
 from vla_course.envs.table import CLOSE_CAMERA
 from vla_course.envs.tabletop.arm import HOME_M, HandControl
@@ -21,7 +21,6 @@ from vla_course.envs.tabletop.scene import compiled_scene
 from vla_course.envs.tabletop.start import Start, draw_start
 from vla_course.envs.tabletop.tasks import Task
 from vla_course.envs.tabletop.world import TabletopWorld
-from vla_course.envs.wrappers import TEXT_CHARACTERS, TEXT_LENGTH
 from vla_course.robot.two_arms import turn_from_home
 
 CAMERAS = (CLOSE_CAMERA, *FIXED_CAMERAS, "right_wrist")
@@ -30,7 +29,7 @@ NEAR_M = 0.4  # beyond this distance to its target, coming nearer is not rewarde
 START_CLOSURE = 0.0
 
 
-class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+class TabletopEnv(CourseEnv):
     """Do what a sentence says, with one UR10e arm and one hand: touch, push, pick up, put.
 
     ## Description
@@ -121,26 +120,27 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """
         check_known("verb", verbs, VERBS)
         check_known("split", [split], SPLITS)
-        check_known("camera", (*cameras, render_camera), CAMERAS)
         if not verbs:
             raise ValueError(f"want at least one verb of {', '.join(VERBS)}")
-        if render_mode is not None:
-            check_known("render_mode", [render_mode], self.metadata["render_modes"])
-        for name, size in (("image_size", image_size), ("render_size", render_size)):
-            if len(size) != 2 or min(size) < 1:
-                raise ValueError(f"{name} is a height and a width in pixels, not {size}")
         self.config = config or TabletopConfig()
-        self.verbs, self.split, self.render_mode = tuple(verbs), split, render_mode
-        self.time_limit_steps = self.config.time_limit_steps
+        self.verbs, self.split = tuple(verbs), split
         self.world = TabletopWorld(compiled_scene(self.config.timestep_s).copy())
         self.control = HandControl(self.config.translation_m, self.config.rotation_rad, self.config.ticks)
-        self._image_size = image_size
-        self._render_camera, self._render_size = render_camera, render_size
-        self._renderers: dict[tuple[int, int, bool], CameraRenderer] = {}
         self._labeller: Labeller | None = None
-        self.action_space = spaces.Box(-1.0, 1.0, (NUM_ACTIONS,), np.float32)
-        self.observation_space = self._space = _observation_space(observations, cameras, image_size)
-        self._ended = True
+        super().__init__(
+            num_actions=NUM_ACTIONS,
+            action_meaning="six of a hand step and the grip",
+            state=_state_spaces(),
+            on_request={"instruction": instruction_space()},
+            known_cameras=CAMERAS,
+            time_limit_steps=self.config.time_limit_steps,
+            observations=observations,
+            cameras=cameras,
+            image_size=image_size,
+            render_mode=render_mode,
+            render_camera=render_camera,
+            render_size=render_size,
+        )
 
     # What an episode is made of
 
@@ -166,7 +166,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         Raises: RuntimeError before the first reset.
         """
         if self.world.start is None:
-            raise RuntimeError("there is no episode yet: call reset() first")
+            raise RuntimeError("no episode has begun: call reset() first")
         return self.world.start
 
     @property
@@ -212,9 +212,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             raise ValueError(
                 f"the positions pinned leave nothing to do for {start.instruction!r}: move them apart"
             )
-        self.elapsed_steps, self._ended = 0, False
         self._potentials = self._progress()
-        return self._observation(), self._info()
+        return self._first_result(self._info())
 
     def step(
         self, action: Float[np.ndarray, "7"]
@@ -230,11 +229,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             self.goal.look()
             if self.told_goal is not self.goal:
                 self.told_goal.look()
-        self.elapsed_steps += 1
         success, failed = self.goal.success, self.goal.failure is not None
         terminated = success or failed
-        truncated = not terminated and self.elapsed_steps >= self.time_limit_steps
-        self._ended = terminated or truncated
+        truncated = self._count_step(terminated)
 
         weights = self.config.reward
         before, self._potentials = self._potentials, self._progress()
@@ -245,21 +242,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "success": weights.success_bonus * success,
             "effort": -weights.effort * float(np.square(clipped).sum()),
         }
-        info = self._info() | {"reward_terms": terms}
-        return self._observation(), sum(terms.values()), terminated, truncated, info
-
-    def render(self) -> np.ndarray | None:
-        """The scene as an RGB picture (H, W, 3), uint8; None without a render mode."""
-        if self.render_mode is None:
-            return None
-        return self.picture(self._render_camera, self._render_size, pretty=True)
-
-    def picture(self, camera: str, size: tuple[int, int], *, pretty: bool = False) -> np.ndarray:
-        """What a camera sees now: RGB, uint8. `pretty` adds shadows and smooth edges, for people.
-
-        Raises: ValueError for an unknown camera; RuntimeError with the cure where the machine cannot render.
-        """
-        return self._renderer(size, pretty=pretty).render(self.data, self._known_camera(camera))
+        return self._step_result(terms, terminated, truncated, self._info())
 
     def labels(self, camera: str = CLOSE_CAMERA, size: tuple[int, int] | None = None) -> Labels:
         """What each pixel of `picture` shows: kind, colour, part of a garment.
@@ -268,46 +251,14 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """
         if self._labeller is None:
             self._labeller = Labeller(self.world.scene)
-        segmented = self._renderer(size or self._image_size).segment(self.data, self._known_camera(camera))
-        return self._labeller.labels(segmented, self.start)
-
-    def close(self) -> None:
-        """Free the renderers."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
+        return self._labeller.labels(self._segmented(camera, size or self._image_size), self.start)
 
     # Inside
-
-    def _known_camera(self, camera: str) -> str:
-        check_known("camera", [camera], CAMERAS)
-        return camera
-
-    def _renderer(self, size: tuple[int, int], *, pretty: bool = False) -> CameraRenderer:
-        key = (*size, pretty)
-        if key not in self._renderers:
-            self._renderers[key] = CameraRenderer(self.model, *size, VIDEO if pretty else OBSERVATION)
-        return self._renderers[key]
 
     def _progress(self) -> tuple[float, float]:
         """How near the hand is to its target, and how much of the target's way is done, each 0 to 1."""
         distance = float(np.linalg.norm(self.world.hand_position - self.world.anchor(self.task.target)))
         return max(0.0, 1 - distance / NEAR_M), self.goal.progress
-
-    def _checked(self, action: Float[np.ndarray, "7"]) -> Float[np.ndarray, "7"]:
-        if self._ended:
-            raise RuntimeError("the episode is over or has not begun: call reset() before step()")
-        values = np.asarray(action, dtype=np.float64)
-        if values.shape != (NUM_ACTIONS,):
-            raise ValueError(
-                f"an action has shape ({NUM_ACTIONS},), six of a hand step and the grip; this has {values.shape}"
-            )
-        if not np.isfinite(values).all():
-            index = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise ValueError(
-                f"action[{index}] is {values[index]}: actions must be finite (and are clipped to [-1, 1])"
-            )
-        return np.clip(values, -1.0, 1.0)
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -320,18 +271,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             "touched": self.goal.touched or "",
         }
 
-    def _observation(self) -> dict[str, Any]:
-        return {
-            key: np.array(self._sense(key), dtype=space.dtype)
-            if isinstance(space, spaces.Box)
-            else self._sense(key)
-            for key, space in self._space.spaces.items()
-        }
-
     def _sense(self, key: str) -> Any:
-        """The present value of one key of the observation."""
-        if key.startswith(IMAGE):
-            return self.picture(key.removeprefix(IMAGE), self._image_size)
         return _SENSORS[key](self)
 
 
@@ -340,24 +280,15 @@ _SENSORS: dict[str, Callable[[TabletopEnv], Any]] = {
     "end_effector": lambda env: env.end_effector,
     "joint_position": lambda env: env.world.joint_position,
     "holding": lambda env: [float(env.world.held is not None)],
-    "time_left": lambda env: [1 - env.elapsed_steps / env.time_limit_steps],
+    "time_left": lambda env: [env.time_left],
     "instruction": lambda env: env.instruction,
 }
 
 
-def _observation_space(
-    keys: tuple[str, ...] | None, cameras: tuple[str, ...], image_size: tuple[int, int]
-) -> spaces.Dict:
-    state: dict[str, spaces.Space[Any]] = {
+def _state_spaces() -> dict[str, spaces.Box]:
+    return {
         "end_effector": spaces.Box(-MAX_DISTANCE_M, MAX_DISTANCE_M, (7,), np.float32),
         "joint_position": spaces.Box(-MAX_ANGLE_RAD, MAX_ANGLE_RAD, (30,), np.float32),
         "holding": spaces.Box(0, 1, (1,), np.float32),
         "time_left": spaces.Box(0, 1, (1,), np.float32),
     }
-    everything = {**state, "instruction": spaces.Text(TEXT_LENGTH, charset=TEXT_CHARACTERS)}
-    if keys is not None:
-        check_known("observation key", keys, everything)
-    chosen = {key: everything[key] for key in (state if keys is None else keys)}
-    for camera in cameras:
-        chosen[IMAGE + camera] = spaces.Box(0, 255, (*image_size, 3), np.uint8)
-    return spaces.Dict(chosen)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vla_course.envs.reset_options import fitting
+from vla_course.envs.arguments import pinned_value
 from vla_course.envs.tabletop.config import StartConfig
 from vla_course.envs.tabletop.garments import FlatGarment, flat_garment
 from vla_course.envs.tabletop.shapes import SHAPES
@@ -39,13 +39,13 @@ def lay(
         ]
     )
     if "garment_pose" in pinned:
-        pose = fitting("garment_pose", pinned["garment_pose"], pose)
+        pose = pinned_value("garment_pose", pinned["garment_pose"], pose)
     cloth = flat_garment(garment[1]) if garment else None
     yaw = rng.uniform(-np.pi, np.pi, len(things))
     if "yaw" in pinned:
-        yaw = fitting("yaw", pinned["yaw"], yaw)
+        yaw = pinned_value("yaw", pinned["yaw"], yaw)
     if "position" in pinned:
-        return pose, fitting("position", pinned["position"], np.zeros((len(things), 2))), yaw, things
+        return pose, pinned_value("position", pinned["position"], np.zeros((len(things), 2))), yaw, things
     needed = sum(not thing.on_garment for thing in task.things)
     fixed = "things" in pinned
     # The needed things first: without them there is no task, and the others can stay away.

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from vla_course.envs.observations import TEXT_CHARACTERS, TEXT_LENGTH
 from vla_course.envs.tabletop.config import COLORS
 from vla_course.envs.tabletop.garments import GARMENTS
 from vla_course.envs.tabletop.shapes import SHAPES
 from vla_course.envs.tabletop.tasks import Thing
-from vla_course.envs.wrappers import TEXT_CHARACTERS, TEXT_LENGTH
 
 OPTIONS = (
     "task",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vla_course.envs.reset_options import fitting
+from vla_course.envs.arguments import check_known, pinned_value
 from vla_course.envs.table import TABLE_MATERIALS
 from vla_course.envs.tabletop.config import (
     COLORS,
@@ -94,9 +94,7 @@ def draw_start(
     Raises: ValueError for an option that is not known or does not fit.
     """
     pinned = dict(options or {})
-    for name in pinned:
-        if name not in OPTIONS:
-            raise ValueError(f"unknown reset option {name!r}: the options are {', '.join(OPTIONS)}")
+    check_known("reset option", pinned, OPTIONS)
     about, layout, looks = (np.random.default_rng(seed) for seed in rng.integers(2**63, size=3))
     task, phrasing, things, garment = _choose(about, config, verbs, pinned.get("split", split), pinned)
     pose, position, yaw, things = lay(layout, config, task, things, garment, pinned)
@@ -119,7 +117,7 @@ def draw_start(
     for name in drawn:
         if name in pinned:
             count = len(TABLE_MATERIALS) if name == "table" else None
-            drawn[name] = fitting(name, pinned[name], drawn[name], count=count)
+            drawn[name] = pinned_value(name, pinned[name], drawn[name], count=count)
     return Start(
         task=task,
         told=told,
@@ -146,8 +144,7 @@ def _choose(
     split: str,
     pinned: Mapping[str, Any],
 ) -> tuple[Task, Phrasing, tuple[Thing, ...], tuple[str, str] | None]:
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: the known ones are {', '.join(SPLITS)}")
+    check_known("split", [split], SPLITS)
     unseen = split in (UNSEEN_COMBINATION, UNSEEN_BOTH)
     seen_words = split in (SEEN, UNSEEN_COMBINATION)
     things = tuple(pinned_thing(pair) for pair in pinned["things"]) if "things" in pinned else None

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from vla_course.envs.arguments import check_known
 from vla_course.envs.tabletop.config import (
     COLORS,
     HELD_OUT_PAIRS,
@@ -82,13 +83,10 @@ def check_task(task: Task) -> Task:
     Raises: ValueError if it makes no sense, and what would.
     """
     kinds = {**dict.fromkeys(SHAPES, ()), **PARTS}
-    if task.verb not in VERBS:
-        raise ValueError(f"unknown verb {task.verb!r}: the known ones are {', '.join(VERBS)}")
+    check_known("verb", [task.verb], VERBS)
     for thing in task.things:
-        if thing.color not in COLORS:
-            raise ValueError(f"unknown color {thing.color!r}: the known ones are {', '.join(COLORS)}")
-        if thing.kind not in kinds:
-            raise ValueError(f"unknown kind {thing.kind!r}: the known ones are {', '.join(kinds)}")
+        check_known("color", [thing.color], COLORS)
+        check_known("kind", [thing.kind], kinds)
         known = kinds[thing.kind]
         if thing.part not in (known or ("",)):
             raise ValueError(
@@ -104,8 +102,8 @@ def check_task(task: Task) -> Task:
             "push_to and put want a destination, push_direction a direction, the others neither: "
             f"{task.verb} got destination={task.destination} and direction={task.direction!r}"
         )
-    if task.direction is not None and task.direction not in DIRECTIONS:
-        raise ValueError(f"unknown direction {task.direction!r}: the known ones are {', '.join(DIRECTIONS)}")
+    if task.direction is not None:
+        check_known("direction", [task.direction], DIRECTIONS)
     if task.destination is not None and (
         task.destination == task.target or not fits(task.verb, task.destination, role="destination")
     ):
