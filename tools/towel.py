@@ -224,23 +224,24 @@ def record() -> None:
         results.write("day06/qlora_against_lora", _difference(done, counts, pairs), seeds=pairs)
 
 
-def _recorded() -> Mapping[str, EvaluationRecord]:
-    """The study as it is; nothing where there is none yet."""
-    return studies.load(ROOT / STUDY) if (ROOT / STUDY).exists() else {}
+def _recorded() -> Mapping[str, dict]:
+    """The content of the study's evaluations as it stands; nothing where there is no study yet."""
+    study = studies.load(ROOT / STUDY) if (ROOT / STUDY).exists() else None
+    return {} if study is None else {name: study.content(name) for name in study}
 
 
-def _keep_in_study() -> dict[str, EvaluationRecord]:
-    """Put what was evaluated since into the study, with the films that ship, and return all of it in its order."""
+def _keep_in_study() -> Mapping[str, EvaluationRecord]:
+    """Put what was evaluated since into the study, with the films that ship, and return the study."""
     fresh = {path.stem: records.read(path) for path in (ROOT / EVALUATIONS).glob("*.json")}
     known = {**_recorded(), **fresh}
-    done = {name: known[name] for name in evaluations() if name in known}
     if fresh:
-        studies.write(done, ROOT / STUDY)
-    for name in fresh.keys() & done.keys():
+        studies.write({name: known[name] for name in evaluations() if name in known}, ROOT / STUDY)
+    study = studies.load(ROOT / STUDY)
+    for name in fresh.keys() & study.keys():
         if evaluations()[name].films:
             for film in fresh[name].films.values():
                 shutil.copyfile(ROOT / EVALUATIONS / film.file, (ROOT / STUDY).with_name(film.file))
-    return done
+    return study
 
 
 def _swept(rank: int, counted: Mapping[str, int]) -> dict[str, float]:

@@ -1,5 +1,7 @@
+import errno
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -50,6 +52,18 @@ def test_the_learners_row_takes_the_place_of_the_recorded_one(tmp_path, monkeypa
     found = {entry[0].policy: (entry[0].steps, entry[2]) for entry in strip.rows()}
     assert found == {"Zero-shot": (111, False), "Expert": (222, True)}
     assert "recorded" in strip.show().alt
+
+
+def test_a_row_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    strip.keep(row("Expert", 3, steps=111), paint(50), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        strip.keep(row("Expert", 3, steps=222), paint(200), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_show_says_in_words_what_it_shows():

@@ -19,6 +19,7 @@ from PIL import Image
 
 from vla_course import assets, plots, progress
 from vla_course.envs.folding.env import FoldingEnv
+from vla_course.files import replacing, write_text
 from vla_course.picture import Picture
 from vla_course.video import film_strip
 
@@ -90,10 +91,10 @@ def make_env(**options: Any) -> FoldingEnv:
 
 def keep(row: Row, frames: UInt8[np.ndarray, "T H W 3"], folder: Path) -> None:
     """Write one row: its frames as one JPEG, its outcome as JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
     joined = Image.fromarray(film_strip(frames, len(frames)))
-    joined.save(folder / f"{row.file}.jpg", quality=80, optimize=True)
-    (folder / f"{row.file}.json").write_text(json.dumps(asdict(row), indent=1), encoding="utf-8")
+    with replacing(folder / f"{row.file}.jpg") as partial:
+        joined.save(partial, quality=80, optimize=True)
+    write_text(folder / f"{row.file}.json", json.dumps(asdict(row), indent=1))
 
 
 def rows() -> list[tuple[Row, bytes, bool]]:

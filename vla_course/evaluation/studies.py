@@ -82,8 +82,11 @@ class Study(Mapping[str, EvaluationRecord]):
         return len(self._headers)
 
 
-def write(evaluations: Mapping[str, EvaluationRecord], path: str | Path) -> Path:
+def write(evaluations: Mapping[str, EvaluationRecord | dict[str, Any]], path: str | Path) -> Path:
     """Write a study in one step. The same evaluations give the same bytes.
+
+    An evaluation is a record, or the content of one (`Study.content`), which is kept as it stands: also where an earlier version
+    of the course wrote it, under other names of settings.
 
     Raises:
         ValueError: the name does not end in .parquet, or there are no evaluations.
@@ -92,7 +95,10 @@ def write(evaluations: Mapping[str, EvaluationRecord], path: str | Path) -> Path
     target = Path(path)
     if target.suffix != SUFFIX or not evaluations:
         raise ValueError(f"want evaluations and a {SUFFIX} file, got {len(evaluations)} and {target.name!r}")
-    contents = {name: record.to_content(one) for name, one in evaluations.items()}
+    contents = {
+        name: record.to_content(one) if isinstance(one, EvaluationRecord) else {**one}
+        for name, one in evaluations.items()
+    }
     rows = [{NAME: name, **row} for name, content in contents.items() for row in content.pop("episodes")]
     text = json.dumps(contents, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     options = {"compression": "zstd", "compression_level": 19, "use_dictionary": REPEATING}

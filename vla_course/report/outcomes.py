@@ -117,7 +117,7 @@ def language(found: Findings) -> str:
     if len({one.config.words for one in told}) < 2:
         return ""
     rows = []
-    for name in _names(told):
+    for name in _names(one for one in told if one.config.words != "own"):
         cells = {one.config.words: str(one.evaluation) for one in told if one.config.name == name}
         rows.append([name, *(cells.get(words, "–") for words in WORDS)])
     note = (
