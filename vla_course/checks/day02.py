@@ -470,13 +470,10 @@ def _reached(sequence: torch.Tensor, words: torch.Tensor, patches: torch.Tensor)
         return "for neither"
     weights = torch.arange(1.0, sequence.numel() + 1).reshape(sequence.shape).to(sequence.dtype)
     found = torch.autograd.grad((sequence * weights).sum(), (words, patches), allow_unused=True)
-    reached = tuple(gradient is not None and bool((gradient != 0).all()) for gradient in found)
-    return {
-        (True, True): "for both",
-        (True, False): "for the words alone",
-        (False, True): "for the patches alone",
-        (False, False): "for neither",
-    }[reached]
+    to_words, to_patches = (gradient is not None and bool((gradient != 0).all()) for gradient in found)
+    if to_words and to_patches:
+        return "for both"
+    return "for the words alone" if to_words else "for the patches alone" if to_patches else "for neither"
 
 
 @lesson.exercise(
