@@ -40,7 +40,8 @@ def turn_about(rotation_vector: np.ndarray) -> np.ndarray:
         return np.eye(3)
     x, y, z = rotation_vector / angle
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    matrix: np.ndarray = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return matrix
 
 
 # Half a pi to machine precision, and its clean matrix: the hand yawed a quarter turn to the left.
