@@ -67,15 +67,24 @@ class Watched:
         before = snapshot.copied(given)
         generators = snapshot.global_generators() if self.rules.draws_from else {}
         try:
+            call.result = self._within_limit(call, args, kwargs)
+            call.returned = True
+            self._refuse_kind(call)
+            self._refuse_changes(call, given, before)
+            self._refuse_global_generators(call, generators)
+        except BaseException:
+            snapshot.restore(
+                given, before
+            )  # they may be constants of the day: the next run must find them as they were
+            raise
+        return call.result
+
+    def _within_limit(self, call: Call, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        try:
             with time_limit(LIMIT_S):
-                call.result = self.function(*args, **kwargs)
+                return self.function(*args, **kwargs)
         except TookTooLong:
             raise CodeFailed(self._endless(call)) from None
-        call.returned = True
-        self._refuse_kind(call)
-        self._refuse_changes(call, given, before)
-        self._refuse_global_generators(call, generators)
-        return call.result
 
     def _text(self, args: Sequence[Any], kwargs: dict[str, Any]) -> str:
         mine = args[1:] if "." in self.name else args

@@ -503,6 +503,16 @@ def check_end_effector_delta(end_effector_delta: Callable[..., np.ndarray]) -> I
                 [0.1, 0.0, 0.2, *as_the_hand_sees_it]
             ),
             "a delta goes from here to the target: swap the two": np.array([-0.1, 0.0, -0.2, 0.0, 0.0, -0.3]),
+            "the turn goes from the target to here: target_rotation comes first, and rotation is undone on its right": (
+                np.array([0.1, 0.0, 0.2, 0.0, 0.0, -0.3])
+            ),
+            "the translation goes from the target to here: target minus position": np.array(
+                [-0.1, 0.0, -0.2, 0.0, 0.0, 0.3]
+            ),
+            "both halves are seen from the hand: in the base frame no rotation touches the translation, and the turn is "
+            "target_rotation @ rotation.T": np.array(
+                [0.1, 0.2 * np.sin(1.0), 0.2 * np.cos(1.0), *as_the_hand_sees_it]
+            ),
             "a degree slipped in: roll, pitch and yaw are in radians": np.array(
                 [0.1, 0.0, 0.2, 0.0, 0.0, np.rad2deg(0.3)]
             ),
