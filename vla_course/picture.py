@@ -1,4 +1,4 @@
-"""A picture that brings its description to every front end."""
+"""Pictures whose alternative text reaches every front end."""
 
 import base64
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Figures for lessons: from returned values or files, never from live state, and always with words for who cannot see them."""
+"""Figures for lessons, drawn from returned values or files, always with alternative text."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -134,7 +134,7 @@ def rates(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], *, xlabe
 
 
 LEARNING = (("loss/bc", "validation/bc"), ("policy/token_accuracy", "validation/token_accuracy"))
-"""What one watches of a fine-tuning: one panel for each group of metrics."""
+"""Metrics to watch during fine-tuning: one panel for each group."""
 
 
 def curves(
@@ -143,7 +143,7 @@ def curves(
     *,
     alt: str = "How loss and token accuracy change with training steps",
 ) -> Picture:
-    """The metrics of a run over its steps, from the lines of its metrics file (`read_metrics`); what was not measured is left out."""
+    """The metrics of a run over its steps, from the lines of its metrics file (`read_metrics`); missing metrics are skipped."""
     drawing, places = figure(1, len(panels), height=2.6)
     for axes, names in zip(places, panels, strict=True):
         for color, name in zip(COLORS, names, strict=False):
@@ -157,13 +157,13 @@ def curves(
 
 
 class LiveCurves:
-    """The same in a notebook while the run goes on: give it to `fine_tune` as `watch`, and its picture changes in place."""
+    """`curves` that update in place during a run: pass an instance to `fine_tune` as `watch`."""
 
     def __init__(self, panels: Sequence[Sequence[str]] = LEARNING) -> None:
         self._panels = panels
         self._shown = display(curves([], panels), display_id=True)  # type: ignore[no-untyped-call]
 
     def __call__(self, lines: Sequence[Mapping[str, float]]) -> None:
-        """Draw these lines in the place of those before."""
+        """Replace the displayed curves."""
         if self._shown is not None:  # there is none where no notebook shows it
             self._shown.update(curves(lines, self._panels))

@@ -1,4 +1,4 @@
-"""Moving pictures: H.264 files from frames, a film strip for where nothing moves, and both in a notebook."""
+"""H.264 videos from frames, static film strips, and both in a notebook."""
 
 import base64
 import html

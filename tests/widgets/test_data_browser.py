@@ -30,7 +30,7 @@ def test_an_episode_is_shown_in_millimetres_and_degrees(dataset):
     assert state["traces"][0]["raw"] == pytest.approx(100 * track.actions[:, 0], abs=1e-3)
     assert state["traces"][4]["raw"] == pytest.approx(np.degrees(0.5) * track.actions[:, 4], abs=1e-3)
     assert state["traces"][6]["raw"] == pytest.approx(track.actions[:, 6], abs=1e-3)
-    assert state["traces"][0]["said"] is None and not widget.cuts
+    assert state["traces"][0]["decoded"] is None and not widget.cuts
 
 
 def test_all_pictures_of_an_episode_come_in_one_sheet(dataset):
@@ -78,8 +78,8 @@ def test_what_is_said_is_off_by_half_a_bin_inside_and_cut_outside(dataset):
     widget = DataBrowser(dataset, **YOURS)
     actions = dataset.track(0).actions.astype(float)
     low, high = widget.cut(5.0)
-    said = widget.said(actions, 5.0)
-    off = np.abs(said - np.clip(actions, low, high))[:, :6]
+    decoded = widget.decoded(actions, 5.0)
+    off = np.abs(decoded - np.clip(actions, low, high))[:, :6]
     assert (off <= (high - low)[:6] / 2 / 255 + 1e-9).all()
 
 
@@ -88,7 +88,7 @@ def test_the_learners_functions_are_the_ones_that_run(dataset):
     turned = DataBrowser(
         dataset, quantiles=action_quantiles, normalize=lambda *given: -normalize_actions(*given)
     )
-    assert turned.state["traces"][0]["said"] != right.state["traces"][0]["said"]
+    assert turned.state["traces"][0]["decoded"] != right.state["traces"][0]["decoded"]
     narrow = DataBrowser(
         dataset,
         quantiles=lambda episodes: tuple(0.5 * end for end in action_quantiles(episodes)),

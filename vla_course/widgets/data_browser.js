@@ -41,7 +41,7 @@ function render({ model, el }) {
       return `<rect x="${left}" y="${top}" width="${W}" height="${H}" fill="var(--paper)"/>${band}${mine}
         <line x1="${left}" x2="${left + W}" y1="${y(0)}" y2="${y(0)}" stroke="var(--line)" stroke-width=".7"/>
         <path d="${line(t.raw, x, y)}" fill="none" stroke="var(--blue)" stroke-width="3" stroke-opacity=".6"/>
-        ${t.said ? `<path d="${line(t.said, x, y)}" fill="none" stroke="var(--orange)" stroke-width="1.2"/>` : ""}
+        ${t.decoded ? `<path d="${line(t.decoded, x, y)}" fill="none" stroke="var(--orange)" stroke-width="1.2"/>` : ""}
         <line x1="${x(now)}" x2="${x(now)}" y1="${top}" y2="${top + H}" stroke="var(--ink)" stroke-width=".8"/>
         <text x="${left - 4}" y="${top + H / 2 + 4}" text-anchor="end">${names[d]}</text>
         <text x="${left + W + 6}" y="${top + H / 2 + 4}">${(Number(t.raw[now].toFixed(units[d] ? 1 : 2)) + 0).toFixed(units[d] ? 1 : 2)} ${units[d]}</text>`;

@@ -1,4 +1,4 @@
-"""Demonstrations to leaf through: the picture of every frame, its numbers, and what is left of them when outliers are cut."""
+"""Browse demonstrations: camera pictures, actions over time, and the effect of clipping outliers before tokenisation."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ FRAMES_DRAWN, CLIPS_DRAWN = 6, (0.0, 1.0, 10.0)
 
 
 class Frames(Drawing):
-    """One picture of an episode, and all its numbers over time with a line at that moment. `frame` counts from 0."""
+    """The camera picture of one frame, and every action dimension over time with a cursor at that frame. `frame` counts from 0."""
 
     _esm = Path(__file__).with_suffix(".js")
     names: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -35,7 +35,7 @@ class Frames(Drawing):
 
 
 class DataBrowser(PicturedBox):
-    """Choose an episode, slide over its frames, and see picture and action together.
+    """An episode, its frames and its actions.
 
     With `quantiles` (04.1) and `normalize` (04.2) there is a second slider: the share of numbers that is cut off on each side. The
     band is the range that is left, the orange line what a robot gets that hears tokens of it. `translation_m` and `rotation_rad` are
@@ -91,12 +91,12 @@ class DataBrowser(PicturedBox):
 
     @property
     def state(self) -> dict[str, Any]:
-        """What is drawn now, as from `describe`."""
+        """The result of `describe` for the current episode and clipping."""
         return dict(self.drawing.state)
 
     @property
     def png(self) -> bytes:
-        """All pictures of the episode side by side."""
+        """The camera pictures of the episode side by side, as PNG."""
         return bytes(self.drawing.png)
 
     @property
@@ -110,27 +110,27 @@ class DataBrowser(PicturedBox):
         )
 
     def cut(self, clip: float) -> tuple[Float[np.ndarray, " A"], Float[np.ndarray, " A"]]:
-        """The range that is left of each dimension when `clip` percent of all its numbers are cut off on each side."""
+        """The lower and upper quantile of each dimension that clip `clip` percent of its values on each side."""
         low, high = np.quantile(self._frames, [clip / 100, 1 - clip / 100], axis=0)
         return low, high
 
-    def said(self, actions: Float[np.ndarray, "T A"], clip: float) -> Float[np.ndarray, "T A"]:
-        """What is left of actions when they were cut, normalised, said in tokens, and read again."""
+    def decoded(self, actions: Float[np.ndarray, "T A"], clip: float) -> Float[np.ndarray, "T A"]:
+        """Actions after clipping, normalisation, tokenisation and decoding."""
         assert self._normalize is not None
         low, high = self.cut(clip)
         tokens = tokenize_actions(np.clip(self._normalize(actions, low, high, self._mask), -1, 1))
         return unnormalize_actions(detokenize_actions(tokens), low, high, self._mask)
 
     def describe(self, episode: int, clip: float) -> dict[str, Any]:
-        """All that is drawn of an episode, in millimetres and degrees."""
+        """Everything that the browser draws of an episode, in millimetres and degrees."""
         actions, low_high = self._actions[episode], np.stack(self.cut(clip))
-        said = self.said(actions, clip) if self.cuts else None
+        decoded = self.decoded(actions, clip) if self.cuts else None
         traces = []
         for k, scale in enumerate(self._scale):
             traces.append(
                 {
                     "raw": (scale * actions[:, k]).round(3).tolist(),
-                    "said": None if said is None else (scale * said[:, k]).round(3).tolist(),
+                    "decoded": None if decoded is None else (scale * decoded[:, k]).round(3).tolist(),
                     "band": (scale * low_high[:, k]).tolist() if self._mask[k] else None,
                     "yours": [float(scale * end[k]) for end in self._yours or ()] or None,
                     "reach": float(self._reach[k]),
@@ -146,7 +146,7 @@ class DataBrowser(PicturedBox):
         }
 
     def story(self, clip: float) -> str:
-        """What cutting so much does to the whole set: how many numbers, how far at most, and how fine the tokens are."""
+        """Effect of clipping on the whole data set: share of clipped values, largest clipped distance, largest rounding error."""
         low, high = self.cut(clip)
         inside = np.clip(self._frames, low, high)
         lost = np.abs(self._frames - inside)[:, self._mask]
@@ -169,7 +169,7 @@ class DataBrowser(PicturedBox):
         self.drawing.state = self.describe(self.episode, self.clip)
 
     def picture(self) -> bytes:
-        """Six frames, and four numbers of the hand that moves most, once for each of three clip shares where there are any."""
+        """Six frames, and four action dimensions of the first hand, for each of three clip shares if values are clipped."""
         clips = CLIPS_DRAWN if self.cuts else (0.0,)
         drawing, axes = plots.figure(1 + len(clips), 1, width=9, height=1.8 + 1.3 * len(clips))
         chosen = np.linspace(0, len(self._pictures) - 1, FRAMES_DRAWN).round().astype(int)
@@ -182,7 +182,7 @@ class DataBrowser(PicturedBox):
 
 
 def _draw(panel: Any, state: dict[str, Any], clip: float | None, names: Sequence[str]) -> None:
-    """Four traces side by side in one panel, each in shares of its own reach."""
+    """Four traces side by side in one panel, each scaled to its own range."""
     seconds = np.arange(state["length"]) / state["fps"]
     shown = [k for k in (0, 2, 3, 6) if k < len(names)]
     wide = 1.15 * (seconds[-1] + 1 / state["fps"])
@@ -194,8 +194,8 @@ def _draw(panel: Any, state: dict[str, Any], clip: float | None, names: Sequence
                 at, *(end / trace["reach"] for end in trace["band"]), color=plots.COLORS[5], alpha=0.3
             )
         panel.plot(at, np.array(trace["raw"]) / trace["reach"], color=plots.COLORS[0], linewidth=2.6)
-        if trace["said"]:
-            panel.plot(at, np.array(trace["said"]) / trace["reach"], color=plots.COLORS[1], linewidth=0.9)
+        if trace["decoded"]:
+            panel.plot(at, np.array(trace["decoded"]) / trace["reach"], color=plots.COLORS[1], linewidth=0.9)
         panel.text(place * wide, 1.12, names[k], fontsize=9)
     ticks = [
         (place * wide + second, second) for place in range(len(shown)) for second in (0, int(seconds[-1]))
@@ -205,7 +205,7 @@ def _draw(panel: Any, state: dict[str, Any], clip: float | None, names: Sequence
 
 
 def _names(count: int) -> list[str]:
-    """Seven numbers a hand; a stage signal may follow."""
+    """Names of the action dimensions: seven for each hand, then an optional stage signal."""
     hands = count // HAND
     prefixes = ["left ", "right "] if hands == 2 else [""] * hands
     return [prefix + step for prefix in prefixes for step in STEPS] + ["stage"] * (count % HAND)

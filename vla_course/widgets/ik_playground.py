@@ -1,4 +1,4 @@
-"""A two-bone arm to drag: what damping does to inverse kinematics near a singularity."""
+"""A planar two-link arm: the effect of damping on inverse kinematics near a singularity."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,22 +19,23 @@ ROBOT_STEP_RAD = 0.10
 
 
 def elbow_position(angles: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3 2"]:
-    """Shoulder, elbow and hand of the planar arm, in metres; angles in rad, the second one relative to the first link."""
+    """Positions of shoulder, elbow and hand in metres; angles in rad, the second relative to the first link."""
     first, second = angles[0], angles[0] + angles[1]
     elbow = LINKS_M[0] * np.array([np.cos(first), np.sin(first)])
     return np.stack([np.zeros(2), elbow, elbow + LINKS_M[1] * np.array([np.cos(second), np.sin(second)])])
 
 
 def elbow_jacobian(angles: Float[np.ndarray, "2"]) -> Float[np.ndarray, "2 2"]:
-    """How fast the hand moves (m) with each angle (rad)."""
+    """Derivative of the hand's position (m) with respect to the two angles (rad)."""
     _, elbow, hand = elbow_position(angles)
     return np.array([[-hand[1], -(hand - elbow)[1]], [hand[0], (hand - elbow)[0]]])
 
 
 class IKPlayground(PicturedWidget):
-    """A two-bone arm with a UR10e's lengths: drag the target, slide λ, watch the joint step.
+    """A two-link arm with a UR10e's lengths: drag the target, set the damping λ, watch the joint step.
 
-    Every tick is one call of `step(jacobian, error, damping)`, so the function that is put in is what moves the arm.
+    Every tick calls `step(jacobian, error, damping)` once and adds the result to the joint angles. In the browser a new target or damping,
+    whether dragged or set in Python, starts the ticks.
     """
 
     _esm = Path(__file__).with_suffix(".js")

@@ -1,4 +1,4 @@
-"""Two policies, a number of episodes, and what may be said about them: intervals to play with, from the learner's functions."""
+"""Confidence intervals of two success rates and of their difference, computed with the learner's functions."""
 
 import math
 from collections.abc import Callable
@@ -23,9 +23,9 @@ Interval = tuple[float, float]
 def outcomes(
     first: int, second: int, episodes: int, alike: float
 ) -> tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """Successes of two policies over the same starts, those that both fold first, those that neither does last.
+    """Outcomes of two policies over the same starts, ordered: both succeed, only one succeeds, neither succeeds.
 
-    `alike` says how much they agree on which starts are hard: at 0 no more than chance makes them, at 1 as much as can be.
+    `alike` is the agreement on which starts are hard: 0 is independence, 1 the largest possible agreement.
 
     Raises:
         ValueError: more successes than episodes, or `alike` is not from 0 to 1.
@@ -42,7 +42,7 @@ def outcomes(
 
 
 def unpaired_interval(first: int, second: int, episodes: int) -> Interval:
-    """The 95 % interval of the gain in success where the two were played from different starts.
+    """95 % interval of the difference in success rate between two policies evaluated from different starts.
 
     Source: Newcombe, *Interval estimation for the difference between independent proportions*, 1998, method 10.
     """
@@ -52,16 +52,16 @@ def unpaired_interval(first: int, second: int, episodes: int) -> Interval:
 
 
 class Intervals(Drawing):
-    """Two rates, their gain from other and from the same starts, and what more episodes buy, from `state`."""
+    """Two success rates, two intervals of their difference, and interval width against episodes, from `state`."""
 
     _esm = Path(__file__).with_suffix(".js")
     state = traitlets.Dict().tag(sync=True)
 
 
 class IntervalPlayground(PicturedBox):
-    """Choose two rates, how many episodes, and how alike the two policies are; see what can be told apart, and what it takes.
+    """Two success rates, the number of episodes and the agreement of the policies; shows the intervals and the episodes needed.
 
-    `paired` and `needed` do what `paired_bootstrap` and `episodes_needed` do.
+    `paired` has the signature of `paired_bootstrap`, `needed` that of `episodes_needed`.
     """
 
     episodes = traitlets.Enum(EPISODES, 20).tag(sync=True)
@@ -90,14 +90,14 @@ class IntervalPlayground(PicturedBox):
 
     @property
     def state(self) -> dict[str, Any]:
-        """What is drawn now, as from `describe`."""
+        """The result of `describe` for the current values."""
         return dict(self.drawing.state)
 
     def _refresh(self, _: Any = None) -> None:
         self.drawing.state = self.describe(self.episodes, self.first, self.second, self.alike)
 
     def describe(self, episodes: int, first: int, second: int, alike: int) -> dict[str, Any]:
-        """Counts and intervals of two policies; rates and `alike` in percent. Rates become whole successes."""
+        """Counts and intervals of two policies; rates and `alike` in percent. Rates are rounded to whole successes."""
         a, b = round(first * episodes / 100), round(second * episodes / 100)
         before, after = outcomes(a, b, episodes, alike / 100)
         return {
@@ -116,21 +116,21 @@ class IntervalPlayground(PicturedBox):
         }
 
     def _in_words(self) -> str:
-        """The static picture for who cannot see it."""
-        said = []
+        """Alternative text of the static picture."""
+        rows = []
         for episodes in _SHOWN:
             state = self.describe(episodes, 75, 90, 100)
             ends = [
                 " to ".join(f"{100 * end:+.0f}" for end in state[name]) for name in ("unpaired", "paired")
             ]
-            said.append(f"{episodes} episodes: {ends[0]} from other starts, {ends[1]} from the same")
+            rows.append(f"{episodes} episodes: {ends[0]} from other starts, {ends[1]} from the same")
         return (
-            f"75 % against 90 %, intervals of the gain in points. {'; '.join(said)}. Beside it, how many episodes it takes to "
+            f"75 % against 90 %, intervals of the gain in points. {'; '.join(rows)}. Beside it, how many episodes it takes to "
             "see a difference: four times as many for half of it."
         )
 
     def picture(self) -> bytes:
-        """75 % against 90 % with more and more episodes, from other and from the same starts; and what a difference takes."""
+        """Intervals for 75 % against 90 % with 20, 100 and 400 episodes, and the episodes needed for a difference."""
         drawing, axes = plots.figure(1, 2, width=9, height=3.4)
         self._draw_gains(axes[0])
         self._draw_needed(axes[1])

@@ -22,7 +22,7 @@ from vla_course.widgets.pictured import Drawing, PicturedBox
 
 
 class Pose(Drawing):
-    """One picture, which Python changes, and its description."""
+    """A JPEG picture with alternative text."""
 
     _esm = Path(__file__).with_suffix(".js")
     description = traitlets.Unicode("the robot in the chosen pose").tag(sync=True)
@@ -30,9 +30,9 @@ class Pose(Drawing):
 
 
 class JointSliders(PicturedBox):
-    """One slider for each joint of the chosen part of the robot, and a picture of the robot in that pose.
+    """Sliders for the joints of one part of the robot, and a rendering of the robot in that pose.
 
-    `draw(joint_position, part)` returns an RGB picture of the robot with these 60 angles (rad), with a view of that part.
+    `draw(joint_position, part)` renders the robot with these 60 joint angles (rad), from a camera that shows that part.
     """
 
     _following = False
@@ -80,11 +80,11 @@ class JointSliders(PicturedBox):
 
     @property
     def jpeg(self) -> bytes:
-        """The picture that is shown now."""
+        """The current rendering."""
         return bytes(self.drawing.jpeg)
 
     def _lay_out(self, change: Any = None) -> None:
-        """The sliders of the chosen part. Sixty at once would be two hundred objects to send before the first is seen."""
+        """Show the sliders of the chosen part. They are made when first shown: sixty at once are 180 widget models to send."""
         chosen = [number for number, row in enumerate(self.joints) if row["part"] == self.part]
         for number in chosen:
             if number not in self.sliders:

@@ -1,4 +1,4 @@
-"""What training keeps in memory, as bars: every way to train side by side. Computed with the learner's two functions."""
+"""Training memory of each fine-tuning mode as stacked bars, computed with the learner's two functions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ PARTS = {
     "activations": plots.COLORS[2],
 }
 CARDS_GB = (8, 16, 24, 48, 80)
-"""Memory of graphics cards that people have."""
+"""Memory of common graphics cards."""
 TEXT_TOKENS, SCORED = 40, 9
-"""A prompt with its action; the logits that are asked for are those of the action and the stop."""
+"""Tokens of a prompt with its action; positions whose logits are computed (the action and the end token)."""
 MB_PER_GB = 1000
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -36,11 +36,11 @@ RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class Setting:
-    """One model, and how it is trained."""
+    """One model and its training settings."""
 
     config: OpenVLAConfig
     number_bytes: Literal[2, 4]
-    """Of a weight that is not quantised, and of an activation."""
+    """Bytes of an unquantised weight and of an activation."""
     samples: int = 1
     rank: int = 32
     checkpointing: bool = False
@@ -51,11 +51,12 @@ def stacks(
     state_gb: Callable[..., float] = training_state_gb,
     bits: Callable[..., float] = bits_per_parameter,
 ) -> dict[Mode, dict[str, float]]:
-    """GB of each part for every way to train. `state_gb` and `bits` do what `training_state_gb` and `bits_per_parameter` do.
+    """Memory of each part in GB, for every fine-tuning mode. `state_gb` and `bits` have the signatures of
+    `training_state_gb` and `bits_per_parameter`.
 
     Each part is what `state_gb` gives with that part less what it gives without.
     """
-    size, wide, found = sizes(setting.config), setting.number_bytes, dict[Mode, dict[str, float]]()
+    size, wide, bars = sizes(setting.config), setting.number_bytes, dict[Mode, dict[str, float]]()
     adapters, learning = (
         lora_parameter_count(shapes, setting.rank) for shapes in (size.adapted, size.adapted_running)
     )
@@ -83,17 +84,17 @@ def stacks(
             state_gb(0, trained, 0, 0, 0),
             (state.activations + state.recomputed) / 1e9,
         )
-        found[mode] = dict(zip(PARTS, map(float, amounts), strict=True))
-    return found
+        bars[mode] = dict(zip(PARTS, map(float, amounts), strict=True))
+    return bars
 
 
 def card(total_gb: float) -> str:
-    """The smallest graphics card that holds so much, in words."""
+    """The smallest graphics card with enough memory, in words."""
     return next((f"a card with {size} GB" for size in CARDS_GB if total_gb <= size), "no single card here")
 
 
 def draw(axes: Axes, bars: Mapping[Mode, Mapping[str, float]], *, cards: bool = True) -> None:
-    """Stacked bars in GB, one for each way to train, with dashed lines where cards end."""
+    """Stacked bars in GB, one for each mode, with dashed lines at the memory of graphics cards."""
     for row, parts in enumerate(bars.values()):
         begin = 0.0
         for name, amount in parts.items():
@@ -110,7 +111,7 @@ def draw(axes: Axes, bars: Mapping[Mode, Mapping[str, float]], *, cards: bool = 
 
 
 def promise() -> Any:
-    """Training openvla-7b at batch size 16, in four ways: the picture at the beginning of the lesson."""
+    """Memory of training openvla-7b at batch size 16 in four modes: the lesson's opening picture."""
     bars = stacks(Setting(OpenVLAConfig(), 2, samples=16, checkpointing=True))
     drawing, (axes,) = plots.figure(width=8, height=2.7)
     draw(axes, bars)
@@ -121,7 +122,7 @@ def promise() -> Any:
 
 
 class Bars(Drawing):
-    """Stacked bars of `state["bars"]`, one for each way to train. Pointing at a part reads it."""
+    """Stacked bars of `state["bars"]`, one for each mode. Pointing at a part shows its size."""
 
     _esm = Path(__file__).with_suffix(".js")
     parts = traitlets.Dict(PARTS).tag(sync=True)
@@ -129,9 +130,9 @@ class Bars(Drawing):
 
 
 class MemoryBars(PicturedBox):
-    """Choose a model, a batch size, a rank, and whether activations are computed twice; see what fits where.
+    """Memory against model, batch size, LoRA rank and gradient checkpointing.
 
-    `models` gives names to configs with the bytes of a number in them.
+    `models` maps a name to a config and the bytes of an unquantised number.
     """
 
     alt = (
@@ -168,19 +169,19 @@ class MemoryBars(PicturedBox):
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the bars show now, as from `describe`."""
+        """The result of `describe` for the current values."""
         return dict(self.drawing.state)
 
     def _refresh(self, change: Any = None) -> None:
         self.drawing.state = self.describe(self.model, self.samples, self.rank, self.checkpointing)
 
     def describe(self, model: str, samples: int, rank: int, checkpointing: bool) -> dict[str, Any]:
-        """All bars for one setting, in GB, or in MB where everything is smaller than a GB."""
+        """The bars for one setting, in GB, or in MB if all are below 1 GB."""
         setting = Setting(
             *self._models[model], samples=int(samples), rank=int(rank), checkpointing=bool(checkpointing)
         )
-        found = stacks(setting, self._state_gb, self._bits)
-        longest = max(sum(parts.values()) for parts in found.values())
+        stacked = stacks(setting, self._state_gb, self._bits)
+        longest = max(sum(parts.values()) for parts in stacked.values())
         large = longest >= 1
         scale = 1 if large else MB_PER_GB
         bars = [
@@ -191,7 +192,7 @@ class MemoryBars(PicturedBox):
                 "total": scale * sum(parts.values()),
                 "card": card(sum(parts.values())) if large else "",
             }
-            for mode, parts in found.items()
+            for mode, parts in stacked.items()
         ]
         ends = (scale_end * 10**power for power in range(9) for scale_end in (1, 2, 4))
         return {

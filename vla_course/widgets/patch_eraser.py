@@ -1,4 +1,4 @@
-"""Erase parts of the picture and watch what the model says: evidence of cause and effect, which attention is not."""
+"""Occlusion test: erase patches of the picture and compare the action distributions. Unlike attention, this shows causes."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ STATES = 3
 """The fallback picture erases one of 3 × 3 blocks at a time."""
 
 Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Takes an RGB picture, gives for each action dimension the probability of each bin (A, bins), lowest first, and the action (A,)."""
+"""RGB picture → probabilities of the bins of each action dimension (A, bins), lowest bin first, and the action (A,)."""
 
 
 def erase(
@@ -40,10 +40,10 @@ def erase(
 
 
 class PatchEraser(PicturedWidget):
-    """The picture as the model cuts it; click patches away and see the distribution of every action dimension move.
+    """The picture in the model's patches; erase some and see the distribution of every action dimension change.
 
-    `look` is asked again after every click, and when `erased` is set in Python. `names` and `units` are the action's, one for each dimension; `grid` is the number
-    of patches along each side.
+    `look` runs after every change of `erased`, by hand or in Python. `names` and `units` have one entry for each action dimension; `grid`
+    is the number of patches along each side.
     """
 
     _esm = Path(__file__).with_suffix(".js")
@@ -98,7 +98,7 @@ class PatchEraser(PicturedWidget):
         }
 
     def picture(self) -> bytes:
-        """Nine states: in each one ninth of the picture is grey."""
+        """Nine pictures, each with another ninth erased, and their distributions."""
         drawing, axes = plots.figure(STATES, 2 * STATES, width=9.6, height=5.2)
         for number in range(STATES**2):
             seen, panel = axes[2 * number], axes[2 * number + 1]

@@ -1,4 +1,4 @@
-"""Bases of the course's widgets: each computes with the learner's own function and leaves a picture where no kernel runs."""
+"""Base classes of the course's widgets, with a static picture for readers without a kernel."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from vla_course.widgets.root import SCRIPT, STYLE
 
 
 class Drawing(anywidget.AnyWidget):
-    """What draws itself in the browser, from traits, with the keys and colours of `root.js` and `root.css`.
+    """An anywidget that draws its traits in the browser, with the keyboard handling and colours of `root.js` and `root.css`.
 
     `_esm` is the path of the widget's JavaScript, which exports `{ render: framed(render) }`. A front end loads it as one module
     from a blob, where imports of other files fail: so `root.js` and it are joined here, when the class is made. anywidget gets the
@@ -30,12 +30,12 @@ class Drawing(anywidget.AnyWidget):
 
 
 class Pictured:
-    """A picture of the widget and its description, for where no kernel runs: GitHub, an HTML page, a closed notebook."""
+    """A static picture of the widget and its alternative text, for GitHub, HTML pages and notebooks without a kernel."""
 
     alt = ""
 
     def picture(self) -> bytes:
-        """What a reader sees in place of the widget, as PNG."""
+        """The static picture, as PNG."""
         raise NotImplementedError
 
     def _with_picture(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Pictured:
 
 
 class PicturedWidget(Pictured, Drawing):
-    """A widget of one piece: it draws itself in the browser, controls included."""
+    """An anywidget that draws its controls itself, with a static picture."""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -54,7 +54,7 @@ class PicturedWidget(Pictured, Drawing):
 
 
 class PicturedBox(Pictured, ipywidgets.VBox):
-    """Controls of ipywidgets in a row that wraps, and under them what they change; or in a column beside it.
+    """ipywidgets controls in a row above a drawing, or in a column beside it, with a static picture.
 
     `steer` ties each control to the trait of the box that has its name: a trait may be set in Python, linked, or moved by hand.
     `controls` and `drawing` are ipywidgets to take out and put into boxes of your own.

@@ -1,4 +1,4 @@
-"""A change of a weight, seen through a rank: how much of it r directions hold. Computed with the learner's layer."""
+"""Low-rank approximations of a weight change, computed with the learner's LoRA layer."""
 
 import base64
 import io
@@ -21,21 +21,21 @@ from vla_course.widgets.pictured import Drawing, PicturedBox, described, slider
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
 SHOWN = 64
-"""Singular values that are drawn."""
+"""Number of singular values that are drawn."""
 SIDE = 128
-"""Rows and columns of a matrix that are drawn at most: the slider above and the bars below stay on one screen with it."""
+"""Largest number of rows and columns of a matrix that are drawn, so that the widget fits on one screen."""
 Layer = Callable[[nn.Module, LoRAConfig], Any]
 
 
 class Matrices(Drawing):
-    """A change, its best pair and the rest as pictures, and bars of the singular values, from `state`."""
+    """A weight change, its approximation and the residual as pictures, and its singular values as bars, from `state`."""
 
     _esm = Path(__file__).with_suffix(".js")
     state = traitlets.Dict().tag(sync=True)
 
 
 class RankMicroscope(PicturedBox):
-    """Choose a change and a rank; see the best B A of that rank, what is left over, and what the pair costs.
+    """A weight change, its best approximation B A of a chosen rank, the residual, and the parameter count.
 
     `changes` gives names to matrices, outputs × inputs. The best pair of each rank comes from the singular value decomposition
     and is put into `layer`, whose `merged()` makes the picture; `count` says how many numbers the pair has.
@@ -50,7 +50,7 @@ class RankMicroscope(PicturedBox):
         layer: Layer = LoRALinear,
         count: Callable[..., int] = lora_parameter_count,
     ) -> None:
-        """Raises: ValueError where there is no change to look at, or one that is zero everywhere."""
+        """Raises: ValueError if `changes` is empty or one of them is zero everywhere."""
         if not changes or not all(np.any(matrix) for matrix in changes.values()):
             raise ValueError(f"want matrices with something in them, got {list(changes) or 'none'}")
         self._changes = {name: np.asarray(matrix, np.float64) for name, matrix in changes.items()}
@@ -70,7 +70,7 @@ class RankMicroscope(PicturedBox):
 
     @property
     def state(self) -> dict[str, Any]:
-        """What is shown now: `describe`, with the matrices as PNG pictures in base64."""
+        """The result of `describe` for the current values, with the matrices as PNG in base64."""
         return dict(self.drawing.state)
 
     def _refresh(self, _: Any = None) -> None:
@@ -84,7 +84,7 @@ class RankMicroscope(PicturedBox):
         }
 
     def describe(self, name: str, rank: int) -> dict[str, Any]:
-        """What a rank sees of a change: the learner's merged pair, the share of the change that it holds, and its numbers."""
+        """The learner's merged B A of this rank, its share of the squared change, and its parameter count."""
         whole = self._changes[name]
         _, values, _ = self._parts[name]
         rank = min(rank, len(values))
@@ -115,7 +115,7 @@ class RankMicroscope(PicturedBox):
         return merged
 
     def _in_words(self) -> str:
-        """The static picture for who cannot see it."""
+        """Alternative text of the static picture."""
         lines = [
             f"{name}: " + ", ".join(f"rank {rank} holds {100 * share:.0f} %" for rank, share in shares)
             for name, shares in self._shares().items()
@@ -129,7 +129,7 @@ class RankMicroscope(PicturedBox):
         }
 
     def picture(self) -> bytes:
-        """Three changes by three ranks: what the best pair holds of each."""
+        """The best approximations of up to three changes at ranks 1, 4 and 16."""
         names = list(self._changes)[:3]
         drawing, axes = plots.figure(len(names), 4, width=9, height=0.4 + 2.1 * len(names))
         for row, name in enumerate(names):

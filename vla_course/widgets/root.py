@@ -1,4 +1,4 @@
-"""What every widget shares in the browser, from files: who gets which key, and the colours of the page around it."""
+"""The script and style sheet that all widgets share: keyboard handling and theme colours."""
 
 from pathlib import Path
 

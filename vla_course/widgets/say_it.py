@@ -1,4 +1,4 @@
-"""Say it: type a sentence, pick a table, and watch what the model makes of them, with the seven numbers of each step."""
+"""Type an instruction, choose a table, and watch the policy act, with the seven action dimensions of each step."""
 
 import io
 import threading
@@ -33,13 +33,13 @@ NUMBERS: tuple[tuple[str, str, float, str], ...] = (
     ("Δyaw", "turn about z", float(np.degrees(_CONFIG.rotation_rad)), "°"),
     ("grip", "−1 closed, +1 open", 0.0, ""),
 )
-"""The name of each number of an action, what it means, and what 1 of it stands for."""
+"""Name, meaning, scale and unit of each action dimension; the scale is the size of an action of 1."""
 SUGGESTIONS = 6
 GARMENT = ("blue", "t-shirt")
 
 
 class SayIt(PicturedWidget):
-    """A sentence, a table, two films that run together, and the seven numbers of every step.
+    """An instruction, a table, two synchronised films of the episode, and the action of every step.
 
     `policy` acts. The first of the `tables` is `tabletop_recording.TABLE`, the last shows a T-shirt's print, those between are laid from
     seeds. Whatever is typed is said; where it asks for something that the table allows, it is scored.
@@ -75,7 +75,7 @@ class SayIt(PicturedWidget):
         self.observe(lambda change: self._act(), names="asked")
 
     def _lay(self) -> None:
-        """Show the table that was picked, and what could be said at it."""
+        """Show the chosen table and suggested instructions."""
         with self._one_at_a_time:
             table = self._tables[self.table]
             env = TabletopEnv()
@@ -88,7 +88,7 @@ class SayIt(PicturedWidget):
             self.ideas = _ideas(table, self.table)
 
     def _act(self) -> None:
-        """Say the words and show what came of them."""
+        """Run an episode with the instruction and show it."""
         with self._one_at_a_time:
             try:
                 one = tabletop_recording.record(self._policy, self.words, self._tables[self.table])
@@ -109,13 +109,13 @@ class SayIt(PicturedWidget):
             self.answered += 1
 
     def picture(self) -> bytes:
-        """One episode at the first table: five moments, and all its numbers."""
+        """One episode at the first table: five moments and all actions."""
         page = sheet(tabletop_recording.record(self._policy, self.words, self._tables[0]))
         return plots.png(page, dpi=80, colors=256)
 
 
 def sheet(one: Recording, moments: int = 5) -> Figure:
-    """A recording on one page: moments in the room, the same ones as the model saw them, and every number of every step."""
+    """A recording on one page: moments from the room camera and from the model's camera, and the action of every step."""
     drawing = Figure(figsize=(9, 5.6), layout="constrained")
     grid = drawing.add_gridspec(3, moments, height_ratios=[1, 1.05, 1.1])
     chosen = np.linspace(0, len(one.actions), moments).round().astype(int)
@@ -140,7 +140,7 @@ def sheet(one: Recording, moments: int = 5) -> Figure:
 
 
 def _ideas(table: tabletop_recording.Table, seed: int) -> list[str]:
-    """A few instructions that this table allows, different verbs first."""
+    """Suggested instructions for this table, different verbs first."""
     rng = np.random.default_rng(seed)
     tasks = tabletop_recording.tasks_of(table)
     shuffled = [tasks[k] for k in rng.permutation(len(tasks))]
@@ -154,7 +154,7 @@ def _ideas(table: tabletop_recording.Table, seed: int) -> list[str]:
 
 
 def _stacked(film: NDArray[np.uint8]) -> bytes:
-    """All pictures of a film below one another in one JPEG."""
+    """The frames of a film stacked vertically in one JPEG."""
     file = io.BytesIO()
     Image.fromarray(film.reshape(-1, *film.shape[2:])).save(file, "JPEG", quality=88)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A number on its way to a token and back to millimetres, to drag. Computed with the learner's three functions."""
+"""Action tokenisation step by step: number, bin, token, decoded value, millimetres. Computed with the learner's three functions."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,16 +12,16 @@ from vla_course.action_tokens import BINS, CENTRES, EDGES
 from vla_course.widgets.pictured import PicturedWidget
 
 AROUND = 4
-"""Bins shown to the left and to the right of the number's own."""
+"""Bins shown to the left and to the right of the number's bin."""
 
 BRIDGE_DX_MM = (-28.7, 28.3)
 """q01 and q99 of Δx in BridgeData, as openvla-7b's config.json gives them under `bridge_orig`."""
 
 
 class TokenExplorer(PicturedWidget):
-    """Drag a number, and the two quantiles; see its bin, its id, what the id stands for, and how many millimetres that is.
+    """A number and two quantiles to drag; shows bin, token id, decoded value and millimetres.
 
-    `ranges` gives names to pairs of q01 and q99, in millimetres, that can be chosen.
+    `ranges` maps a name to q01 and q99 in millimetres, to choose from.
     """
 
     _esm = Path(__file__).with_suffix(".js")
@@ -52,7 +52,7 @@ class TokenExplorer(PicturedWidget):
         self.state = self.describe(self.number, *self.quantiles)
 
     def describe(self, number: float, q01_mm: float, q99_mm: float) -> dict[str, Any]:
-        """Everything between a number and its millimetres, and the bins around its own."""
+        """Every step from a number to millimetres, and the neighbouring bins."""
         token = int(self._tokenize(np.array([number]))[0])
         decoded = float(self._detokenize(np.array([token]))[0])
         own = int(np.clip(np.digitize(number, EDGES) - 1, 0, BINS - 2))
