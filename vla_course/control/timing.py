@@ -1,4 +1,4 @@
-"""How often an autoregressive policy can act."""
+"""Control rate of an autoregressive policy."""
 
 
 def control_rate_hz(prefill_s: float, token_s: float, action_dim: int, chunk: int = 1) -> float:

@@ -1,4 +1,4 @@
-"""From where a hand should be to what its joints should do."""
+"""Inverse kinematics by damped least squares: joint targets that bring hands to wanted poses."""
 
 from collections.abc import Callable, Sequence
 
