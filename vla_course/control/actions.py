@@ -1,4 +1,4 @@
-"""What the numbers of an action mean: joint residuals and end-effector steps."""
+"""Action encodings: joint residuals and end-effector steps."""
 
 import numpy as np
 from jaxtyping import Float

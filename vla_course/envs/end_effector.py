@@ -1,4 +1,4 @@
-"""Steps of the hands instead of steps of sixty joints."""
+"""End-effector actions: wrappers that take steps of the hands in place of 60 joint residuals."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -60,7 +60,7 @@ class EndEffectorAction(
         max_turn_rad_s: float = 1.0,
         ik: InverseKinematics | None = None,
     ) -> None:
-        """`arms` are moved, others hold still; the speeds say how far an action of 1 goes in 1 / rate_hz; `ik` moves the joints.
+        """`arms` are moved, others hold still; an action of 1 has the speeds given; `ik` computes joint targets.
 
         Raises: TypeError if `env` takes something else than 61 numbers; ValueError for an unknown arm, a rate that does not divide
         the control rate, or a speed that is not positive.
@@ -98,7 +98,7 @@ class EndEffectorAction(
         self.metadata = slowed(env.metadata, self._control_steps)
 
     def step(self, action: np.ndarray) -> StepResult:
-        """Carry the hands one step on.
+        """Execute one end-effector step.
 
         Raises: ValueError for an action of the wrong shape, or with NaN or inf.
         """
@@ -108,9 +108,9 @@ class EndEffectorAction(
     def encode(
         self, joint_target: Float[np.ndarray, "60"], *, advance: bool = False
     ) -> Float[np.ndarray, " A"]:
-        """The action that takes the hands to where these joint targets would put them, as far as one action goes.
+        """The action that moves the hands to the poses of these joint targets (rad), clipped to the range of one action.
 
-        This is how demonstrations in joints become demonstrations in hand steps. `advance` sets the stage signal, if there is one.
+        It converts demonstrations in joints to demonstrations in hand steps. `advance` sets the stage signal, if there is one.
         """
         here, there = self.ik.forward(self.get_wrapper_attr("joint_target")), self.ik.forward(joint_target)
         scale = np.repeat([self.translation_m, self.rotation_rad], 3)
@@ -125,13 +125,13 @@ class EndEffectorAction(
         return np.clip(numbers, -1.0, 1.0).astype(np.float32)
 
     def _control_actions(self, values: Float[np.ndarray, " A"]) -> Iterable[Float[np.ndarray, "61"]]:
-        """The control steps of one action, each worked out when it is its turn, from the joint targets of that moment."""
+        """The control steps of one action, each computed from the joint targets of its moment."""
         per_hand = values[: 7 * len(self.hands)].reshape(-1, 7)
         start_position, start_rotation = self.ik.forward(self.get_wrapper_attr("joint_target"))
         turns = [rotation_error(np.eye(3), matrix_from_rpy(self.rotation_rad * row[3:6])) for row in per_hand]
         active = [hand in self.hands for hand in range(len(SIDES))]
-        for done in range(1, self._control_steps + 1):
-            share = done / self._control_steps
+        for step in range(1, self._control_steps + 1):
+            share = step / self._control_steps
             position, rotation = start_position.copy(), start_rotation.copy()
             for hand, row, turn in zip(self.hands, per_hand, turns, strict=True):
                 position[hand] += share * self.translation_m * row[:3]
@@ -144,7 +144,7 @@ class EndEffectorAction(
                 joints[fingers] += np.clip(grip_pose((1 - row[6]) / 2) - now[fingers], -most, most)
             joints = self.ik.solve(joints, position, rotation, active=active)
             residual = encode_residual(joints, now, ACTION_SCALE)
-            yield np.append(residual, self._stage_request(values, last=done == self._control_steps)).astype(
+            yield np.append(residual, self._stage_request(values, last=step == self._control_steps)).astype(
                 np.float32
             )
 
@@ -159,8 +159,8 @@ class EndEffectorAction(
 class SingleArmAction(EndEffectorAction):
     """Moves one hand, as OpenVLA does: Δx Δy Δz Δroll Δpitch Δyaw grip, seven numbers in [-1, 1]. The other arm holds still.
 
-    Units, signs, rates, rewards and stages are those of `EndEffectorAction`; 5 Hz is BridgeData's rate. An action that OpenVLA
-    says in metres, radians and grip (1 open, 0 closed) becomes ours by dividing by `translation_m` and `rotation_rad`, and
+    Units, signs, rates, rewards and stages are those of `EndEffectorAction`; 5 Hz is BridgeData's rate. An action of
+    OpenVLA, in metres, radians and grip (1 open, 0 closed), becomes ours by dividing by `translation_m` and `rotation_rad`, and
     2 grip - 1.
     """
 

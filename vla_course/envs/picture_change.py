@@ -1,4 +1,4 @@
-"""Pictures that a camera shows otherwise than they are: noisy, dim. For tests of robustness."""
+"""Image corruptions of camera observations, noise and dimming, for tests of robustness."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Processes that work for this one: one task at a time each, in order of asking, and never longer than this process lives."""
+"""Worker processes: each runs one task at a time, in the order asked, and ends with the process that started it."""
 
 import atexit
 import multiprocessing
@@ -30,7 +30,7 @@ class WorkerDied(CannotRunError):
 
 
 class RemoteTraceback(Exception):
-    """Where in a worker an error arose: the cause of what the asker gets."""
+    """The traceback of an error in a worker, attached to the error as its cause."""
 
     def __str__(self) -> str:
         """The worker's traceback."""
@@ -66,7 +66,7 @@ class Workers:
         if len(self._all) < self.count:
             self._all.append(_Worker())
             self._idle.put(self._all[-1])
-        future = self._threads.submit(self._ask_one, self._begin, task, arguments)
+        future = self._threads.submit(self._run, self._begin, task, arguments)
         self._asked.add(future)
         return future
 
@@ -110,7 +110,7 @@ class Workers:
         else:
             self.stop()
 
-    def _ask_one(self, begin: Task | None, task: Task, arguments: tuple[Any, ...]) -> Any:
+    def _run(self, begin: Task | None, task: Task, arguments: tuple[Any, ...]) -> Any:
         worker = self._idle.get()
         try:
             if worker.begun is not begin and begin is not None:
@@ -178,13 +178,13 @@ def end_with_parent() -> None:
 
 
 def _serve(pipe: Connection) -> None:
-    """What a worker process does: one task after the other, until it is told to end."""
+    """The loop of a worker process: one task after the other, until None arrives."""
     end_with_parent()
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches every process of a terminal; the parent decides
-    while (asked := pipe.recv()) is not None:
-        task, arguments = asked
+    while (request := pipe.recv()) is not None:
+        task, arguments = request
         answer: tuple[Any, Exception | None, str]
         try:
             answer = task(*arguments), None, ""

@@ -17,7 +17,7 @@ from vla_course.envs.opengl import check_not_forked, close_before_exit, opengl_c
 
 @dataclass(frozen=True)
 class RenderQuality:
-    """What a picture may cost.
+    """Rendering quality of a picture.
 
     `slices`, `stacks` and `quads` say how finely round shapes and boxes are cut into triangles, `samples` how many samples a
     pixel blends (antialiasing), `shadow_size` how fine the shadows are, in texels a side; 0 draws none.

@@ -1,4 +1,4 @@
-"""What surrounds the robots: a table to fold on, floor, sky, lights and the three fixed cameras.
+"""The scene around the robots: table, floor, sky, lights and fixed cameras.
 
 The table is two geoms: a box to look at, and an invisible plane to collide with, because a box collider makes the whole
 simulation 2.5 times slower.
@@ -12,16 +12,16 @@ from vla_course.robot.collisions import TABLE_COLLISION
 from vla_course.robot.primitives import Paint, Point, add_cylinder
 
 TABLE_TOP = "table_top"
-"""Name of the geom to look at: write the id of one of TABLE_MATERIALS into `model.geom_matid` to dress the table anew."""
+"""Name of the visible geom: write the id of one of TABLE_MATERIALS into `model.geom_matid` to dress the table anew."""
 
 TABLE_PLANE = "table_plane"
-"""Name of the geom that carries things: the infinite plane z = 0."""
+"""Name of the geom that collides: the infinite plane z = 0."""
 
 TABLE_MATERIALS = ("table_oak", "table_walnut", "table_birch", "table_linen", "table_slate")
 
 CAMERAS = ("front", "top", "side")
 CLOSE_CAMERA = "close"
-"""Looks the robots in the face, with little around the table's middle: for small pictures that a policy learns from."""
+"""Faces the robots and frames the middle of the table closely: for the small images that policies learn from."""
 
 CLOSE_POSITION_M, CLOSE_TARGET_M, CLOSE_FOVY = (0.66, 0.0, 0.60), (0.05, 0.0, 0.01), 43.0
 

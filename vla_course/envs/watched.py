@@ -1,4 +1,4 @@
-"""A vector environment in several processes that ends with one error when one of them dies."""
+"""A vector environment whose processes end with one error when a worker dies."""
 
 import functools
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class WatchedVectorEnv(AsyncVectorEnv):
             super().close_extras(terminate=True)
 
     def _lost(self) -> WorkerDied:
-        """Ends what is left, and says which worker died."""
+        """Ends the other workers; the error names the one that died."""
         gone = wait([process.sentinel for process in self.processes], PATIENCE_S)
         dead = [place for place, process in enumerate(self.processes) if process.sentinel in gone]
         for place in dead:

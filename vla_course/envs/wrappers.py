@@ -1,4 +1,4 @@
-"""Whole chunks of actions, an instruction in words, the same start again."""
+"""Wrappers: action chunks, the instruction as an observation, a fixed start."""
 
 from collections.abc import Iterable
 from typing import Any, SupportsFloat
@@ -14,9 +14,9 @@ StepResult = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 
 
 class ActionChunk(gymnasium.Wrapper[Any, np.ndarray, Any, np.ndarray], RecordConstructorArgs):
-    """Carries out whole chunks: an action is now (K, A), K actions of the environment inside, one after the other.
+    """Executes action chunks: an action is now (K, A), K actions of the environment inside, one after the other.
 
-    The reward is the plain sum, as are the reward terms; `info` is that of the last step, and tells besides
+    The reward is the plain sum, as are the reward terms; `info` is that of the last step, with
     `executed_steps`, below K where the episode ended within the chunk, and `step_rewards` (K,), zeros for what was not executed.
     """
 
@@ -39,7 +39,7 @@ class ActionChunk(gymnasium.Wrapper[Any, np.ndarray, Any, np.ndarray], RecordCon
         self.metadata = slowed(env.metadata, length)
 
     def step(self, action_chunk: np.ndarray) -> StepResult:
-        """Carry out the chunk, or as much of it as the episode lasts.
+        """Execute the chunk, up to the end of the episode.
 
         Raises: ValueError for a chunk of another shape than (K, A).
         """
@@ -55,14 +55,14 @@ class ActionChunk(gymnasium.Wrapper[Any, np.ndarray, Any, np.ndarray], RecordCon
 class InstructionText(
     gymnasium.ObservationWrapper[Observation, np.ndarray, Observation], RecordConstructorArgs
 ):
-    """Adds the instruction, in words, to what the policy observes, under the key `instruction`.
+    """Adds the instruction to the observation, as text under the key `instruction`.
 
     A Text space through the shared memory of Gymnasium 1.4's AsyncVectorEnv arrives corrupted: make vector environments with
     `envs.vector.make_vector_env`, which turns shared memory off where there is text.
     """
 
     def __init__(self, env: gymnasium.Env[Observation, np.ndarray]) -> None:
-        """Raises: ValueError if the instruction is too long or has letters that the space does not know."""
+        """Raises: ValueError if the instruction is too long or has characters outside its space."""
         RecordConstructorArgs.__init__(self)
         gymnasium.ObservationWrapper.__init__(self, env)
         instruction: str = self.get_wrapper_attr("instruction")
@@ -76,17 +76,17 @@ class InstructionText(
 
     def observation(self, observation: Observation) -> Observation:
         """The observation with the instruction in it."""
-        # Asked anew each time: on the tabletop every episode has an instruction of its own.
+        # Read at every step: on the tabletop every episode has an instruction of its own.
         return {**observation, "instruction": self.get_wrapper_attr("instruction")}
 
 
 class FixedStart(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """The same start at every reset, whatever reset is told: for comparing what different policies make of it."""
+    """Resets with the same seed and options every time, whatever its arguments: compares policies from one start."""
 
     def __init__(
         self, env: gymnasium.Env[Any, Any], seed: int, options: dict[str, Any] | None = None
     ) -> None:
-        """Begins an episode at once, so that `instruction` can be asked for.
+        """Resets at once, so that `instruction` is defined.
 
         Raises: as `reset` of the environment inside.
         """
@@ -97,21 +97,22 @@ class FixedStart(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     @property
     def instruction(self) -> str:
-        """What is said at this start."""
+        """The instruction of this start."""
         instruction: str = self.env.get_wrapper_attr("instruction")
         return instruction
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Back to the start."""
+        """Reset to the fixed start; the arguments are not used."""
         return self.env.reset(seed=self.seed, options=self.options)
 
 
 def execute(env: gymnasium.Env[Any, np.ndarray], actions: Iterable[np.ndarray]) -> StepResult:
     """Step through the actions until they, or the episode, are over: the last observation, the sum of the rewards.
 
-    `info` is the last one; its `reward_terms` are sums, `executed_steps` and `step_rewards` tell what was carried out.
+    `info` is that of the last step with `reward_terms` summed; `executed_steps` counts the steps, `step_rewards` holds their
+    rewards.
     """
     rewards: list[float] = []
     terms: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Who can touch whom in the simulated world, in one place.
+"""Collision groups: which geoms of the simulated world touch each other.
 
 MuJoCo lets two geoms touch when `(a.contype & b.conaffinity) | (b.contype & a.conaffinity)` is not zero. We read `contype`
 as "what I am" and `conaffinity` as "what stops me":
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 
 class Group(enum.IntFlag):
-    """One bit for each kind of thing that others can bump into."""
+    """One bit for each collision group."""
 
     NOTHING = 0
     TABLE = 1

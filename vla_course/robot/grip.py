@@ -1,4 +1,4 @@
-"""One number for twenty-four joints: how far a hand is closed."""
+"""Grip closure, 0 open to 1 closed: one number for the 24 joints of a hand."""
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,6 @@ def grip_pose(closure: float) -> Float[np.ndarray, "24"]:
 
 
 def grip_closure(hand_position: Float[np.ndarray, "24"]) -> float:
-    """How far closed the nearest grip pose to these joint angles is, 0 to 1."""
+    """Closure of the grip pose nearest to these joint angles (rad), 0 to 1."""
     along = (hand_position - _OPEN) @ _TRAVEL / (_TRAVEL @ _TRAVEL)
     return float(np.clip(along, 0.0, 1.0))

@@ -1,4 +1,4 @@
-"""Damped least squares, and inverse kinematics for hand poses."""
+"""Inverse kinematics by damped least squares: joint targets that bring hands to wanted poses."""
 
 from collections.abc import Callable, Sequence
 

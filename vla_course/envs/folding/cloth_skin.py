@@ -1,4 +1,4 @@
-"""How cloth looks: a smooth, printed skin over the coarse sheet that is simulated.
+"""The appearance of cloth: a smooth, printed skin over the coarse sheet that is simulated.
 
 The simulated sheet has about 170 vertices, 32 mm apart. The skin has a few thousand: each of its vertices is a fixed weighted
 mean of simulated ones (Loop subdivision), so MuJoCo moves it along without any physics. Two skins share the vertices, the

@@ -1,4 +1,4 @@
-"""The numbers of the folding task: rates, limits, what is randomised, what is rewarded."""
+"""Configuration of the folding task: rates, limits, randomisation, reward."""
 
 import math
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class RewardConfig:
 
 @dataclass(frozen=True)
 class StartConfig:
-    """What `reset` randomises, each within ± its range."""
+    """Randomisation at reset: each quantity within ± its range."""
 
     position_m: float = 0.05
     yaw_rad: float | None = None
@@ -47,7 +47,7 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class FoldingConfig:
-    """Everything about the folding task that is a number."""
+    """Configuration of the folding task."""
 
     control_hz: int = 20
     substeps: int = 6

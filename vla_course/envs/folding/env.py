@@ -35,7 +35,7 @@ NUM_ACTIONS = 61
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that decides how an episode goes on: take it with `save`, go back to it with `restore`."""
+    """The complete state of an episode, taken by `save` and set by `restore`."""
 
     physics: PhysicsState
     start: Start
@@ -79,7 +79,7 @@ class FoldingEnv(CourseEnv):
     | Key                 | Shape     | Min  | Max | Unit | Meaning                                                     |
     |---------------------|-----------|------|-----|------|-------------------------------------------------------------|
     | joint_position      | (60,)     | -10  | 10  | rad  | angles, in the order of the actions                         |
-    | joint_target        | (60,)     | -10  | 10  | rad  | what the joints are told to go to                           |
+    | joint_target        | (60,)     | -10  | 10  | rad  | commanded angles, in the order of the actions               |
     | hand_position       | (2, 3)    | -10  | 10  | m    | grasp sites, left first                                     |
     | end_effector        | (16,)     | -10  | 10  | m, rad | left x y z, roll pitch yaw of the turn from the home pose, grip 0 closed to 1 open; right; touch, 1 while a hand holds cloth |
     | held                | (2,)      | 0    | 1   | 1    | 1 while a hand holds cloth                                  |
@@ -236,13 +236,13 @@ class FoldingEnv(CourseEnv):
 
     @property
     def end_effector(self) -> Float[np.ndarray, "16"]:
-        """The observation of this name: each hand's place, its turn from home and how far it is open; then whether each holds cloth.
+        """The observation of this name: position, roll pitch yaw from home and opening of each hand; then whether each holds cloth.
 
-        Place, turn and grip are those that the hand is *told*. A step starts from there (`EndEffectorAction`), and arms in motion
-        lag one or two centimetres behind: who only saw where a hand is could not know where a step would take it.
+        Position, rotation and opening are the *commanded* ones, from which a step starts (`EndEffectorAction`). Arms in motion lag
+        one or two centimetres behind, so the measured pose would not say where a step leads.
         """
-        told = zip(*self._kinematics.forward(self.joint_target), self.hand_closure(), strict=True)
-        hands = [[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in told]
+        commanded = zip(*self._kinematics.forward(self.joint_target), self.hand_closure(), strict=True)
+        hands = [[*place, *turn_from_home(facing), 1 - closed] for place, facing, closed in commanded]
         return np.concatenate([*hands, [bool(held) for held in self.held]])
 
     @cached_property
@@ -250,7 +250,7 @@ class FoldingEnv(CourseEnv):
         return InverseKinematics()
 
     def hand_closure(self) -> Float[np.ndarray, "2"]:
-        """How far each hand is told to close: 0 open, 1 closed."""
+        """Commanded closure of each hand: 0 open, 1 closed."""
         return self.physics.grasp.commanded_closure()
 
     def points_on_cloth(self) -> Float[np.ndarray, "P 3"]:
@@ -333,9 +333,9 @@ class FoldingEnv(CourseEnv):
 
         Raises: as `picture`.
         """
-        seen = self._segmented(camera, size)
+        objects = self._segmented(camera, size)
         skin = int(mujoco.mjtObj.mjOBJ_SKIN)  # nothing else in the scene wears one
-        mask: Bool[np.ndarray, "H W"] = seen[..., 1] == skin
+        mask: Bool[np.ndarray, "H W"] = objects[..., 1] == skin
         return mask
 
     def move_garment(self, position: Float[np.ndarray, "2"]) -> None:
@@ -356,7 +356,7 @@ class FoldingEnv(CourseEnv):
     # Going back
 
     def save(self) -> Snapshot:
-        """All that decides how the episode goes on."""
+        """The complete state of the episode."""
         return Snapshot(
             physics=self.physics.save(),
             start=self._start,
@@ -370,7 +370,7 @@ class FoldingEnv(CourseEnv):
         )
 
     def restore(self, snapshot: Snapshot) -> dict[str, Any]:
-        """Go back to a snapshot of this or an equal environment, and observe. What follows is the same, bit for bit."""
+        """Set a snapshot of this or an equal environment, and observe. What follows is the same, bit for bit."""
         self._lay_out(snapshot.start)
         self.physics.restore(snapshot.physics)
         self.joint_target = snapshot.joint_target.copy()
@@ -383,7 +383,7 @@ class FoldingEnv(CourseEnv):
     # Inside
 
     def _lay_out(self, start: Start) -> None:
-        """All that the start decides and physics does not change: size, colours, cameras, the folds to be made."""
+        """Apply what the start fixes for the whole episode: size, colours, cameras, the folds to be made."""
         self._start = start
         self.physics = self._sizes[start.size]
         flat = self.physics.scene.garment

@@ -1,4 +1,4 @@
-"""What may happen around a garment, for tests of robustness: it is moved in the middle of an episode, or things lie beside it."""
+"""Disturbances for tests of robustness: the garment is moved in the middle of an episode, or things lie beside it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _BESIDE_M, _APART_M = (0.07, 0.18), 0.14
 
 
 class GarmentMoved(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Somebody lays the garment elsewhere, once, while the robot is on its way to it.
+    """Moves the garment once, while the robot is on its way to it.
 
     From control step `at_step` on, as soon as both hands are empty, the garment comes to a new place: drawn evenly from the
     square of the usual starts, at least `distance_m` away from where it lies. The place follows from the seed of the episode.
@@ -82,15 +82,15 @@ class ThingsBeside(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs)
 
     def _places(self) -> Float[np.ndarray, "3 2"]:
         """Drawn until they fit: beside the cloth, apart from each other."""
-        places, found = AWAY.copy(), 0
+        places, placed = AWAY.copy(), 0
         cloth = self.world.vertices[:, :2]
-        while found < self.count:
+        while placed < self.count:
             place = self.world.np_random.uniform(*_IN_SIGHT_M.T)
             gap = np.linalg.norm(cloth - place, axis=1).min()
-            apart = np.linalg.norm(places[:found] - place, axis=1).min(initial=np.inf)
+            apart = np.linalg.norm(places[:placed] - place, axis=1).min(initial=np.inf)
             if _BESIDE_M[0] <= gap <= _BESIDE_M[1] and apart >= _APART_M:
-                places[found] = place
-                found += 1
+                places[placed] = place
+                placed += 1
         return places
 
 

@@ -24,7 +24,7 @@ NEAR_M, THERE_M, BEHIND_M, CLEAR_M = 0.02, 0.006, 0.04, 0.10
 
 
 class Phase(Enum):
-    """What the hands are at, in the order of one fold."""
+    """The phases of one fold, in order."""
 
     HOVER = auto()
     DESCEND = auto()
@@ -40,8 +40,8 @@ class Phase(Enum):
 class FoldingExpert:
     """Folds by waypoints and inverse kinematics, from the true state of the cloth.
 
-    It looks at where the joint targets are now and moves on from there, so it can take over from any policy at any step
-    (DAgger asks for that), picks up again what it lost, and does a fold once more that did not become good.
+    Each action starts from the present joint targets, so the expert can take over from any policy at any step, as DAgger
+    asks. It picks up again what it lost, and repeats a fold that is not good.
     """
 
     def __init__(self, env: Any, ik: InverseKinematics | None = None) -> None:
@@ -59,7 +59,7 @@ class FoldingExpert:
         self._phase, self._steps, self._progress, self._stage = Phase.HOVER, 0, 0.0, -1
 
     def act(self, observation: object = None) -> Float[np.ndarray, "61"]:
-        """The expert's action in the environment's present state. The observation is not used: the expert sees the truth."""
+        """The expert's action in the environment's present state. The observation is not used: the expert reads the true state."""
         env = self._env
         action = np.zeros(61, np.float32)
         if env.stage == env.num_stages:
@@ -97,7 +97,7 @@ class FoldingExpert:
 
     @property
     def phase(self) -> Phase:
-        """What the hands are at."""
+        """The present phase."""
         return self._phase
 
     def _enter(self, phase: Phase) -> None:
@@ -113,7 +113,7 @@ class FoldingExpert:
         return 1.4 * reach / CARRY_SPEED_M_S * self._env.control_hz + 6
 
     def _enter_next(self, here: Float[np.ndarray, "2 3"]) -> None:
-        """Go to the next phase once the present one has done its work, or back to the first when cloth was lost."""
+        """Enter the next phase when the present one is complete, or the first one when cloth was lost."""
         env, takes = self._env, self._plan.takes()
         holding = all(env.held[hand] for hand, _ in takes)
         arrived = float(np.linalg.norm(self._goal(here)[0] - here, axis=1).max())

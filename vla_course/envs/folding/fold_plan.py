@@ -1,4 +1,4 @@
-"""What the present fold asks of each hand, from the true state of the cloth: both scripted experts go by it."""
+"""Targets of the present fold for each hand, from the true state of the cloth; both scripted experts use them."""
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,7 @@ AROUND_M = 0.15
 
 
 class FoldPlan:
-    """The present fold of an environment. It remembers nothing: everything is read off the environment when it is asked."""
+    """The present fold of an environment. Stateless: every value is read from the environment."""
 
     def __init__(self, env: FoldingEnv, home: Float[np.ndarray, "2 3"]) -> None:
         """`home` is where the hands wait when nothing is in the way, metres."""
@@ -26,7 +26,7 @@ class FoldPlan:
         return min(self._env.stage, self._env.num_stages - 1)
 
     def takes(self) -> list[tuple[int, int]]:
-        """The hands of this fold, and the vertex each takes."""
+        """The (hand, vertex) pairs of this fold: which vertex each hand grasps."""
         return list(self._env.garment.folds[self.stage].grasps)
 
     def begins(self, vertex: int) -> Float[np.ndarray, "2"]:

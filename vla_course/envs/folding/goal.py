@@ -1,4 +1,4 @@
-"""What a perfect fold would look like in this episode, and how far the cloth is from it."""
+"""The ideal folds of an episode, and the distance of the cloth from them."""
 
 from functools import cached_property
 
@@ -55,7 +55,7 @@ class Goal:
         hand_position: Float[np.ndarray, "2 3"],
         held: tuple[tuple[int, ...], tuple[int, ...]],
     ) -> Potentials:
-        """How far the task is along, for the reward."""
+        """The potentials of the reward in this state."""
         fold = min(stage, self.num_stages - 1)
         hands, takes = zip(*self.garment.folds[fold].grasps, strict=True)
         error_m = self.stage_error_m(vertices, stage)

@@ -47,17 +47,17 @@ class Grasp:
             self.release(hand)
 
     def commanded_closure(self) -> Float[np.ndarray, "2"]:
-        """How far each hand is told to close its pinching fingers: 0 open, 1 closed."""
+        """Commanded closure of each hand's pinching fingers: 0 open, 1 closed."""
         return self._closure(self._data.ctrl[self._actuators])
 
     def measured_closure(self) -> Float[np.ndarray, "2"]:
-        """How far they are closed."""
+        """Measured closure of the same fingers."""
         return self._closure(self._data.qpos[self._joints])
 
     def update(self, vertices: Float[np.ndarray, "V 3"]) -> None:
         """Take, keep or release cloth, by what the fingers do now."""
         commanded = self.commanded_closure()
-        # Open fingers pressed on the table bend as if they closed: to take hold, a hand must also mean to.
+        # Open fingers pressed on the table bend as if they closed: a grasp also needs the command to close.
         closed = np.minimum(commanded, self.measured_closure())
         for hand in range(2):
             if commanded[hand] < OPEN_BELOW:

@@ -1,4 +1,4 @@
-"""How good a fold is: distance to the ideal, overlap of silhouettes, and DexGarmentLab's box rule."""
+"""Metrics of a fold: distance to the ideal, overlap of silhouettes, and DexGarmentLab's box rule."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,7 +19,7 @@ def fold_error_m(
 def silhouette(
     vertices: Float[np.ndarray, "V _"], triangles: Int[np.ndarray, "F 3"], half_extent_m: float = 0.7
 ) -> Bool[np.ndarray, "H W"]:
-    """What the garment covers seen from above, as a mask of 4 mm pixels over a square around the origin."""
+    """Mask of the garment seen from above: 4 mm pixels over a square around the origin."""
     pixels = round(2 * half_extent_m / PIXEL_M)
     mask = Image.new("1", (pixels, pixels))
     draw = ImageDraw.Draw(mask)

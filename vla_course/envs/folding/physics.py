@@ -1,4 +1,4 @@
-"""Cloth and robots in motion. Physics answers questions here; whether a fold is good is the task's business (`env.py`)."""
+"""Simulation of cloth and robots. Whether a fold is good is decided by the task (`env.py`)."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ SLIP_SUBSTEPS = 2
 
 @dataclass(frozen=True)
 class PhysicsState:
-    """All that decides how the motion goes on. Layers and grasps write into the model, outside MuJoCo's own state."""
+    """The complete state of the simulation. Layers and grasps write into the model, outside MuJoCo's own state."""
 
     integration: Float[np.ndarray, " S"]
     layer_heights: Float[np.ndarray, " V"]
@@ -34,7 +34,7 @@ class FoldingPhysics:
         self.data = mujoco.MjData(scene.model)
         self.layers = Layers(scene.model, scene.garment, scene.vertex_geom)
         self.grasp = Grasp(scene, self.data)
-        self._look()
+        self._read_vertices()
 
     @property
     def vertices(self) -> Float[np.ndarray, "V 3"]:
@@ -70,7 +70,7 @@ class FoldingPhysics:
         return float(np.linalg.norm(self.data.qvel[self.scene.vertex_dof], axis=1).max())
 
     def hands_open(self) -> bool:
-        """Whether both hands are told to be open, and hold nothing."""
+        """Whether both hands are commanded to be open, and hold nothing."""
         return not any(self.held) and bool((self.grasp.commanded_closure() < OPEN_BELOW).all())
 
     def lay_out(self, outline: Float[np.ndarray, "V 2"], joint_target: Float[np.ndarray, "60"]) -> None:
@@ -83,31 +83,31 @@ class FoldingPhysics:
         self.layers.reset()
         self.grasp.reset()
         mujoco.mj_forward(self.model, self.data)
-        self._look()
+        self._read_vertices()
 
     def shift_cloth(self, offset_m: Float[np.ndarray, "2"]) -> None:
         """Move every vertex by the same x and y."""
         self.data.qpos[self.scene.vertex_qpos[:, :2]] += offset_m
         mujoco.mj_kinematics(self.model, self.data)
-        self._look()
+        self._read_vertices()
 
     def advance(self, joint_target: Float[np.ndarray, "60"], substeps: int) -> None:
-        """Let time pass, with the joints drawn to these targets."""
+        """Simulate `substeps` physics steps with these joint targets (rad)."""
         self.data.ctrl[:] = joint_target
         self.grasp.update(self._vertices)
         self.layers.update(self._vertices)
         # In a whole control step a fast arm would stretch the cloth it holds to several times its length.
         stride = SLIP_SUBSTEPS if any(self.held) else substeps
-        for done in range(0, substeps, stride):
-            mujoco.mj_step(self.model, self.data, nstep=min(stride, substeps - done))
+        for step in range(0, substeps, stride):
+            mujoco.mj_step(self.model, self.data, nstep=min(stride, substeps - step))
             if any(self.held):
-                self._look()
+                self._read_vertices()
                 self.grasp.slip(self._vertices)
         mujoco.mj_kinematics(self.model, self.data)  # mj_step leaves body positions one physics step old
-        self._look()
+        self._read_vertices()
 
     def save(self) -> PhysicsState:
-        """All that decides how the motion goes on."""
+        """The complete state of the simulation."""
         integration = np.empty(mujoco.mj_stateSize(self.model, STATE))
         mujoco.mj_getState(self.model, self.data, integration, STATE)
         return PhysicsState(
@@ -119,12 +119,12 @@ class FoldingPhysics:
         )
 
     def restore(self, state: PhysicsState) -> None:
-        """Go back to a state of this or an equal simulation. What follows is the same, bit for bit."""
+        """Set a state of this or an equal simulation. What follows is the same, bit for bit."""
         mujoco.mj_setState(self.model, self.data, state.integration, STATE)
         self.layers.set_heights(state.layer_heights)
         self.grasp.restore(state.held, state.slipped, state.held_at)
         mujoco.mj_kinematics(self.model, self.data)
-        self._look()
+        self._read_vertices()
 
-    def _look(self) -> None:
+    def _read_vertices(self) -> None:
         self._vertices = self.scene.vertex_origin + self.data.qpos[self.scene.vertex_qpos]

@@ -1,4 +1,4 @@
-"""What is printed on a garment: hems and stitches as a grey texture that tints the garment's colour, and an emblem."""
+"""Prints of garments: hems and stitches as a grey texture that tints the garment's colour, and an emblem."""
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8

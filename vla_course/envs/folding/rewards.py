@@ -17,7 +17,7 @@ REACH_SCALE_M = 0.15
 
 @dataclass(frozen=True)
 class Potentials:
-    """How far the task is along, each from 0 to 1. Solved stages count in full, so that advancing never costs."""
+    """Progress of reaching, grasping and folding, each from 0 to 1. Solved stages count in full, so that advancing never costs."""
 
     reach: float = 0.0
     grasp: float = 0.0

@@ -1,4 +1,4 @@
-"""What the robot can sense: the observation space of the folding task, and the points of its cloud."""
+"""Observations of the folding task: the spaces of their keys, and the points of the point cloud."""
 
 import numpy as np
 from gymnasium import spaces

@@ -23,7 +23,7 @@ GARMENT_COLORS: dict[str, tuple[float, float, float]] = {
 
 @dataclass(frozen=True)
 class Start:
-    """One starting state of the task, all of it."""
+    """The complete starting state of an episode."""
 
     position: Float[np.ndarray, "2"]
     yaw: float

@@ -1,4 +1,4 @@
-"""What no demonstration shows, for tests of robustness: another table, other prints, things that lie beside the garment.
+"""Held-out appearances for tests of robustness: another table, other prints, things that lie beside the garment.
 
 They are part of every scene, and out of sight: `reset` never draws them, only `reset(options=...)` brings them in.
 """
@@ -29,7 +29,7 @@ _LAUNDRY = ((0.52, 0.44, 0.66, 1.0), (0.86, 0.84, 0.80, 1.0), (0.36, 0.58, 0.60,
 
 
 def add_unseen(spec: mujoco.MjSpec) -> None:
-    """Adds all of it to a scene that has a table and a garment's skin."""
+    """Adds held-out table, prints and distractors to a scene that has a table and a garment's skin."""
     for name in UNSEEN_TABLES:
         add_textured_material(spec, name, _checks((0.90, 0.88, 0.84), (0.34, 0.44, 0.52)), repeat=(2, 3))
     front = spec.texture(FRONT)

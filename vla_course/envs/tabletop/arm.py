@@ -1,4 +1,4 @@
-"""From seven numbers to thirty joints: one step of the hand, spread over the control ticks of an action."""
+"""Joint targets of the 30 joints for one step of the hand, spread over the control ticks of an action."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from vla_course.robot.two_arms import DOWNWARD, home_position
 
 HOME_M = np.array([-0.14, -0.16, 0.24])
 WORKSPACE_M = np.array([[-0.30, -0.42, 0.010], [0.42, 0.42, 0.45]])
-"""The lowest and the highest place that the grasp site is sent to."""
+"""Lower and upper bound of the grasp site's target, metres."""
 CLOSURE_PER_TICK = 0.34
 FINGERS = slice(6, 30)
 
@@ -35,7 +35,7 @@ class HandControl:
     def start(
         self, position: Float[np.ndarray, "3"], yaw_rad: float, closure: float
     ) -> Float[np.ndarray, "30"]:
-        """Joint angles that hold the hand there, fingers down, turned by `yaw_rad` about the vertical."""
+        """Joint angles (rad) that put the grasp site at `position`, fingers down, turned by `yaw_rad` about the vertical."""
         rotation = matrix_from_rpy(np.array([0.0, 0.0, yaw_rad])) @ DOWNWARD
         joints = home_position()[30:].copy()
         joints[FINGERS] = grip_pose(closure)
@@ -46,7 +46,7 @@ class HandControl:
     def joint_targets(
         self, action: Float[np.ndarray, "7"], joint_target: Float[np.ndarray, "30"]
     ) -> Iterator[Float[np.ndarray, "30"]]:
-        """The joint targets of every tick of one action in [-1, 1], from where the last ones were.
+        """The joint targets (rad) of every tick of one action in [-1, 1], starting from the last joint targets.
 
         The step starts from the commanded pose, not the measured one: an arm that lags would sink a little every time.
         """

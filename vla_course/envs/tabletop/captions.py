@@ -1,7 +1,7 @@
-"""What can be said about a table: captions, and questions with their answers, from the true state.
+"""Captions of a table, and questions with their answers, from the true state.
 
-This is how colours and kinds that no action was ever about can still become words: as the web taught the real model names of
-things that no robot had touched. Left, right, near and far are the robot's. Everything is drawn by the generator that is given.
+They teach the names of colours and kinds that no action is about, as web data taught the published model names of things
+that no robot had touched. Left, right, near and far are the robot's. Everything is drawn by the generator that is given.
 """
 
 from collections.abc import Callable
@@ -35,10 +35,10 @@ class Question:
 
 
 class SceneWords:
-    """Speaks about one moment of a world."""
+    """Captions and questions about one moment of a world."""
 
     def __init__(self, world: TabletopWorld) -> None:
-        """Look once: what is said later is about this moment.
+        """Reads the state once; captions and questions are about this moment.
 
         Raises: RuntimeError if nothing was laid out yet.
         """
@@ -79,8 +79,8 @@ class SceneWords:
             "holding": lambda rng: ("what is in the hand?", name(self.held) if self.held else "nothing"),
         }
         asked = ((kind, ask(rng)) for kind, ask in kinds.items())
-        found = [Question(kind, *words) for kind, words in asked if words is not None]
-        return [found[k] for k in rng.permutation(len(found))]
+        questions = [Question(kind, *words) for kind, words in asked if words is not None]
+        return [questions[k] for k in rng.permutation(len(questions))]
 
     # Captions
 
@@ -180,18 +180,18 @@ class SceneWords:
         return f"what does '{say(task, phrasing)}' mean?", say(task, plain)
 
     def _relations(self) -> list[tuple[int, str, int]]:
-        """All that can be said of two things: (which, "left of", which)."""
-        found = []
+        """All relations between two things: (index, "left of", index)."""
+        relations = []
         for a in range(len(self.things)):
             for b in range(len(self.things)):
                 dx, dy = (self.position[a] - self.position[b])[:2]
                 if a == b or max(abs(dx), abs(dy)) < CLEAR_M:
                     continue
                 if abs(dy) > abs(dx):
-                    found.append((a, "left of" if dy > 0 else "right of", b))
+                    relations.append((a, "left of" if dy > 0 else "right of", b))
                 else:
-                    found.append((a, "farther away than" if dx > 0 else "nearer than", b))
-        return found
+                    relations.append((a, "farther away than" if dx > 0 else "nearer than", b))
+        return relations
 
 
 def place_name(position: Float[np.ndarray, "3"]) -> str:

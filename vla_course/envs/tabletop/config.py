@@ -1,4 +1,4 @@
-"""The numbers and names of the tabletop task: rates, ranges, colours, and what is held out for the test of composition."""
+"""Configuration of the tabletop task: rates, ranges, colours, and the combinations held out for the test of composition."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ COLORS: dict[str, Color] = {
     "black": (0.09, 0.09, 0.10),
 }
 VERBS = ("touch", "push_to", "push_direction", "pick_up", "put")
-"""What can be asked for. Parts of garments are only ever touched."""
+"""The verbs of tasks. Parts of garments can only be touched."""
 
 SEEN, UNSEEN_COMBINATION, UNSEEN_PHRASING, UNSEEN_BOTH = (
     "seen",
@@ -78,7 +78,7 @@ class RewardConfig:
 
 @dataclass(frozen=True)
 class StartConfig:
-    """What `reset` randomises."""
+    """Randomisation at reset."""
 
     x_range_m: tuple[float, float] = (-0.08, 0.26)
     y_range_m: tuple[float, float] = (-0.21, 0.21)
@@ -103,7 +103,7 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class TabletopConfig:
-    """Everything about the tabletop task that is a number."""
+    """Configuration of the tabletop task."""
 
     control_hz: int = 5
     ticks: int = 4

@@ -171,17 +171,17 @@ class TabletopEnv(CourseEnv):
 
     @property
     def task(self) -> Task:
-        """What is scored."""
+        """The task that is scored."""
         return self.start.task
 
     @property
     def instruction(self) -> str:
-        """What is said. Before the first reset, an example."""
+        """The sentence given to the policy; before the first reset, an example."""
         return self.start.instruction if self.world.start is not None else "touch the red cube"
 
     @property
     def end_effector(self) -> Float[np.ndarray, "7"]:
-        """The hand's place, its turn from home, and how far it is open: the observation of this name."""
+        """The observation of this name: position, roll pitch yaw from the home pose, and opening of the hand."""
         world = self.world
         turn = turn_from_home(world.hand_rotation)
         return np.array([*world.hand_position, *turn, 1 - world.closure], np.float32)
@@ -191,7 +191,7 @@ class TabletopEnv(CourseEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Lay the table and say what to do. The same seed and options give the same episode, bit for bit.
+        """Draw a task and lay the table. The same seed and options give the same episode, bit for bit.
 
         Raises: ValueError for an option that is not known or does not fit.
         """
@@ -245,7 +245,7 @@ class TabletopEnv(CourseEnv):
         return self._step_result(terms, terminated, truncated, self._info())
 
     def labels(self, camera: str = CLOSE_CAMERA, size: tuple[int, int] | None = None) -> Labels:
-        """What each pixel of `picture` shows: kind, colour, part of a garment.
+        """Segmentation labels of `picture`: kind, colour, part of a garment.
 
         Raises: as `picture`.
         """

@@ -1,8 +1,7 @@
 """A scripted expert for every task: looks at the true state, goes above, comes down, does it, corrects itself.
 
-Its motion is a continuous function of what it sees. A pupil that is two centimetres unsure of a place cannot learn an expert
-that comes down on one side of a threshold and goes straight up on the other: it would hover. So where the expert changes its
-mind, it changes it gradually. Only where fingers open and close does it jump.
+Its action is a continuous function of the state, except where fingers open or close. A policy trained on it locates things to
+about two centimetres: at a threshold between going down and going up it would average the two, and hover.
 """
 
 from typing import Any
@@ -29,11 +28,11 @@ FUNNEL_M, FIST_FUNNEL_M = (0.02, 0.06), (0.03, 0.08)
 """How far from the axis of its descent a hand is at the bottom of the funnel that it slides down, and at the rim. A fist that
 comes down behind a thing has more room."""
 SLIP = 0.25
-"""How much of the way along the table a hand goes even while it has to rise. Straight up would be the one answer that all
-tasks have in common, and so the likeliest whenever a pupil is not sure which it is."""
+"""Share of the horizontal step that a hand makes even while it has to rise. Straight up would be an action that all tasks have
+in common, and so the likeliest prediction of a policy that is unsure of the task."""
 TURN_GAIN = 0.3
-"""Which share of its tilt and turn, and of what a step allows, a hand undoes: a small picture hardly shows them, and whoever
-is told to turn as fast as possible, without seeing which way, spins."""
+"""Share of its tilt and turn, and of what a step allows, that a hand corrects. A small picture hardly shows them, and a policy
+that learned to turn at full speed without seeing which way would spin."""
 GRASP_M, RELEASE_M = 0.03, 0.03
 """How near to the middle, along the table, fingers close around a thing, or let it go."""
 BEHIND_M, FIST_M = 0.062, 0.030
@@ -46,7 +45,7 @@ CARRY_M, DROP_M = 0.10, 0.012
 
 
 class TabletopExpert:
-    """Does what the environment scores, whatever was said; or, with `obey=True`, what was said, whatever is scored.
+    """Carries out the task that is scored, or with `obey=True` the task that the instruction names.
 
     It has no memory: each action follows from the state alone, so it can take over from any policy at any step.
     """
@@ -62,7 +61,7 @@ class TabletopExpert:
         self._env, self._obey = tabletop, obey
 
     def act(self, observation: object = None) -> Float[np.ndarray, "7"]:
-        """The expert's action in the environment's present state. The observation is not used: the expert sees the truth."""
+        """The expert's action in the environment's present state. The observation is not used: the expert reads the true state."""
         env = self._env
         self._hand, orientation = env.control.pose(env.joint_target)
         verb = self._goal.task.verb
@@ -133,7 +132,7 @@ class TabletopExpert:
             way = env.world.position[goal.place][:2] - thing
             left = goal.missing_m() + 0.015
         way = way / np.linalg.norm(way)
-        # Where the fist is, not where it was told to be: it lags while it pushes.
+        # The measured position of the fist, not the commanded one: it lags while it pushes.
         fist = env.world.hand_position[:2] + FIST_MIDDLE_M
         behind = float((thing - fist) @ way)
         side = thing - fist - behind * way
@@ -146,7 +145,7 @@ class TabletopExpert:
         step = reach * way + np.clip(1.2 * side, -0.02, 0.02)
         onward = np.array([*(self._hand[:2] + step), FIST_HEIGHT_M])
         # It pushes as far as the fist is low, behind the thing, and in line with it; otherwise it goes around. To be a little
-        # out of line costs less than to go around, and what a pupil sees is a centimetre off anyway.
+        # out of line costs less than to go around, and a policy's estimate is a centimetre off anyway.
         share = (
             (1 - rise(self._hand[2], FIST_HEIGHT_M + 0.012, FIST_HEIGHT_M + 0.03))
             * rise(behind, -0.02, 0.01)

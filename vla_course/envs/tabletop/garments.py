@@ -1,4 +1,4 @@
-"""Garments to point at: flat, printed, still. Touching a sleeve needs no cloth physics, so there is none here.
+"""Garments as flat prints without physics: touching a sleeve needs none.
 
 The outlines and prints are those of the folding task. A garment is cut into its named parts, one mesh each, which look like
 one piece and of which a picture's segmentation says the name. Left and right, near and far are the robot's: +y, -y, -x, +x.

@@ -1,4 +1,4 @@
-"""When a task is done, and when it can no longer be: strict rules, one for each verb.
+"""Success and failure of tasks: strict rules, one for each verb.
 
 | verb           | done                                                                    | failed                            |
 |----------------|-------------------------------------------------------------------------|-----------------------------------|
@@ -30,10 +30,10 @@ UPON_M = 0.06
 
 
 class Goal:
-    """Watches one task in one episode. Look at it once in every control tick."""
+    """Tracks success and failure of one task in one episode. Call `look` once in every control tick."""
 
     def __init__(self, task: Task, world: TabletopWorld) -> None:
-        """Begin to watch: the world as it is now is what things are compared with."""
+        """The present state of the world is the reference for what moves later."""
         assert world.start is not None
         self.task, self._world = task, world
         things = world.start.things
@@ -44,7 +44,7 @@ class Goal:
         self._initial = 0.0
         self._initial = self.missing_m()
         self.touched: str | None = None
-        """What the robot touched first, by name."""
+        """Name of what the robot touched first."""
         self.failure: str | None = None
         self.success = False
 
@@ -56,7 +56,7 @@ class Goal:
         return home
 
     def look(self) -> None:
-        """Take in the present moment."""
+        """Update `touched`, `success` and `failure` from the present state."""
         if self.success or self.failure:
             return
         self._first_touch()

@@ -1,4 +1,4 @@
-"""What every pixel of a picture shows: the labels that teach a vision tower to see.
+"""Segmentation labels of pictures, which train the vision tower.
 
 MuJoCo can draw which geom each pixel belongs to, as fast as it draws a picture; a table per geom turns that into kinds,
 colours and parts of garments.

@@ -1,7 +1,7 @@
-"""How a task is said, and what was said.
+"""Instructions: from a task to a sentence, and back.
 
-Every verb has several phrasings, some of them kept for the test: a policy trained on the others has never read them. All
-are one-to-one: `parse` gives back the task that `say` was given.
+Every verb has several phrasings, some of them held out for tests: no policy was trained on those. All are one-to-one:
+`parse(say(task, phrasing))` returns the task and the phrasing.
 """
 
 import re
@@ -30,7 +30,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "pick up {a} and put it {on} {b}",
     ),
 }
-"""What is said in training."""
+"""Phrasings used in training."""
 
 HELD_OUT_PHRASINGS: dict[str, tuple[str, ...]] = {
     "touch": ("poke {a}", "make contact with {a}"),
@@ -39,7 +39,7 @@ HELD_OUT_PHRASINGS: dict[str, tuple[str, ...]] = {
     "pick_up": ("raise {a} off the table", "hold {a} up"),
     "put": ("drop {a} {onto} {b}", "lay {a} {on} {b}"),
 }
-"""What is only said in tests."""
+"""Phrasings used in tests only."""
 
 WAYS = {
     "left": "to the left",
@@ -84,17 +84,17 @@ def parse(instruction: str) -> tuple[Task, Phrasing]:
     """
     text = " ".join(instruction.lower().split()).rstrip(".!")
     for pattern, verb, phrasing in _patterns():
-        found = re.fullmatch(pattern, text)
-        if found is None:
+        match = re.fullmatch(pattern, text)
+        if match is None:
             continue
-        groups = found.groupdict()
+        groups = match.groupdict()
         target = _thing(groups["a"])
         destination = _thing(groups["b"]) if groups.get("b") else None
         way = next((key for key, words in WAYS.items() if words == groups.get("way")), None)
-        said = groups.get("on") or (groups.get("onto") or "").removesuffix("to")
+        preposition = groups.get("on") or (groups.get("onto") or "").removesuffix("to")
         if target is None or (groups.get("b") and destination is None):
             continue
-        if said and destination is not None and SHAPES[destination.kind].holds != said:
+        if preposition and destination is not None and SHAPES[destination.kind].holds != preposition:
             continue
         return Task(verb, target, destination, way), phrasing
     raise ValueError(
@@ -123,9 +123,9 @@ def _patterns() -> tuple[tuple[str, str, Phrasing], ...]:
 
 
 def _thing(words: str) -> Thing | None:
-    found = re.fullmatch(r"(?:the (?P<part>.+) of )?the (?P<color>\S+) (?P<kind>\S+)", words)
-    if found is None:
+    match = re.fullmatch(r"(?:the (?P<part>.+) of )?the (?P<color>\S+) (?P<kind>\S+)", words)
+    if match is None:
         return None
-    part, color, kind = found["part"] or "", found["color"], found["kind"]
+    part, color, kind = match["part"] or "", match["color"], match["kind"]
     known = color in COLORS and (part in PARTS[kind] if kind in PARTS else kind in SHAPES and not part)
     return Thing(color, kind, part) if known else None

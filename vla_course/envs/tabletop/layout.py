@@ -26,7 +26,7 @@ def lay(
     garment: tuple[str, str] | None,
     pinned: Mapping[str, Any],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[Thing, ...]]:
-    """Garment pose, positions, yaws, and the things that found room: distractors stay away where there is none.
+    """Garment pose, positions, yaws, and the things that were placed: distractors without room are left out.
 
     Raises: ValueError if what is needed or pinned finds no room.
     """

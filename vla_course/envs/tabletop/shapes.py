@@ -1,4 +1,4 @@
-"""The things on the table: what each looks like, what stops it, and what can be done with it.
+"""The shapes of things: mesh, colliders, and what can be done with each.
 
 A thing is seen as a smooth mesh and felt as a few primitives, because contacts between primitives are cheap. Its own frame
 has z up and the origin where the thing weighs: `rest_m` above the table when it stands there.
@@ -55,7 +55,7 @@ class Shape:
     """Of the circle around it, seen from above."""
     graspable: bool = True
     holds: str | None = None
-    """What it is to put something there: "in" a bowl, "on" a plate."""
+    """Preposition for putting something there: "in" a bowl, "on" a plate."""
     floor_m: float = 0.0
     """Height above the table of what is put there."""
 

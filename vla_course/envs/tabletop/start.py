@@ -37,15 +37,15 @@ from vla_course.envs.tabletop.tasks import (
 
 @dataclass(frozen=True)
 class Start:
-    """One starting state of the task, all of it."""
+    """The complete starting state of an episode."""
 
     task: Task
-    """What is scored."""
+    """The task that is scored."""
     told: Task
-    """What is said: the task, unless a wrong instruction was asked for."""
+    """The task that the instruction names: `task`, unless a wrong instruction was asked for."""
     phrasing: Phrasing
     words: str | None
-    """What is said instead, if anything: words of which nothing is asked."""
+    """A sentence that replaces the instruction and need not name a task, or None."""
     things: tuple[Thing, ...]
     garment: tuple[str, str] | None
     """Colour and kind."""
@@ -66,7 +66,7 @@ class Start:
 
     @property
     def instruction(self) -> str:
-        """What is said, in words."""
+        """The sentence given to the policy."""
         return self.words or say(self.told, self.phrasing)
 
     @property
@@ -221,7 +221,7 @@ def _told(
     garment: tuple[str, str] | None,
     wrong: bool | str | Task,
 ) -> Task:
-    """What is said: the task itself, or the wrong one asked for, or any wrong one about another target."""
+    """The task that the instruction names: the scored task, the wrong one asked for, or any wrong one about another target."""
     if wrong is False:
         return task
     if wrong is not True:

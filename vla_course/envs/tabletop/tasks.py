@@ -1,6 +1,6 @@
-"""What can be asked of the arm, and which of it is held out.
+"""Tasks of the arm, and which combinations of verb, colour and kind are held out.
 
-A task is data: a verb, what it is about, and where to. Whether it was done is `goals.py`, how it is said `language.py`.
+A task is data: verb, target, and destination or direction. `goals.py` decides success, `language.py` words the instruction.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ DIRECTIONS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, order=True)
 class Thing:
-    """Something that words can point at: a colour, a kind (a shape or a garment), and for a garment one of its parts."""
+    """A thing that an instruction can name: a colour, a kind (a shape or a garment), and for a garment one of its parts."""
 
     color: str
     kind: str
@@ -52,7 +52,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Task:
-    """A verb of VERBS, what it is about, and for some where to: another thing, or a direction."""
+    """A verb of VERBS, its target, and for some verbs a destination (another thing) or a direction."""
 
     verb: str
     target: Thing
@@ -61,7 +61,7 @@ class Task:
 
     @property
     def things(self) -> tuple[Thing, ...]:
-        """What the task is about, the target first."""
+        """The target, then the destination if there is one."""
         return (self.target,) if self.destination is None else (self.target, self.destination)
 
     @property
@@ -160,7 +160,7 @@ def _draw_about_shapes(rng: np.random.Generator, verb: str) -> Task:
 def possible_tasks(
     verbs: Iterable[str], present: Iterable[Thing], garment: tuple[str, str] | None
 ) -> list[Task]:
-    """All that could be asked with these verbs of these things on the table, and of the (colour, kind) of garment there."""
+    """All tasks with these verbs about these things on the table and the garment there, given as (colour, kind)."""
     things = list(present)
     parts = [Thing(*garment, part) for part in PARTS[garment[1]]] if garment else []
     tasks = []
@@ -182,13 +182,13 @@ def possible_tasks(
 
 
 def split_of(task: Task, *, phrasing_seen: bool) -> str:
-    """To which of SPLITS a task belongs, said in a phrasing that is or is not used in training."""
+    """The split, one of SPLITS, of a task in a phrasing that is or is not used in training."""
     if task.held_out:
         return UNSEEN_COMBINATION if phrasing_seen else "unseen_both"
     return "seen" if phrasing_seen else "unseen_phrasing"
 
 
 def one_of(rng: np.random.Generator, choices: Iterable[Choice]) -> Choice:
-    """One of them, each as likely as the others."""
+    """A random element, each as likely as the others."""
     listed = list(choices)
     return listed[int(rng.integers(len(listed)))]

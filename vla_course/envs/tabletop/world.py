@@ -1,4 +1,4 @@
-"""Arm and things in motion. The world answers questions here; whether a task was done is `goals.py`."""
+"""Simulation of arm and things. Whether a task succeeded is decided in `goals.py`."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ _FAR_BELOW_M = -5.0
 
 @dataclass(frozen=True)
 class Touch:
-    """What the hand touches now: places of things, and a part of the garment."""
+    """What the robot touches now: indices of things in `start.things`, and a part of the garment."""
 
     places: tuple[int, ...]
     part: str | None
@@ -34,7 +34,7 @@ class Touch:
 class TabletopWorld:
     """The simulated table.
 
-    Grasps are assisted, as is usual where fingers are too coarse to hold by friction: fingers that *close* (are told to go
+    Grasps are assisted, as is usual where fingers are too coarse to hold by friction: fingers that *close* (are commanded
     past half way) around a thing tie it to the palm within 0.4 s, and hold it until they open again. Fingers that are closed
     already take nothing, so a fist pushes.
     """
@@ -99,7 +99,7 @@ class TabletopWorld:
 
     @property
     def commanded_closure(self) -> float:
-        """How far they are told to close."""
+        """Commanded closure of the fingers."""
         return self._closure
 
     def lay_out(self, start: Start, joints: Float[np.ndarray, "30"]) -> None:
@@ -137,7 +137,7 @@ class TabletopWorld:
         mujoco.mj_forward(self.model, data)
 
     def advance(self, joint_target: Float[np.ndarray, "30"], substeps: int) -> None:
-        """Let one control tick pass, with the joints drawn to these targets."""
+        """Simulate one control tick with these joint targets (rad)."""
         self.data.ctrl[:] = joint_target
         self._grasp(grip_closure(joint_target[FINGERS]))
         mujoco.mj_step(self.model, self.data, nstep=substeps)
