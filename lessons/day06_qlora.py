@@ -632,7 +632,7 @@ Markdown("\n".join([*lines, "", "GB. Computed, but for the last column."]))
 # <details><summary>Answers</summary>
 #
 # **1.** The activations, 33.5 GB. Computed twice they are 2.8 GB, and the frozen weights, 4.3 GB, are the longest part. **2.** QLoRA only: 14.6 GB, 22 with the margin; computing activations
-# twice, 6.8 and 10. The head alone has 16.4 GB, 24.6 with the margin, and LoRA computing twice 17.6 and 26.4: too tight to plan with. **3.** Near rank 20: 16.4 GB less the weights' 15.1 and the
+# twice, 6.8 and 10. The head alone has 16.4 GB, 24.6 with the margin, and LoRA computing twice 17.6 and 26.4: too tight to plan with. **3.** Between ranks 16 and 32, near 20: 16.4 GB less the weights' 15.1 and the
 # activations' 0.2 leave 1.1 GB for adapters, which take 16 bytes a number, 3.6 million numbers a rank. **4.** Its weights are few, so nearly the whole bar is activations, which QLoRA leaves as they are.
 #
 # </details>

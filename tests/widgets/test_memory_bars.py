@@ -4,10 +4,17 @@ from shown_pictures import shown
 
 from vla_course.adapters.nf4 import bits_per_parameter
 from vla_course.memory.activations import Batch
-from vla_course.memory.estimate import MODES, estimate_training_state, training_state_gb
+from vla_course.memory.estimate import (
+    MODES,
+    PUBLISHED,
+    estimate_training_state,
+    openvla_7b_table,
+    training_state_gb,
+)
 from vla_course.openvla.config import OpenVLAConfig
 from vla_course.widgets.memory_bars import (
     CARDS_GB,
+    MARGIN,
     NAMES,
     PARTS,
     SCORED,
@@ -89,8 +96,15 @@ def test_a_small_model_is_shown_in_mb_without_cards():
 
 
 def test_cards():
-    assert card(8.0) == "a card with 8 GB" and card(8.1) == "a card with 16 GB"
-    assert card(92.3) == "no single card here"
+    assert card(5.3) == "plan a card with 8 GB" and card(5.4) == "plan a card with 16 GB"
+    assert card(19.2) == "plan a card with 48 GB", "27 GB at least were seen where 19.2 are counted"
+    assert card(53.4) == "no single card here"
+
+
+def test_the_margin_covers_what_gpus_were_seen_to_need():
+    rows = {(row["mode"], row["batch"], row["checkpointing"]): row["total_gb"] for row in openvla_7b_table()}
+    for batch, seen in ((1, "LoRA, rank 32, at least"), (16, "LoRA, rank 32, batch 16")):
+        assert rows["lora", batch, False] < PUBLISHED[seen] <= MARGIN * rows["lora", batch, False]
 
 
 def test_the_learners_functions_are_the_ones_that_run():
