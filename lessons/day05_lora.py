@@ -412,7 +412,7 @@ def measured(name, without=()):
 measured("day05/recipe")
 
 # %% [markdown]
-# Each row is *one* training, and its interval covers the hundred starts only. Trained again with another seed, the last recipe folds 47 to 78 of a hundred, 65 on average (all ten are
+# Each row is *one* training, and its interval covers the hundred starts only. Trained again with another seed, the last recipe folds 47 to 78 of a hundred, 65 on average, 59 to 71 as an interval over trainings (all ten are
 # in the table under *Run it on the robot*); the 78 here is the best of the ten. Waypoints gain far more than seeds differ: 19 to 59. Whether moving the scenes gained as much as 59 to 78 suggests, one
 # training of each cannot say.
 #

@@ -63,7 +63,7 @@ from vla_course.data.samples import DemonstrationSamples, add_statistics
 from vla_course.envs.tabletop.env import TabletopEnv
 from vla_course.evaluation import tabletop_recording
 from vla_course.evaluation.episodes import evaluate
-from vla_course.evaluation.intervals import bootstrap_interval, wilson_interval
+from vla_course.evaluation.intervals import bootstrap_interval, interval_over_trainings
 from vla_course.fine_tuning.losses import action_token_loss
 from vla_course.memory.activations import Batch
 from vla_course.memory.estimate import PUBLISHED, estimate_training_state, openvla_7b_table, sizes
@@ -718,10 +718,14 @@ except FileNotFoundError:
     print("QLoRA against LoRA on towel folding: not recorded yet. Nothing is claimed here.")
 else:
     print(record)
-    for way in ("lora", "qlora"):
-        done, tried = (record.values[way][name] for name in ("successes", "episodes"))
-        low, high = wilson_interval(done, tried)
-        print(f"{way:6s}{done} of {tried} ({100 * low:.0f}–{100 * high:.0f} %)")
+    trainings = results.read("day05/towel").values["rows"]  # a row for each training seed
+    for way in ("LoRA", "QLoRA"):
+        done, tried = (record.values[way.lower()][name] for name in ("successes", "episodes"))
+        rates = [
+            row["successes"] / row["episodes"] for name, row in trainings.items() if name.startswith(way)
+        ]
+        low, high = interval_over_trainings(np.array(rates))
+        print(f"{way:6s}{done} of {tried}; over {len(rates)} trainings {100 * low:.0f}–{100 * high:.0f} %")
     for name, kind in (("difference_points", "other starts"), ("over_trainings", "other trainings")):
         points = record.values[name]
         print(
@@ -729,7 +733,7 @@ else:
         )
 
 # %% [markdown]
-# Two intervals for one difference. The first says what other starts could have given, the second what other trainings could have. Day 07 is about which of
+# The interval of each recipe counts trainings, not episodes: a hundred episodes of one adapter share its training seed. And two intervals for one difference. The first says what other starts could have given, the second what other trainings could have. Day 07 is about which of
 # them answers your question.
 #
 # ## Break it: quantise what is small

@@ -118,7 +118,7 @@ from vla_course.data.token_rows import UNLEARNED
 from vla_course.envs.end_effector import EndEffectorAction
 from vla_course.evaluation import action_quality, alignment, strip
 from vla_course.evaluation.episodes import Evaluation, batch_of_one
-from vla_course.evaluation.intervals import RESAMPLES
+from vla_course.evaluation.intervals import RESAMPLES, interval_over_trainings
 from vla_course.evaluation.language import instructions
 from vla_course.evaluation.record import EvaluationRecord, gain
 from vla_course.evaluation.robustness import TESTS
@@ -340,7 +340,10 @@ if zero and families["lora"]:
     print(f"recorded {zero.date}; zero-shot {zero.evaluation}")
     for way, ones in families.items():
         done = [episode.success for one in ones for episode in one.evaluation.episodes]
-        print(f"{way}, {len(ones)} trainings: {sum(done)} of {len(done)}")
+        low, high = interval_over_trainings(np.array([one.evaluation.rate for one in ones]))
+        print(
+            f"{way}, {len(ones)} trainings: {sum(done)} of {len(done)}, over trainings {100 * low:.0f}–{100 * high:.0f} %"
+        )
 shown
 
 # %% [markdown]
