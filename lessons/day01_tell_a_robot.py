@@ -151,7 +151,7 @@ for name, action in said.items():
     print(f"{name:20s} " + " ".join(f"{number:+.2f} " for number in action))
 
 # %% [markdown]
-# Compare the rows. Each is seven valid numbers: a wrong prompt raises no error, however much it changes the motion. That is how such
+# Compare the rows: where a number differs, a letter mattered. Each row is seven valid numbers: a wrong prompt raises no error, however much it changes the motion. That is how such
 # systems usually break, and the reason why this course measures so much.
 #
 # ±1 stands for 12 cm (Δx Δy Δz) or 0.2 rad, 11° (Δroll Δpitch Δyaw), and for the grip −1 is closed, +1 open.
@@ -333,7 +333,7 @@ for verb, meaning in VERBS.items():
 Markdown("\n".join(lines) if conditions else "*(Nothing recorded yet.)*")
 
 # %% [markdown]
-# There is a hole in it: *push it to another*, in a phrasing that it never read. In most of those episodes it goes to the right thing and
+# The largest hole in it is *push it to another*, in a phrasing that it never read. In most of those episodes it goes to the right thing and
 # *takes hold* of it. A model this small has read a few thousand sentences in its life, and treats a new verb as the nearest one that it
 # knows. Fluent, confident, and wrong.
 #
@@ -430,6 +430,8 @@ else:
     print("live:", ", ".join(str(end[2] or "nothing") for end in absent))
 
 # %% [markdown]
+# (How often a blind touch would hit a thing of that colour or kind was not counted, so the second number is a description and no evidence.)
+#
 # Push, pick up and put, under the same treatment, from the full run:
 
 # %% tags=["demo"]
@@ -538,7 +540,7 @@ strip.show()
 #
 # The success rate of a policy that cannot see at all: one trained without pictures, from the same starts. If that one also gets about 12
 # of 100, the rate is the luck of coming down somewhere on a table with few things on it. `wilson_interval(12, 100)` is 7 to 20 %: only a
-# blind rate well below that would speak for the maker.
+# blind rate well below that would speak for the maker. (The blind twin above scores higher than the nano in noise: noise does not merely hide the picture, it misleads.)
 #
 # </details>
 #

@@ -110,7 +110,7 @@ from vla_course.control.timing import control_rate_hz  # exercise
 checks.check_control_rate_hz(control_rate_hz)
 
 # %% [markdown]
-# Now measure it. Below is a language model with random weights, of the size of the course's nano VLA: 4 layers, 128 wide,
+# Now measure it. Below is a language model with random weights, of the size of the one in the course's nano VLA: 4 layers, 128 wide,
 # built like OpenVLA's (a Llama). Random weights write nonsense, but they take exactly as long. The model reads a prompt as
 # long as OpenVLA's, 256 image patches and some words, and then writes token after token with its key-value cache.
 
@@ -158,7 +158,7 @@ plots.bars(
 # makes all three shorter, and even seven numbers can fall below the line. The order stays: every number is a token, and
 # sixty-one cost several times what seven cost.
 #
-# That was one million weights. The real OpenVLA has 7.5 *billion*: its authors report about 6 actions a second, of 7 numbers, on an
+# That language model has one million weights (the whole nano, with the towers that see, has four). The real OpenVLA has 7.5 *billion*: its authors report about 6 actions a second, of 7 numbers, on an
 # RTX 4090. Put all of that sixth of a second on its seven tokens (a prefill of 0 s), and your function says what 14 and 61
 # numbers would cost it:
 
@@ -375,8 +375,9 @@ def as_tokens(numbers):
 
 
 # %% [markdown]
-# **A: sixty-one numbers.** A residual per joint, from where its target is now. (The 61st number, the stage signal, costs a token in
-# every option and is left out here.) `scale` is for a later experiment.
+# **A: sixty-one numbers.** A residual per joint, from where its target is now. The 61st number is the stage signal, which says "next fold". It is
+# counted among A's tokens; B and C, with hand poses, leave it to the robot's program. (With it they would be 15 tokens, which changes nothing below.)
+# `scale` is for a later experiment.
 
 
 # %%
@@ -518,7 +519,8 @@ plots.lines(
 # - **Fewer numbers are no loss.** At 20 Hz A and B fold, and to the same few millimetres. For this task fourteen numbers are enough
 #   for sixty joints: where the hands are, how they are turned, and how far they are closed.
 # - **Time decides.** The T-shirt takes the expert about 250 control steps, and the limit is 400. At 5 Hz, A and B are still at work when
-#   time is up. The 7B model would be slower than that with 14 numbers (3 Hz), and much slower with 61.
+#   time is up, because a step is as small as at 20 Hz here and the robot stands still between two decisions. (A policy trained for 5 Hz takes steps
+#   four times as large: Day 04.) The 7B model would be slower than that with 14 numbers (3 Hz), and much slower with 61.
 # - **C buys the time back.** Its large model acts 2.5 times a second, and the shirt is folded to a few millimetres all the same. The
 #   price is a second, small network with a limited reach: some of its numbers hit ±1.
 #

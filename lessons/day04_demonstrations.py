@@ -108,8 +108,8 @@ print(tracks[0].states.shape[1], "numbers of state,", tracks[0].actions.shape[1]
 # **2.** In frame 21 both grips jump from −1 to 1. The hands come down before it and stand nearly still while they open; in the next frame they
 # go straight up, Δz = 100 mm.
 #
-# **3.** At most a few tenths of a degree, beside steps of up to 85 mm. An action can turn a hand by 11.5°, so these numbers use 3 % of
-# their range; Δx uses 70 %.
+# **3.** At most a few tenths of a degree, beside steps of up to 85 mm. At 5 Hz an action can turn a hand by 11.5° and move it by 120 mm, so these numbers use 3 % of
+# their range; Δx uses 70 %. (Both limits go with the duration of an action: at 20 Hz they are 2.9° and 30 mm.)
 #
 # **4.** Where the towel lies, how it is turned and how large it is; how long the episode takes (12 to 38 frames); where the robot strays. The
 # sentence and the order never differ: above the edge, down, close, over in an arc, down, open, up.
@@ -678,7 +678,7 @@ except FileNotFoundError:
     print("not recorded yet")
 
 # %% [markdown]
-# *The same mistake*, and here it costs most of the success. This model predicts where the hands have to go from where it sees the towel; in a picture at
+# *The same mistake*, and here it costs most of the success. This model, trained with Day 05's recipe and random crops on these 200 demonstrations, predicts where the hands have to go from where it sees the towel; in a picture at
 # another scale, everything is off by 5 % of its distance from the middle. The better a model uses its picture, the more it loses by a picture unlike those of its training.
 #
 # ## Break it: split by frame
@@ -827,7 +827,9 @@ Markdown("\n".join(table))
 #
 # You turned demonstrations into something to learn from: ranges (`action_quantiles`, `normalize_actions`), frames (`split_by_episode`),
 # the picture's part (`center_crop_box`), and the tokens (`build_labels`). And you have two tests to take along: replay the data, and ask the trained model
-# about its own training frames on the path that the robot uses. Three questions before you go:
+# about its own training frames on the path that the robot uses.
+#
+# Three questions before you go:
 #
 # **1.** Steps lie between −88 and 88 mm. In one frame of ten thousand the recorder slipped and says 2 m. How wide is a bin if you normalise by the smallest and the
 # largest number, and how wide by q01 and q99? And if the slips were 2 % of the frames?
@@ -861,6 +863,10 @@ Markdown("\n".join(table))
 # </details>
 #
 # ## What is next
+#
+# **At work.** Before you train on anybody's demonstrations, your own included: replay some of them, look at the range of every number, split by episode, and read one sample aloud. Use
+# [LeRobot](https://huggingface.co/docs/lerobot)'s data sets and tools to record and to share (the sets of this course are LeRobot v3.0), and `vla-course collect` here. `LeRobotDataset` of this course refuses damaged files; the checks on
+# meaning remain yours.
 #
 # The data are ready and tested. Tomorrow the nano learns from them to fold, by changing a small part of its weights; you write that part.
 

@@ -89,7 +89,11 @@ def test_workers_end_with_their_parent(number, tmp_path):
 def test_collect_leaves_no_process_behind(tmp_path):
     """As `kill` sends it, in the middle of its episodes."""
     words = ["collect", "--env", "FoldTowel-v0", "--out", str(tmp_path / "set"), "workers=2", "image_size=16"]
-    command = [sys.executable, "-c", f"import sys; from vla_course.cli.main import main; sys.exit(main({words}))"]
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; from vla_course.cli.main import main; sys.exit(main({words}))",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     workers: list[int] = []
     until = time.monotonic() + 60

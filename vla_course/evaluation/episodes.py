@@ -23,8 +23,8 @@ def batch_of_one(observation: Mapping[str, Any], instruction: str) -> dict[str, 
 def run_episode(env: Env, policy: Policy, instruction: str, max_steps: int) -> tuple[bool, int]:
     """Success and number of steps of one closed-loop episode in which the policy gets `instruction`.
 
-    The policy is reset once, before the first step, and acts on the newest observation at every step. It returns a chunk of
-    actions for its one environment, and the first of them is executed. The episode ends when the environment terminates or
+    The policy is reset once, before the first step, and acts on the newest observation at every step. It returns a chunk
+    for its one environment, which is one or more actions in a row, and the first of them is executed. The episode ends when the environment terminates or
     truncates it, or after `max_steps`. Success is the last `info["is_success"]`. The environment chooses
     the start, and stays open for the next episode.
     """
