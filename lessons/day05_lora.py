@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Day 05 · LoRA: teach 7.6 billion weights with 110 million
+# # Day 05 · LoRA: teach 7.5 billion weights with 110 million
 #
 # About an hour and forty minutes. You need Day 04's idea of a training sample: a picture and a prompt go in, an expert's action is
 # the answer to learn.
@@ -34,7 +34,7 @@ Picture(
 # | 10 | 05.1, 05.2, 05.3 | put an adapter beside a layer, merge it, say what it costs: 110,828,288 |
 # | 45 | 05.4, train it | sixteen lines that fine-tune a vision-language-action model |
 # | 65 | look | through the rank microscope: how wide must a change be? |
-# | 75 | break it | find four ways to ruin it, two of which say nothing |
+# | 75 | break it | try four ways to ruin it, and see which of them the loss shows |
 
 # %%
 import copy
@@ -413,7 +413,7 @@ measured("day05/recipe")
 
 # %% [markdown]
 # Each row is *one* training, and its interval covers the hundred starts only. Trained again with another seed, the last recipe folds 47 to 78 of a hundred, 65 on average, 59 to 71 as an interval over trainings (all ten are
-# in the table under *Run it on the robot*); the 78 here is the best of the ten. Waypoints gain far more than seeds differ: 19 to 59. Whether moving the scenes gained as much as 59 to 78 suggests, one
+# in the table under *Run it on the robot*); the 78 here is the best of the ten. Waypoints took this recipe from 19 to 59, more than the 31 folds between the best and the worst seed. Whether moving the scenes gained as much as 59 to 78 suggests, one
 # training of each cannot say.
 #
 # ### Other eyes, another state
@@ -441,7 +441,7 @@ measured("day05/variants_earlier_nano")
 # %% [markdown]
 # ## Run it on the robot
 #
-# The camera's picture, both hands' poses, five words, fourteen tokens, inverse kinematics (Day 03); and again, five times a second.
+# The camera's picture, both hands' poses, five words, four tokens for places, fourteen for the step, inverse kinematics (Day 03); and again, five times a second.
 
 # %% tags=["demo"]
 folding = gymnasium.make(
@@ -663,7 +663,7 @@ plots.lines(
 # Now look at the largest gradients, which are what clipping cuts down to a length of 1. There α = 512 cannot hide. *Watch the gradients' length,
 # not the loss alone.*
 #
-# How much clipping alone is worth is the difference of the last two: here, next to nothing. That is one seed and twelve steps; before you believe in it, set
+# So of the four ways, two ruin nothing here: a rate ten times too high is forgiven within twelve steps, clipped or not. How much clipping alone is worth is the difference of the last two: next to nothing. That is one seed and twelve steps; before you believe in it, set
 # another seed in `adapted` and run the cell again.
 
 # %% [markdown]

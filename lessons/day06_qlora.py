@@ -146,8 +146,8 @@ for part in ("weights", "gradients", "optimizer", "activations"):
 #
 # $$y = x \, W_{\text{unpacked}}^\top + \tfrac{\alpha}{r}\, x A^\top B^\top .$$
 #
-# **The bill.** With $F$ frozen and $T$ trained weights, of $f$, $w$, and for gradients $g$ bytes: $F f + T (w + g + 8)$, and the
-# activations on top.
+# **The bill.** Each of $F$ frozen weights takes $f$ bytes. Each of $T$ trained weights takes $w$ bytes, its gradient $g$, and Adam's two moments 8. Together
+# $F f + T (w + g + 8)$ bytes, and the activations on top.
 #
 # In the exercises the docstring says *what*; how is yours. Lines under `Raises` and `Source` tell about the library: the checks do
 # not ask for them.
@@ -261,7 +261,7 @@ else:
     print("bitsandbytes is not installed here: pip install bitsandbytes, and run this cell again")
 
 # %% [markdown]
-# (If yours is a few millionths short of 100 %: bitsandbytes multiplies by $1/s$ where one may also divide by $s$. The two round
+# (If yours is a few millionths short of 100 %, it is right all the same: bitsandbytes multiplies by $1/s$ where one may also divide by $s$. The two round
 # differently, and now and then a weight lies right between two levels.)
 #
 # ## On the robot
@@ -551,7 +551,7 @@ for way in ("LoRA", "QLoRA"):
     print(f"{way}: gradients and moments are {100 * share:.0f} % of what full fine-tuning keeps")
 
 # %% [markdown]
-# Activations can be counted from a model's sizes, too, block by block: the library does it in `adapters/activations.py`, for the bars at the
+# Activations can be counted from a model's sizes, too, block by block: the library does it in `vla_course/memory/activations.py`, for the bars at the
 # top of this page. How far is the whole estimate, activations included, from the six steps that you just saw?
 
 # %% tags=["demo"]
@@ -625,8 +625,8 @@ Markdown("\n".join([*lines, "", "GB. Computed, but for the last column."]))
 # Your two functions compute these bars.
 #
 # 1. *compute activations twice* off, batch size 16: what is the longest part of the QLoRA bar? Now switch it on.
-# 2. Which ways to train fit on 24 GB at batch size 4, with half as much again as a margin?
-# 3. Batch size 1, activations computed twice: at which rank does the LoRA bar pass that of the head alone?
+# 2. Which ways to train fit on 24 GB (24 · 10⁹ bytes) at batch size 4, with half as much again as a margin?
+# 3. *The head alone* trains the last layer, which scores the words, and freezes all before it. Batch size 1, activations computed twice: at which rank does the LoRA bar pass its bar?
 # 4. Change to the nano. Why is its QLoRA bar hardly shorter than its LoRA bar at batch size 16?
 #
 # <details><summary>Answers</summary>
@@ -796,7 +796,7 @@ far[everything], shift[everything] = off_mm(both), moved(both)
 comparison("NF4", *ways, everything)
 
 # %% [markdown]
-# The row *NF4* touched more than three million numbers. Why are a few thousand so expensive? Look at what NF4 makes of one norm:
+# (27.5 of 32 bits are saved here, since these small ones get no double quantisation.) The row *NF4* touched more than three million numbers. Why are a few thousand so expensive? Look at what NF4 makes of one norm:
 
 # %% tags=["demo"]
 norm = nano.language_model.model.layers[1].post_attention_layernorm.weight.detach()

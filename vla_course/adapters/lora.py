@@ -47,7 +47,7 @@ class LoRALinear(nn.Module):
         return answer + F.linear(read, self.lora_B.to(x.dtype)) * self.scale
 
     def merged(self) -> Float[torch.Tensor, "outputs inputs"]:
-        """One weight that gives the same answers with no adapter.
+        """One weight that gives the same answers with no adapter, in the frozen weight's dtype.
 
         `dense_weight(self.base_layer)` is the frozen weight, in whatever form the layer keeps it.
         """

@@ -19,8 +19,8 @@ OUTERMOST = 0.9677083
 def nf4_codebook() -> Float[torch.Tensor, "16"]:
     """The 16 levels of NF4 in [-1, 1] from the lowest to the highest, in float32, with an exact 0.
 
-    Eight positive levels are the quantiles of a normal distribution at even steps from OUTERMOST towards one half, seven
-    negative ones likewise, mirrored; all are divided by the largest.
+    Eight positive levels are the quantiles of a normal distribution at even steps from OUTERMOST towards one half, which
+    itself is none of them (its quantile is the 0); seven negative ones likewise, mirrored; all are divided by the largest.
     """
     quantile = NormalDist().inv_cdf
     positive = [quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
@@ -57,7 +57,10 @@ def quantize_nf4(
 def dequantize_nf4(
     codes: UInt8[torch.Tensor, "blocks block"], absmax: Float[torch.Tensor, " blocks"]
 ) -> Float[torch.Tensor, "blocks block"]:
-    """The weights the model really computes with."""
+    """The weights the model really computes with: each code's level, times the absmax of its block.
+
+    Codes are uint8, and torch takes a uint8 tensor in brackets for a mask; whole numbers of any other type are places.
+    """
     return LEVELS.to(codes.device)[codes.int()] * absmax[:, None]
 
 
