@@ -354,7 +354,7 @@ def test_compiled_it_says_the_same():
     """Traced as for the compiler, and run without one: in a process of its own, as types are not checked while tracing."""
     run = subprocess.run(
         [sys.executable, "-c", COMPILED],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         timeout=300,
