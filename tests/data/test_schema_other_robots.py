@@ -53,7 +53,7 @@ def moves(reach: list[float]) -> np.ndarray:
 
 def statistics_of(dataset: LeRobotDataset, **settings):
     config = TrainConfig(data=str(dataset.root), out="out", unnorm_key="arm", **settings)
-    return _statistics(dataset, _completed(config, dataset))
+    return _statistics(dataset, dict(enumerate(dataset.tracks())), _completed(config, dataset))
 
 
 @pytest.mark.parametrize("kind", REACHES)
@@ -142,7 +142,9 @@ def test_the_statistics_of_the_set_that_ships_are_those_of_the_run_that_ships():
     config = replace(read_config(run), data=str(ROOT / "data/demos/towel"))
     dataset = LeRobotDataset(config.data)
     recorded_ones = json.loads((run / "dataset_statistics.json").read_text())
-    assert _statistics(dataset, _completed(config, dataset)) == recorded_ones
+    assert (
+        _statistics(dataset, dict(enumerate(dataset.tracks())), _completed(config, dataset)) == recorded_ones
+    )
 
 
 # --- cameras
