@@ -166,7 +166,7 @@ def linear_layers_only(shapes, rank):
 
 
 def always_32(shapes, rank):
-    return lora_parameter_count(shapes, 4 if rank == 4 else 32)
+    return lora_parameter_count(shapes, 7 if rank == 7 else 32)
 
 
 # --- 05.4

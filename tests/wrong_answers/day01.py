@@ -1,7 +1,9 @@
 """Day 01: the prompt, the closed loop, Wilson's interval."""
 
+import itertools
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 from run import right, wrong
@@ -396,3 +398,556 @@ def weighted_mean_of_two(successes, episodes, z=1.96):
     middle = weight * p + (1 - weight) / 2
     half = z * np.sqrt(weight * (p * (1 - p)) / episodes * weight + ((1 - weight) / (2 * z)) ** 2)
     return [np.maximum(middle - half, 0), np.minimum(middle + half, 1)]
+
+
+# --- Written later, from the exercise notebook alone
+
+# ---------------------------------------------------------------- 01.1 build_prompt
+
+
+@wrong("build_prompt", fits=r"lower|upper|case|capital")
+def keeps_the_capitals(instruction):
+    """The instruction is not put in lower case."""
+    return f"In: What action should the robot take to {instruction}?\nOut:"
+
+
+@wrong("build_prompt", fits=r"space|nothing behind|behind|end|trailing|blank")
+def a_space_after_out(instruction):
+    """Ends with a space behind "Out:"."""
+    return f"In: What action should the robot take to {instruction.lower()}?\nOut: "
+
+
+@wrong("build_prompt", fits=r"new ?line|\\n|line break|backslash|second line")
+def backslash_and_n_as_two_letters(instruction):
+    """A raw string: backslash and n stand there as two characters, there is no new line."""
+    return rf"In: What action should the robot take to {instruction.lower()}?\nOut:"
+
+
+@wrong("build_prompt", fits=r"lower|upper|case|capital")
+def all_of_the_prompt_in_lower_case(instruction):
+    """Puts the whole sentence in lower case, not only the instruction."""
+    return f"In: What action should the robot take to {instruction}?\nOut:".lower()
+
+
+@wrong("build_prompt", fits=r"sentence|letter|words? for word|In:|Out:|trained on|format")
+def the_chat_prompt_of_v01(instruction):
+    """The prompt of the older OpenVLA v01 (a chat with USER and ASSISTANT)."""
+    return (
+        "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+        "detailed, and polite answers to the user's questions. USER: What action should the robot take to "
+        f"{instruction.lower()}? ASSISTANT:"
+    )
+
+
+@wrong("build_prompt", fits=r"space|indent|new ?line|line|Out:")
+def an_indented_second_line(instruction):
+    """A triple-quoted string whose second line carries the indentation of the source."""
+    return f"""In: What action should the robot take to {instruction.lower()}?
+    Out:"""
+
+
+@wrong("build_prompt", fits=r"return|None|str|text")
+def prints_the_prompt(instruction):
+    """Prints the prompt and returns nothing."""
+    print(f"In: What action should the robot take to {instruction.lower()}?\nOut:")
+
+
+@wrong("build_prompt", fits=r"lower|upper|case|capital")
+def only_the_first_letter_in_lower_case(instruction):
+    """Only the first letter becomes a small one; "touch the Red Cube" keeps its capitals."""
+    words = instruction[:1].lower() + instruction[1:]
+    return f"In: What action should the robot take to {words}?\nOut:"
+
+
+@wrong("build_prompt", fits=r"question mark|\?|letter|sentence|punctuation")
+def no_question_mark(instruction):
+    """The question mark at the end of the sentence is missing."""
+    return f"In: What action should the robot take to {instruction.lower()}\nOut:"
+
+
+@wrong("build_prompt", fits=r"new ?line|line|\\n")
+def one_line_only(instruction):
+    """A space where the new line belongs."""
+    return f"In: What action should the robot take to {instruction.lower()}? Out:"
+
+
+@right("build_prompt")
+def by_joining_lines(instruction):
+    """Two lines joined by a new line."""
+    return "\n".join(["In: What action should the robot take to " + instruction.lower() + "?", "Out:"])
+
+
+@right("build_prompt")
+def by_format(instruction):
+    """str.format on a template."""
+    return "In: What action should the robot take to {}?\nOut:".format(instruction.lower())
+
+
+@right("build_prompt")
+def by_percent(instruction):
+    """The % operator, and chr(10) for the new line."""
+    return "In: What action should the robot take to %s?%sOut:" % (str.lower(instruction), chr(10))
+
+
+@right("build_prompt")
+def by_a_triple_quoted_text(instruction):
+    """A triple-quoted string without indentation."""
+    words = instruction.lower()
+    return f"""In: What action should the robot take to {words}?
+Out:"""
+
+
+# ---------------------------------------------------------------- 01.2 run_episode
+
+
+@wrong("run_episode", fits=r"look|chunk|first action|every step|again|closed|open")
+def plays_the_whole_chunk(env, policy, instruction, max_steps):
+    """Carries out all actions of a chunk before it looks again."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        chunk = policy.act(batch_of_one(observation, instruction))[0]
+        for action in chunk:
+            observation, _, terminated, truncated, info = env.step(action)
+            steps, ended = steps + 1, terminated or truncated
+            if ended or steps == max_steps:
+                break
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"policy\.reset|reset|forget|past|memory")
+def never_resets_the_policy(env, policy, instruction, max_steps):
+    """The policy is not told that a new episode begins."""
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"truncated|time is up|either")
+def goes_on_when_truncated(env, policy, instruction, max_steps):
+    """Ends only where the environment says terminated; truncated is thrown away."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, done = 0, False
+    while steps < max_steps and not done:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, done, _, info = env.step(action)
+        steps += 1
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"is_success|info|spoiled|terminated")
+def terminated_is_success(env, policy, instruction, max_steps):
+    """Takes "terminated" for success, though a spoiled task terminates, too."""
+    policy.reset(np.array([True]))
+    observation, _info = env.reset()
+    steps, terminated, truncated = 0, False, False
+    while steps < max_steps and not (terminated or truncated):
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, _info = env.step(action)
+        steps += 1
+    return bool(terminated), steps
+
+
+@wrong("run_episode", fits=r"last|at the end|end|finally|latest")
+def success_once_is_success(env, policy, instruction, max_steps):
+    """A success somewhere on the way counts, even when it is gone at the end."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended, success = 0, False, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        success = success or bool(info["is_success"])
+        steps, ended = steps + 1, terminated or truncated
+    return success, steps
+
+
+@wrong("run_episode", fits=r"look|again|observation|old|first picture|every step|new")
+def sees_only_the_first_picture(env, policy, instruction, max_steps):
+    """The observation of env.step is thrown away; the policy sees the start all the time."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    for steps in range(1, max_steps + 1):
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        _, _, terminated, truncated, info = env.step(action)
+        if terminated or truncated:
+            break
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"first|chunk|\[0, 0\]|last action")
+def the_last_action_of_the_chunk(env, policy, instruction, max_steps):
+    """Carries out the last action of the chunk; the same where K is 1."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, -1]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"shape|\[0, 0\]|first|chunk|one action|\(A,\)")
+def gives_the_environment_a_chunk(env, policy, instruction, max_steps):
+    """Takes [0] instead of [0, 0]: the environment is given (K, A) numbers."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"environment says|terminated|go on|goes on|too early|early|stop|before")
+def another_stops_at_the_first_success(env, policy, instruction, max_steps):
+    """Stops as soon as info says success, although the environment has not ended the episode."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated or info["is_success"]
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"steps?|count|number|one (less|more|too)|from 0|off by")
+def counts_from_zero(env, policy, instruction, max_steps):
+    """Returns the index of the last step, one less than the number of steps."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    for step in range(max_steps):
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        if terminated or truncated:
+            break
+    return bool(info["is_success"]), step
+
+
+@wrong("run_episode", fits=r"max_steps|one step|too many|more")
+def one_step_too_many(env, policy, instruction, max_steps):
+    """`<=` instead of `<`: an episode without end takes max_steps + 1 steps."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps <= max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"instruction|told|words|argument")
+def tells_what_the_environment_says(env, policy, instruction, max_steps):
+    """The policy is told info["instruction"], and the argument is ignored."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    words = info.get("instruction", "")
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, words))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"policy\.reset|reset|once|forget|every step|past|before the loop")
+def resets_the_policy_before_every_step(env, policy, instruction, max_steps):
+    """The policy forgets its past at every step, not only at the start."""
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        policy.reset(np.array([True]))
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"is_success|info|reward")
+def reward_is_success(env, policy, instruction, max_steps):
+    """Takes a positive last reward for success."""
+    policy.reset(np.array([True]))
+    observation, _info = env.reset()
+    steps, ended, reward = 0, False, 0.0
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, reward, terminated, truncated, _ = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(reward > 0), steps
+
+
+@wrong("run_episode", fits=r"True|mask|reset|forget|past")
+def resets_nothing(env, policy, instruction, max_steps):
+    """The mask given to policy.reset is False: nothing is forgotten."""
+    policy.reset(np.zeros(1, dtype=bool))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@right("run_episode")
+def with_a_for_loop(env, policy, instruction, max_steps):
+    """A for loop with a break."""
+    observation, info = env.reset()
+    policy.reset(np.ones(1, dtype=bool))
+    steps = 0
+    for steps in range(1, max_steps + 1):
+        chunk = policy.act(batch_of_one(observation, instruction))
+        observation, _, terminated, truncated, info = env.step(chunk[0][0])
+        if terminated or truncated:
+            break
+    return bool(info["is_success"]), steps
+
+
+@right("run_episode")
+def with_a_return_in_the_loop(env, policy, instruction, max_steps):
+    """An endless counter that is left by return."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    over = False
+    for steps in itertools.count():
+        if over or steps >= max_steps:
+            return bool(info["is_success"]), steps
+        actions = policy.act(batch_of_one(observation, instruction))
+        observation, _, *end, info = env.step(np.array(actions[0, 0]))
+        over = any(end)
+
+
+@right("run_episode")
+def with_a_generator(env, policy, instruction, max_steps):
+    """A generator of infos; success is the last, steps are their number."""
+    policy.reset(np.full(1, True))
+
+    def infos():
+        observation, info = env.reset()
+        yield info
+        done = False
+        while not done:
+            action = policy.act(batch_of_one(observation, instruction))[:, 0][0]
+            observation, _, terminated, truncated, info = env.step(action)
+            done = bool(terminated) or bool(truncated)
+            yield info
+
+    seen = list(itertools.islice(infos(), max_steps + 1))
+    return bool(seen[-1]["is_success"]), len(seen) - 1
+
+
+# ---------------------------------------------------------------- 01.3 wilson_interval
+
+
+@wrong("wilson_interval", fits=r"textbook|wilson|z²|±|other way round|width|formula")
+def textbook_interval(successes, episodes, z=1.96):
+    """The textbook's p ± z sqrt(p(1 - p)/n), clipped."""
+    p = successes / episodes
+    half = z * math.sqrt(p * (1 - p) / episodes)
+    return max(0.0, p - half), min(1.0, p + half)
+
+
+@wrong("wilson_interval", fits=r"1 \+ z|divide|scale|denominator|over")
+def not_divided(successes, episodes, z=1.96):
+    """The division by 1 + z²/n is forgotten."""
+    p = successes / episodes
+    middle = p + z**2 / (2 * episodes)
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@wrong("wilson_interval", fits=r"1 \+ z|divide|both|half|denominator|over|width")
+def only_the_middle_is_divided(successes, episodes, z=1.96):
+    """Only the middle is divided by 1 + z²/n, the half width is not."""
+    p = successes / episodes
+    middle = (p + z**2 / (2 * episodes)) / (1 + z**2 / episodes)
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@wrong("wilson_interval", fits=r"1\.96|`z`|argument|other z|ignore|fixed|given z|z =")
+def always_95_percent(successes, episodes, z=1.96):
+    """The argument z is ignored: 1.96 is written into the formula."""
+    p = successes / episodes
+    middle = p + 1.96**2 / (2 * episodes)
+    half = 1.96 * math.sqrt(p * (1 - p) / episodes + 1.96**2 / (4 * episodes**2))
+    scale = 1 + 1.96**2 / episodes
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+@wrong("wilson_interval", fits=r"bracket|parenthes|2n|2 ?\* ?|middle|z²/")
+def missing_brackets(successes, episodes, z=1.96):
+    """z**2 / 2 * episodes, without brackets: multiplies by n where it should divide."""
+    p = successes / episodes
+    middle = p + z**2 / 2 * episodes
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / 4 * episodes**2)
+    scale = 1 + z**2 / episodes
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+@wrong("wilson_interval", fits=r"4 ?n²|4n|root|sqrt|√|square|half")
+def n_not_squared_under_the_root(successes, episodes, z=1.96):
+    """z²/(4n) under the root instead of z²/(4n²)."""
+    p = successes / episodes
+    middle = p + z**2 / (2 * episodes)
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes))
+    scale = 1 + z**2 / episodes
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+@wrong("wilson_interval", fits=r"wilson|root|√|half|width|formula|other interval")
+def another_agresti_coull(successes, episodes, z=1.96):
+    """The interval of Agresti and Coull: the same middle, a wider spread."""
+    n = episodes + z**2
+    p = (successes + z**2 / 2) / n
+    half = z * math.sqrt(p * (1 - p) / n)
+    return max(0.0, p - half), min(1.0, p + half)
+
+
+@wrong("wilson_interval", fits=r"percent|%|100|share|\[0, 1\]|between 0 and 1")
+def in_percent(successes, episodes, z=1.96):
+    """The interval in percent, from 0 to 100."""
+    p = successes / episodes
+    middle = p + z**2 / (2 * episodes)
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2))
+    scale = 1 + z**2 / episodes
+    return max(0.0, 100 * (middle - half) / scale), min(100.0, 100 * (middle + half) / scale)
+
+
+@wrong("wilson_interval", fits=r"outside|\[0, 1\]|below 0|above 1|clip|max|rounding|negative")
+def not_clipped(successes, episodes, z=1.96):
+    """Not cut to [0, 1]: rounding puts the end a hair below 0 or above 1."""
+    rate = successes / episodes
+    middle = rate + z**2 / (2 * episodes)
+    half = z * math.sqrt(rate * (1 - rate) / episodes + z**2 / (4 * episodes**2))
+    scale = 1 + z**2 / episodes
+    return (middle - half) / scale, (middle + half) / scale
+
+
+@wrong("wilson_interval", fits=r"ends|low|high|half|middle|two numbers|±")
+def middle_and_half_width(successes, episodes, z=1.96):
+    """Returns the middle and the half width instead of the two ends."""
+    p = successes / episodes
+    scale = 1 + z**2 / episodes
+    middle = (p + z**2 / (2 * episodes)) / scale
+    return middle, z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2)) / scale
+
+
+@wrong("wilson_interval", fits=r"round|decimal|digit|exact")
+def rounded_to_two_places(successes, episodes, z=1.96):
+    """Rounded to two decimal places."""
+    p = successes / episodes
+    middle = p + z**2 / (2 * episodes)
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2))
+    scale = 1 + z**2 / episodes
+    return round(max(0.0, (middle - half) / scale), 2), round(min(1.0, (middle + half) / scale), 2)
+
+
+@wrong("wilson_interval", fits=r"n ?[-−] ?1|episodes|p\(1|one fewer|crash|divi|zero")
+def with_n_minus_one(successes, episodes, z=1.96):
+    """Divides p(1 - p) by n - 1, as for a sample's variance; one episode crashes."""
+    p = successes / episodes
+    middle = p + z**2 / (2 * episodes)
+    half = z * math.sqrt(p * (1 - p) / (episodes - 1) + z**2 / (4 * episodes**2))
+    scale = 1 + z**2 / episodes
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+@wrong("wilson_interval", fits=r"no success|0 of|none|all|every|ten of ten|certain|0 or|z²|± 0|width")
+def sure_of_none_and_of_all(successes, episodes, z=1.96):
+    """No success at all is (0, 0) and nothing but successes is (1, 1)."""
+    if successes in (0, episodes):
+        return successes / episodes, successes / episodes
+    p = successes / episodes
+    middle = p + z**2 / (2 * episodes)
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2))
+    scale = 1 + z**2 / episodes
+    return (middle - half) / scale, (middle + half) / scale
+
+
+@right("wilson_interval")
+def another_in_counts(successes, episodes, z=1.96):
+    """All in counts: (s + z²/2 ± z sqrt(s(n - s)/n + z²/4)) / (n + z²)."""
+    s, n = float(successes), float(episodes)
+    root = z * math.sqrt(s * (n - s) / n + z * z / 4)
+    low, high = [(s + z * z / 2 + sign * root) / (n + z * z) for sign in (-1, 1)]
+    return min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)
+
+
+@right("wilson_interval")
+def by_bisection(successes, episodes, z=1.96):
+    """Looks for the rates that would just not be surprising, by halving."""
+    p = successes / episodes
+
+    def surprising(rate):
+        return abs(p - rate) > z * math.sqrt(rate * (1 - rate) / episodes)
+
+    ends = []
+    for outer in (0.0, 1.0):
+        inner = p
+        if outer == p:
+            ends.append(p)
+            continue
+        far, near = outer, inner
+        for _ in range(200):
+            between = (far + near) / 2
+            far, near = (between, near) if surprising(between) else (far, between)
+        ends.append(near)
+    return ends[0], ends[1]
+
+
+@right("wilson_interval")
+def with_numpy(successes, episodes, z=1.96):
+    """NumPy numbers, both ends at once."""
+    p, n = np.float64(successes) / episodes, np.float64(episodes)
+    middle = p + z**2 / n / 2
+    half = z / n * np.sqrt(n * p * (1 - p) + np.square(z / 2))
+    low, high = np.clip((middle + np.array([-half, half])) / (1 + z**2 / n), 0.0, 1.0)
+    return low, high
+
+
+@right("wilson_interval")
+def with_fractions(successes, episodes, z=1.96):
+    """Exact fractions up to the root."""
+    p, n, w = Fraction(int(successes), int(episodes)), int(episodes), Fraction(z) ** 2
+    centre = (p + w / (2 * n)) / (1 + w / n)
+    half = math.sqrt(w * (p * (1 - p) / n + w / (4 * n * n))) / float(1 + w / n)
+    return max(0.0, float(centre) - half), min(1.0, float(centre) + half)
+
+
+# --- 01.3: neighbours of what got through
+
+
+@wrong("wilson_interval", "half width is to be divided")
+def only_the_middle_divided(successes, episodes, z=1.96):
+    """The half width is not divided."""
+    p, scale = successes / episodes, 1 + z**2 / episodes
+    middle = (p + z**2 / (2 * episodes)) / scale
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@wrong("wilson_interval", r"a hair outside")
+def only_the_lower_end_cut(successes, episodes, z=1.96):
+    """Cut at 0, not at 1."""
+    p, scale = successes / episodes, 1 + z**2 / episodes
+    middle = p + z**2 / (2 * episodes)
+    half = z * math.sqrt(p * (1 - p) / episodes + z**2 / (4 * episodes**2))
+    return max(0.0, (middle - half) / scale), (middle + half) / scale
+
+
+@wrong("wilson_interval", "rounded to 4")
+def rounded_to_four_places(successes, episodes, z=1.96):
+    """Four decimal places."""
+    low, high = only_the_lower_end_cut(successes, episodes, z)
+    return round(low, 4), round(min(1.0, high), 4)

@@ -1,8 +1,11 @@
 """Day 03: the price of an action, residuals, rotations, damped least squares, hand steps."""
 
 import math
+from fractions import Fraction
 
+import mujoco
 import numpy as np
+import torch
 from run import right, wrong
 
 from vla_course.control.rotations import rotation_error, rpy_from_matrix
@@ -421,3 +424,738 @@ def filled_in(position, rotation, target_position, target_rotation):
     delta[:3] = -(np.asarray(position) - target_position)
     delta[3:] = rpy_from_matrix((rotation @ target_rotation.T).T)
     return delta
+
+
+# --- Written later, from the exercise notebook alone
+
+# ---------------------------------------------------------------- 03.1 control_rate_hz
+
+
+@wrong("control_rate_hz", fits=r"prefill|once|every action|per plan|chunk")
+def prefill_for_every_action(prefill_s, token_s, action_dim, chunk=1):
+    """Counts the prefill for each action of the chunk, not once for the plan."""
+    return 1 / (prefill_s + action_dim * token_s)
+
+
+@wrong("control_rate_hz", fits=r"chunk|actions|plans?")
+def plans_per_second(prefill_s, token_s, action_dim, chunk=1):
+    """Plans per second instead of actions per second."""
+    return 1 / (prefill_s + action_dim * chunk * token_s)
+
+
+@wrong("control_rate_hz", fits=r"per second|upside|invers|period|seconds per|over|other way|reciprocal|Hz")
+def seconds_per_action(prefill_s, token_s, action_dim, chunk=1):
+    """Seconds per action: the inverse of the rate."""
+    return (prefill_s + action_dim * chunk * token_s) / chunk
+
+
+@wrong("control_rate_hz", fits=r"chunk|every number|every action|tokens|all")
+def tokens_of_one_action(prefill_s, token_s, action_dim, chunk=1):
+    """Counts the tokens of one action only, whatever the chunk."""
+    return chunk / (prefill_s + action_dim * token_s)
+
+
+@wrong("control_rate_hz", fits=r"prefill|read")
+def no_prefill(prefill_s, token_s, action_dim, chunk=1):
+    """Forgets the prefill."""
+    return chunk / (action_dim * chunk * token_s)
+
+
+@wrong("control_rate_hz", fits=r"every number|one token|fewer|first token|each|tokens|[-−] ?1|all")
+def first_token_for_free(prefill_s, token_s, action_dim, chunk=1):
+    """Takes the first token as part of the prefill: one token less."""
+    return chunk / (prefill_s + (action_dim * chunk - 1) * token_s)
+
+
+@wrong("control_rate_hz", fits=r"round|whole|int|float|floor|exact")
+def whole_hertz(prefill_s, token_s, action_dim, chunk=1):
+    """Rounded down to whole actions per second."""
+    return int(chunk / (prefill_s + action_dim * chunk * token_s))
+
+
+@wrong("control_rate_hz", fits=r"milli|1000|seconds|unit|ms")
+def times_in_milliseconds(prefill_s, token_s, action_dim, chunk=1):
+    """Takes the times for milliseconds."""
+    return 1000 * chunk / (prefill_s + action_dim * chunk * token_s)
+
+
+@wrong("control_rate_hz", fits=r"swap|prefill|token_s|once|each|order")
+def times_swapped(prefill_s, token_s, action_dim, chunk=1):
+    """The prefill is paid per number and the token once."""
+    return chunk / (token_s + action_dim * chunk * prefill_s)
+
+
+@wrong("control_rate_hz", fits=r"multipl|times|product|every|numbers|action_dim|\*")
+def dimensions_plus_chunk(prefill_s, token_s, action_dim, chunk=1):
+    """Adds chunk to the number of dimensions instead of multiplying."""
+    return chunk / (prefill_s + (action_dim + chunk - 1) * token_s)
+
+
+@wrong("control_rate_hz", fits=r"20|cap|limit|robot|min|faster|more")
+def never_faster_than_the_robot(prefill_s, token_s, action_dim, chunk=1):
+    """Cuts the rate at the robot's 20 Hz."""
+    return min(20.0, chunk / (prefill_s + action_dim * chunk * token_s))
+
+
+@right("control_rate_hz")
+def share_of_the_prefill(prefill_s, token_s, action_dim, chunk=1):
+    """Seconds per action, with its share of the prefill, then the inverse."""
+    return 1 / (prefill_s / chunk + action_dim * token_s)
+
+
+@right("control_rate_hz")
+def adding_tokens_up(prefill_s, token_s, action_dim, chunk=1):
+    """Adds up the seconds of all tokens."""
+    return chunk / math.fsum([prefill_s] + [token_s] * (action_dim * chunk))
+
+
+@right("control_rate_hz")
+def with_exact_fractions(prefill_s, token_s, action_dim, chunk=1):
+    """Exact fractions inside."""
+    seconds = Fraction(float(prefill_s)) + int(action_dim) * int(chunk) * Fraction(float(token_s))
+    return float(int(chunk) / seconds)
+
+
+@right("control_rate_hz")
+def a_numpy_number(prefill_s, token_s, action_dim, chunk=1):
+    """A NumPy float."""
+    return np.divide(chunk, np.dot([1, action_dim * chunk], [prefill_s, token_s]))
+
+
+# ---------------------------------------------------------------- 03.2 encode_residual
+
+
+@wrong("encode_residual", fits=r"sign|minus|expert|opposite|direction|missing|from|order")
+def from_the_expert_to_the_base(expert_target, base_target, scale):
+    """The sign is turned around."""
+    return np.clip((base_target - expert_target) / scale, -1, 1)
+
+
+@wrong("encode_residual", fits=r"clip|cut|±1|\[-1, 1\]|out of reach|as far|beyond|reach")
+def no_limit(expert_target, base_target, scale):
+    """Not cut to [-1, 1]."""
+    return (expert_target - base_target) / scale
+
+
+@wrong("encode_residual", fits=r"divid|multipl|scale")
+def multiplies_by_the_scale(expert_target, base_target, scale):
+    """Multiplies where it should divide."""
+    return np.clip((expert_target - base_target) * scale, -1, 1)
+
+
+@wrong("encode_residual", fits=r"each joint|every joint|joint by joint|own|same|scale")
+def one_scale_for_all(expert_target, base_target, scale):
+    """One scale for all joints: the largest."""
+    return np.clip((expert_target - base_target) / np.max(scale), -1, 1)
+
+
+@wrong("encode_residual", fits=r"after|before|first|order|clip|cut|beyond|\[-1, 1\]|±1")
+def clips_before_dividing(expert_target, base_target, scale):
+    """Cuts the radians to ±1 and divides afterwards."""
+    return np.clip(expert_target - base_target, -1, 1) / scale
+
+
+@wrong("encode_residual", fits=r"divid|scale|radian|±1")
+def stays_in_radians(expert_target, base_target, scale):
+    """Cuts to ±scale and returns radians."""
+    return np.clip(expert_target - base_target, -scale, scale)
+
+
+@wrong(
+    "encode_residual",
+    fits=r"each joint|every joint|joint by joint|own|others?|whole|alone|single|that joint|as far",
+)
+def another_shortens_the_whole_step(expert_target, base_target, scale):
+    """Where one joint is out of reach, all joints are shortened in proportion."""
+    action = (expert_target - base_target) / scale
+    return action / np.maximum(1.0, np.abs(action).max(axis=-1, keepdims=True))
+
+
+@wrong("encode_residual", fits=r"in place|copy|input|argument|changed?|given array|own array")
+def changes_the_experts_array(expert_target, base_target, scale):
+    """Computes in the caller's expert_target."""
+    expert_target -= base_target
+    expert_target /= scale
+    return np.clip(expert_target, -1, 1)
+
+
+@wrong("encode_residual", fits=r"clip|cut|tanh|straight|exact|divid|onto|linear")
+def softly_with_tanh(expert_target, base_target, scale):
+    """tanh instead of a cut."""
+    return np.tanh((expert_target - base_target) / scale)
+
+
+@wrong("encode_residual", fits=r"[-−]1|negative|both|lower|other (side|end|direction)|±1")
+def cuts_only_above(expert_target, base_target, scale):
+    """Cut at 1 only; -3 stays -3."""
+    return np.minimum((expert_target - base_target) / scale, 1)
+
+
+@wrong("encode_residual", fits=r"wrap|turn|2 ?π|2pi|circle|way round|shorter|π|direction|sign")
+def the_short_way_round(expert_target, base_target, scale):
+    """Takes the difference modulo a full turn: a joint that has to go 4 rad is sent the other way."""
+    step = expert_target - base_target
+    step = (step + np.pi) % (2 * np.pi) - np.pi
+    return np.clip(step / scale, -1, 1)
+
+
+@wrong("encode_residual", fits=r"as far|out of reach|±1|zero|cut|clip|reach|can")
+def gives_up_what_is_out_of_reach(expert_target, base_target, scale):
+    """A joint out of reach gets 0 instead of ±1."""
+    action = (expert_target - base_target) / scale
+    return np.where(np.abs(action) <= 1, action, 0.0)
+
+
+@wrong("encode_residual", fits=r"batch|ax[ei]s|last|shape|rows?|index|bounds|dimension")
+def one_row_of_joints(expert_target, base_target, scale):
+    """Counts along the first axis: right for one row of joints only."""
+    action = np.zeros(expert_target.shape)
+    for j in range(expert_target.shape[0]):
+        action[j] = np.clip((expert_target[j] - base_target[j]) / scale[j], -1, 1)
+    return action
+
+
+@right("encode_residual")
+def with_min_and_max(expert_target, base_target, scale):
+    """np.minimum and np.maximum."""
+    return np.maximum(-1.0, np.minimum(1.0, np.divide(np.subtract(expert_target, base_target), scale)))
+
+
+@right("encode_residual")
+def cut_in_radians_first(expert_target, base_target, scale):
+    """Cuts the step to ±scale, then divides."""
+    step = expert_target - base_target
+    return np.clip(step, -scale, scale) / scale
+
+
+@right("encode_residual")
+def another_sign_times_size(expert_target, base_target, scale):
+    """Sign times size, in torch."""
+    step = torch.tensor(np.asarray(expert_target, dtype=float) - base_target) / torch.tensor(
+        np.asarray(scale, dtype=float)
+    )
+    return (step.sign() * step.abs().clamp(max=1.0)).numpy()
+
+
+@right("encode_residual")
+def joint_after_joint(expert_target, base_target, scale):
+    """A loop over the joints, along the last axis."""
+    columns = []
+    for j, reach in enumerate(np.asarray(scale).tolist()):
+        step = (expert_target[..., j] - base_target[..., j]) / reach
+        columns.append(np.where(step > 1, 1.0, np.where(step < -1, -1.0, step)))
+    return np.stack(columns, axis=-1)
+
+
+# ---------------------------------------------------------------- 03.3 rotation_error
+
+
+def _parts(turn):
+    return np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2
+
+
+def _vector(turn):
+    """The honest logarithm, by way of a quaternion (for answers that are wrong elsewhere)."""
+    quaternion, vector = np.empty(4), np.empty(3)
+    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(turn, dtype=float).ravel())
+    mujoco.mju_quat2Vel(vector, quaternion, 1.0)
+    return vector
+
+
+@wrong("rotation_error", fits=r"sign|order|opposite|swap|target|other way|back|invers")
+def from_target_to_current(current, target):
+    """The turn from the target to the current orientation: all signs are opposite."""
+    return _vector(current @ target.T)
+
+
+@wrong("rotation_error", fits=r"frame|base|hand|order|room")
+def in_the_hands_frame(current, target):
+    """The right turn, written in the hand's frame."""
+    return _vector(current.T @ target)
+
+
+@wrong("rotation_error", fits=r"sin|length|angle|small|large")
+def for_small_angles(current, target):
+    """sin(angle) × axis: right for small turns only."""
+    return _parts(target @ current.T)
+
+
+@wrong("rotation_error", fits=r"arcsin|asin|quadrant|90|π/2|pi/2|quarter|obtuse|atan2|cosine|beyond|large")
+def angle_from_the_sine(current, target):
+    """arcsin: turns beyond 90° come out too short."""
+    parts = _parts(target @ current.T)
+    sine = np.linalg.norm(parts)
+    if sine < 1e-12:
+        return np.zeros(3)
+    return parts / sine * np.arcsin(min(1.0, sine))
+
+
+@wrong("rotation_error", fits=r"zero|equal|nan|same|finite|divi|no turn")
+def divides_by_zero_at_no_turn(current, target):
+    """Equal orientations give nan: 0 / 0."""
+    turn = target @ current.T
+    parts = _parts(turn)
+    sine = np.linalg.norm(parts)
+    return parts / sine * np.arctan2(sine, (np.trace(turn) - 1) / 2)
+
+
+@wrong("rotation_error", fits=r"half|π|180|\bpi\b|opposite")
+def another_nothing_at_half_a_turn(current, target):
+    """Half a turn has no sine either, and comes out as zeros."""
+    turn = target @ current.T
+    parts = _parts(turn)
+    sine = np.linalg.norm(parts)
+    if sine < 1e-6:
+        return np.zeros(3)
+    return parts / sine * np.arctan2(sine, (np.trace(turn) - 1) / 2)
+
+
+@wrong("rotation_error", fits=r"half|π|180|\bpi\b|sign|off.diagonal|mixed")
+def half_a_turn_about_positive_axes_only(current, target):
+    """At half a turn the axis is the root of the diagonal, which forgets the signs of its parts."""
+    turn = target @ current.T
+    parts = _parts(turn)
+    sine, cosine = np.linalg.norm(parts), (np.trace(turn) - 1) / 2
+    if sine < 1e-7:
+        if cosine > 0:
+            return np.zeros(3)
+        return np.pi * np.sqrt(np.maximum(0, (np.diag(turn) + 1) / 2))
+    return parts / sine * np.arctan2(sine, cosine)
+
+
+@wrong("rotation_error", fits=r"degree|radian|°|57")
+def another_in_degrees(current, target):
+    """The angle in degrees."""
+    return np.degrees(_vector(target @ current.T))
+
+
+@wrong("rotation_error", fits=r"axis|rpy|roll|yaw|euler|three angles|vector")
+def roll_pitch_yaw_of_the_turn(current, target):
+    """Roll, pitch and yaw of the turn are not axis × angle."""
+    return rpy_from_matrix(target @ current.T)
+
+
+@wrong("rotation_error", fits=r"subtract|differen|multiply|axis|rpy|roll|yaw|euler|one rotation|D R")
+def difference_of_angles(current, target):
+    """Subtracts roll, pitch and yaw."""
+    return rpy_from_matrix(target) - rpy_from_matrix(current)
+
+
+@wrong("rotation_error", fits=r"nan|finite|arccos|acos|equal|rounding|zero|divi|same")
+def arccos_of_more_than_one(current, target):
+    """arccos of a trace that rounding has put above 3 is nan."""
+    turn = target @ current.T
+    angle = np.arccos((np.trace(turn) - 1) / 2)
+    if angle == 0:
+        return np.zeros(3)
+    return angle / np.sin(angle) * _parts(turn)
+
+
+@wrong("rotation_error", fits=r"small|tiny|zero|exact|threshold|close")
+def small_turns_do_not_count(current, target):
+    """Turns below half a degree are taken for none."""
+    vector = _vector(target @ current.T)
+    return vector if np.linalg.norm(vector) > 0.01 else np.zeros(3)
+
+
+@wrong("rotation_error", fits=r"0 to π|long|shorter|2 ?π|from 0|angle|more than|π|half")
+def the_long_way_round(current, target):
+    """2 arccos(w) of a quaternion product whose w may be negative: up to a full turn instead of half a one."""
+    a, b = np.empty(4), np.empty(4)
+    mujoco.mju_mat2Quat(a, np.ascontiguousarray(current, dtype=float).ravel())
+    mujoco.mju_mat2Quat(b, np.ascontiguousarray(target, dtype=float).ravel())
+    a[1:] *= -1
+    turn = np.empty(4)
+    mujoco.mju_mulQuat(turn, b, a)
+    sine = np.linalg.norm(turn[1:])
+    return np.zeros(3) if sine < 1e-12 else turn[1:] / sine * 2 * np.arctan2(sine, turn[0])
+
+
+@wrong("rotation_error", fits=r"sign|\by\b|second|pitch|D₀₂|one axis|\[0, 2\]|axis")
+def second_axis_mirrored(current, target):
+    """The y part has the wrong sign: D₂₀ − D₀₂."""
+    return _vector(target @ current.T) * np.array([1, -1, 1])
+
+
+@wrong("rotation_error", fits=r"half|/ ?2|twice|sine|angle|length")
+def sine_not_halved(current, target):
+    """The difference of the off-diagonal is twice the sine; atan2 gets it unhalved."""
+    turn = target @ current.T
+    parts = 2 * _parts(turn)
+    sine, cosine = np.linalg.norm(parts), (np.trace(turn) - 1) / 2
+    if sine < 1e-6:
+        return _vector(turn)
+    return parts / sine * np.arctan2(sine, cosine)
+
+
+@right("rotation_error")
+def by_way_of_mujocos_quaternion(current, target):
+    """MuJoCo's quaternion of the turn, and its rotation vector."""
+    quaternion, vector = np.zeros(4), np.zeros(3)
+    mujoco.mju_mat2Quat(quaternion, (np.asarray(target, float) @ np.asarray(current, float).T).flatten())
+    mujoco.mju_quat2Vel(vector, quaternion, 1.0)
+    return vector
+
+
+@right("rotation_error")
+def by_way_of_the_largest_quaternion_row(current, target):
+    """The quaternion as the largest column of its 4 × 4 outer product."""
+    d = np.asarray(target, float) @ np.asarray(current, float).T
+    s, x, y, z = np.trace(d), d[2, 1] - d[1, 2], d[0, 2] - d[2, 0], d[1, 0] - d[0, 1]
+    outer = np.empty((4, 4))
+    outer[1:, 1:] = d + d.T + (1 - s) * np.eye(3)
+    outer[0, 0], outer[0, 1:], outer[1:, 0] = 1 + s, (x, y, z), (x, y, z)
+    q = outer[np.argmax(np.diag(outer))]
+    q = q / np.linalg.norm(q) * (1.0 if q[0] >= 0 else -1.0)
+    sine = np.linalg.norm(q[1:])
+    return 2 * q[1:] if sine < 1e-12 else q[1:] * (2 * math.atan2(sine, q[0]) / sine)
+
+
+@right("rotation_error")
+def by_the_axis_that_stays(current, target):
+    """The axis is what the turn leaves in place (singular vector of D - 1), the angle is measured across it."""
+    d = np.asarray(target, float) @ np.asarray(current, float).T
+    parts = np.array([d[2, 1] - d[1, 2], d[0, 2] - d[2, 0], d[1, 0] - d[0, 1]]) / 2
+    sine = np.linalg.norm(parts)
+    if sine > 1e-3:
+        return parts * (math.atan2(sine, (np.trace(d) - 1) / 2) / sine)
+    if np.trace(d) > 0:
+        return parts * (1 + sine**2 / 6)  # asin(x) / x for small x
+    axis = np.linalg.svd(d + d.T - 2 * np.eye(3))[2][-1]
+    angle = math.pi - math.asin(sine)
+    return axis * (angle if axis @ parts >= 0 else -angle)
+
+
+# ---------------------------------------------------------------- 03.4 damped_least_squares
+
+
+@wrong("damped_least_squares", fits=r"square|²|\*\*|λ²")
+def damping_not_squared(jacobian, error, damping):
+    """λ instead of λ² on the diagonal."""
+    return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping * np.eye(len(error)), error)
+
+
+@wrong("damped_least_squares", fits=r"damping|λ|explod|bounded")
+def damping_ignored(jacobian, error, damping):
+    """The pseudo-inverse: the damping is ignored."""
+    return np.linalg.pinv(jacobian) @ error
+
+
+@wrong("damped_least_squares", fits=r"diagonal|identity|eye|\bI\b|every entry|all entries")
+def damping_on_every_entry(jacobian, error, damping):
+    """Adds λ² to every entry instead of the diagonal."""
+    return jacobian.T @ np.linalg.lstsq(jacobian @ jacobian.T + damping**2, error, rcond=None)[0]
+
+
+@wrong("damped_least_squares", fits=r"\b6\b|len\(error\)|shape|size|\bE\b|broadcast|as large as")
+def six_numbers_of_error_only(jacobian, error, damping):
+    """np.eye(6): for six numbers of error only."""
+    return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping**2 * np.eye(6), error)
+
+
+@wrong(
+    "damped_least_squares",
+    fits=r"transpos|Jᵀ|jacobian\.T|\.T|order|back through|rows|shape|swap|turned|mismatch",
+)
+def transposes_swapped(jacobian, error, damping):
+    """J and Jᵀ are swapped; for a square Jacobian nothing stops."""
+    return jacobian @ np.linalg.solve(jacobian.T @ jacobian + damping**2 * np.eye(jacobian.shape[1]), error)
+
+
+@wrong("damped_least_squares", fits=r"transpos|Jᵀ|jacobian\.T|back through|shape|joint")
+def stops_half_way(jacobian, error, damping):
+    """Returns x of (J Jᵀ + λ² I) x = e, without going back through Jᵀ."""
+    return np.linalg.solve(jacobian @ jacobian.T + damping**2 * np.eye(len(error)), error)
+
+
+@wrong("damped_least_squares", fits=r"sign|opposite|direction|towards|away|minus")
+def away_from_the_target(jacobian, error, damping):
+    """A minus in front: the hand goes away from the target."""
+    return -jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping**2 * np.eye(len(error)), error)
+
+
+@wrong("damped_least_squares", fits=r"solve|inver|JJ|J Jᵀ|\(J|Jᵀ|gradient|small as")
+def one_step_downhill(jacobian, error, damping):
+    """A gradient step Jᵀ e / (1 + λ²), without solving anything."""
+    return jacobian.T @ error / (1 + damping**2)
+
+
+@wrong("damped_least_squares", fits=r"in place|copy|input|argument|changed?|diagonal|given|own|JJ|J Jᵀ")
+def damps_the_jacobian_itself(jacobian, error, damping):
+    """Adds λ² to the diagonal of the caller's Jacobian and takes its pseudo-inverse."""
+    np.fill_diagonal(jacobian, np.diag(jacobian) + damping**2)
+    return np.linalg.pinv(jacobian) @ error
+
+
+@wrong("damped_least_squares", fits=r"before|after|invert|inside|diagonal|bounded|singular|λ²")
+def damps_after_inverting(jacobian, error, damping):
+    """inv(J Jᵀ) + λ² I: the damping is added after the inversion."""
+    return jacobian.T @ ((np.linalg.pinv(jacobian @ jacobian.T) + damping**2 * np.eye(len(error))) @ error)
+
+
+@wrong("damped_least_squares", fits=r"damping|\b0\b|zero|only the error|given|λ")
+def never_without_damping(jacobian, error, damping):
+    """Damping 0 is replaced by 0.01 ("or")."""
+    damping = damping or 0.01
+    return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping**2 * np.eye(len(error)), error)
+
+
+@wrong("damped_least_squares", fits=r"shape|column|one number per joint|ax[ei]s|\(J,|flat|vector")
+def a_column_of_joints(jacobian, error, damping):
+    """Returns (J, 1) instead of (J,)."""
+    task = jacobian @ jacobian.T + damping**2 * np.eye(len(error))
+    return jacobian.T @ np.linalg.solve(task, error.reshape(-1, 1))
+
+
+@wrong("damped_least_squares", fits=r"damping|λ|bounded|length|shorten|small|scale|direction|diagonal")
+def shortens_the_undamped_step(jacobian, error, damping):
+    """The undamped step divided by 1 + λ²: as large as ever where the arm is stretched."""
+    return np.linalg.pinv(jacobian) @ error / (1 + damping**2)
+
+
+@wrong("damped_least_squares", fits=r"square|²|singular|σ|damping|λ|diagonal")
+def damped_singular_values(jacobian, error, damping):
+    """Adds λ to the singular values: 1 / (σ + λ) instead of σ / (σ² + λ²)."""
+    u, sigma, vt = np.linalg.svd(jacobian, full_matrices=False)
+    return vt.T @ ((u.T @ error) / (sigma + damping))
+
+
+@right("damped_least_squares")
+def stacked_least_squares(jacobian, error, damping):
+    """One ordinary least-squares problem with λ I under J."""
+    joints = jacobian.shape[1]
+    rows = np.vstack([jacobian, damping * np.eye(joints)])
+    return np.linalg.lstsq(rows, np.concatenate([error, np.zeros(joints)]), rcond=None)[0]
+
+
+@right("damped_least_squares")
+def singular_values(jacobian, error, damping):
+    """σ / (σ² + λ²) on the singular values."""
+    u, sigma, vt = np.linalg.svd(jacobian, full_matrices=False)
+    weight = np.divide(sigma, sigma**2 + damping**2, out=np.zeros_like(sigma), where=sigma > 0)
+    return vt.T @ (weight * (u.T @ error))
+
+
+@right("damped_least_squares")
+def in_torch(jacobian, error, damping):
+    """torch.linalg.solve in float64."""
+    j, e = (
+        torch.tensor(np.array(jacobian), dtype=torch.float64),
+        torch.tensor(np.array(error), dtype=torch.float64),
+    )
+    task = j @ j.mT
+    task.diagonal().add_(damping**2)
+    return (j.mT @ torch.linalg.solve(task, e[:, None]))[:, 0].numpy()
+
+
+@right("damped_least_squares")
+def with_an_inverse(jacobian, error, damping):
+    """An explicit inverse and einsum."""
+    j = np.array(jacobian, dtype=np.float64)
+    inverse = np.linalg.inv(np.einsum("ij,kj->ik", j, j) + np.diag(np.full(j.shape[0], damping * damping)))
+    return np.einsum("ij,ik,k->j", j, inverse, error)
+
+
+# ---------------------------------------------------------------- 03.5 end_effector_delta
+
+
+@wrong("end_effector_delta", fits=r"order|sign|swap|opposite|invers|target|other way|back")
+def turns_back(position, rotation, target_position, target_rotation):
+    """The turn from the target back to the current orientation."""
+    return np.concatenate([target_position - position, rpy_from_matrix(rotation @ target_rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"frame|hand|base|order|side")
+def turn_in_the_hands_frame(position, rotation, target_position, target_rotation):
+    """The turn is written in the hand's frame."""
+    return np.concatenate([target_position - position, rpy_from_matrix(rotation.T @ target_rotation)])
+
+
+@wrong("end_effector_delta", fits=r"frame|hand|base|position|translation|untouched|point|metre")
+def step_in_the_hands_frame(position, rotation, target_position, target_rotation):
+    """The translation is turned into the hand's frame."""
+    step = rotation.T @ (target_position - position)
+    return np.concatenate([step, rpy_from_matrix(target_rotation @ rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"differen|subtract|one turn|multiply|Rᵀ|@|product")
+def differences_of_rpy(position, rotation, target_position, target_rotation):
+    """Subtracts roll, pitch and yaw of the two orientations."""
+    angles = rpy_from_matrix(target_rotation) - rpy_from_matrix(rotation)
+    return np.concatenate([target_position - position, angles])
+
+
+@wrong("end_effector_delta", fits=r"roll|rpy|pitch|yaw|rotation vector|axis|three angles")
+def axis_times_angle(position, rotation, target_position, target_rotation):
+    """Axis × angle (03.3) instead of roll, pitch and yaw."""
+    return np.concatenate([target_position - position, _vector(target_rotation @ rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"degree|radian|°|57")
+def angles_in_degrees(position, rotation, target_position, target_rotation):
+    """Roll, pitch and yaw in degrees."""
+    angles = np.rad2deg(rpy_from_matrix(target_rotation @ rotation.T))
+    return np.concatenate([target_position - position, angles])
+
+
+@wrong("end_effector_delta", fits=r"order|roll|yaw|reverse|swap")
+def yaw_pitch_roll(position, rotation, target_position, target_rotation):
+    """Yaw, pitch, roll: the order is turned around."""
+    return np.concatenate([target_position - position, rpy_from_matrix(target_rotation @ rotation.T)[::-1]])
+
+
+@wrong("end_effector_delta", fits=r"sign|minus|position|opposite|translation|target|points")
+def step_backwards(position, rotation, target_position, target_rotation):
+    """Position minus target."""
+    return np.concatenate([position - target_position, rpy_from_matrix(target_rotation @ rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"order|first three|last three|translation|xyz|swap")
+def angles_first(position, rotation, target_position, target_rotation):
+    """The angles come first and the translation last."""
+    return np.concatenate([rpy_from_matrix(target_rotation @ rotation.T), target_position - position])
+
+
+@wrong("end_effector_delta", fits=r"shape|six|\b6\b|concatenate|one (row|array)|\(2, 3\)|flat")
+def two_rows_of_three(position, rotation, target_position, target_rotation):
+    """Two rows of three numbers instead of six in one."""
+    return np.stack([target_position - position, rpy_from_matrix(target_rotation @ rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"in place|copy|input|argument|changed?|given|own array")
+def another_moves_the_target(position, rotation, target_position, target_rotation):
+    """Subtracts in the caller's target_position."""
+    target_position -= position
+    return np.concatenate([target_position, rpy_from_matrix(target_rotation @ rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"small|large|rpy|roll|sin|angle")
+def small_angles_of_the_turn(position, rotation, target_position, target_rotation):
+    """Reads the angles off the off-diagonal: right for small turns only."""
+    return np.concatenate([target_position - position, _parts(target_rotation @ rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"metre|mm|milli|1000|unit")
+def step_in_millimetres(position, rotation, target_position, target_rotation):
+    """The translation in millimetres."""
+    step = 1000 * (np.asarray(target_position) - position)
+    return np.concatenate([step, rpy_from_matrix(target_rotation @ rotation.T)])
+
+
+@wrong(
+    "end_effector_delta",
+    fits=r"clip|cut|limit|metre|untouched|scale|unit|±1|\b1\b|as (it|they)|radian|difference",
+)
+def already_cut_to_steps(position, rotation, target_position, target_rotation):
+    """Cuts the translation to ±3 cm and the angles to ±0.1 rad, as option B does later."""
+    delta = np.concatenate([target_position - position, rpy_from_matrix(target_rotation @ rotation.T)])
+    limit = np.array([0.03, 0.03, 0.03, 0.1, 0.1, 0.1])
+    return np.clip(delta, -limit, limit)
+
+
+@wrong("end_effector_delta", fits=r"product|@|element|multiply|matrix|R_target|turn")
+def elementwise_product(position, rotation, target_position, target_rotation):
+    """`*` instead of `@`: multiplies entry by entry."""
+    return np.concatenate([target_position - position, rpy_from_matrix(target_rotation * rotation.T)])
+
+
+@wrong("end_effector_delta", fits=r"array|tuple|list|kind|type|ndarray")
+def six_numbers_in_a_list(position, rotation, target_position, target_rotation):
+    """A list instead of an array."""
+    return [*(target_position - position), *rpy_from_matrix(target_rotation @ rotation.T)]
+
+
+@right("end_effector_delta")
+def with_an_inverse_matrix(position, rotation, target_position, target_rotation):
+    """The inverse instead of the transpose, and np.hstack."""
+    turn = np.asarray(target_rotation, dtype=float) @ np.linalg.inv(rotation)
+    return np.hstack((np.subtract(target_position, position), rpy_from_matrix(turn)))
+
+
+@right("end_effector_delta")
+def with_einsum(position, rotation, target_position, target_rotation):
+    """einsum for the turn, six places filled one after the other."""
+    delta = np.empty(6)
+    for axis in range(3):
+        delta[axis] = target_position[axis] - position[axis]
+    delta[3:] = rpy_from_matrix(np.einsum("ij,kj->ik", target_rotation, rotation))
+    return delta
+
+
+@right("end_effector_delta")
+def with_homogeneous_matrices(position, rotation, target_position, target_rotation):
+    """4 × 4 matrices of both poses: their product holds the turn, their last columns the positions."""
+    now, goal = np.eye(4), np.eye(4)
+    now[:3, :3], now[:3, 3] = rotation, position
+    goal[:3, :3], goal[:3, 3] = target_rotation, target_position
+    turn = (goal @ np.linalg.inv(now))[:3, :3]
+    return np.r_[(goal - now)[:3, 3], rpy_from_matrix(turn)]
+
+
+@right("end_effector_delta")
+def angles_written_out(position, rotation, target_position, target_rotation):
+    """Roll, pitch and yaw written out, with the two ends of pitch."""
+    d = (np.asarray(rotation, dtype=float) @ np.asarray(target_rotation, dtype=float).T).T
+    flat = math.sqrt(d[0, 0] ** 2 + d[1, 0] ** 2)
+    if flat < 1e-9:
+        roll, yaw = 0.0, math.atan2(-d[0, 1], d[1, 1])
+    else:
+        roll, yaw = math.atan2(d[2, 1], d[2, 2]), math.atan2(d[1, 0], d[0, 0])
+    step = np.asarray(target_position, dtype=float) - position
+    return np.array([*step, roll, math.atan2(-d[2, 0], flat), yaw])
+
+
+# --- Neighbours of what got through
+
+
+@wrong("control_rate_hz", "may be 0")
+def never_without_reading(prefill_s, token_s, action_dim, chunk=1):
+    """A prefill of 0 is taken for a missing one."""
+    return chunk / ((prefill_s or 0.05) + action_dim * chunk * token_s)
+
+
+@wrong("control_rate_hz", "below 1")
+def at_least_one_a_second(prefill_s, token_s, action_dim, chunk=1):
+    """A floor of half an action a second."""
+    return max(0.5, chunk / (prefill_s + action_dim * chunk * token_s))
+
+
+@wrong("control_rate_hz", "rounded to 2")
+def two_places(prefill_s, token_s, action_dim, chunk=1):
+    """Rounded to hundredths."""
+    return round(chunk / (prefill_s + action_dim * chunk * token_s), 2)
+
+
+@wrong("damped_least_squares", "singular values of J: it is added")
+def damping_squared_on_singular_values(jacobian, error, damping):
+    """1 / (σ + λ²)."""
+    u, sigma, vt = np.linalg.svd(jacobian, full_matrices=False)
+    return vt.T @ ((u.T @ error) / (sigma + damping**2))
+
+
+@wrong("damped_least_squares", "damping 0|stand in for 0")
+def at_least_a_thousandth(jacobian, error, damping):
+    """A floor under the damping."""
+    damping = max(damping, 1e-3)
+    return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping**2 * np.eye(len(error)), error)
+
+
+@wrong("end_effector_delta", "centimetres")
+def step_in_centimetres(position, rotation, target_position, target_rotation):
+    """The translation in centimetres."""
+    step = 100 * (target_position - position)
+    return np.concatenate([step, rpy_from_matrix(target_rotation @ rotation.T)])
+
+
+@wrong("end_effector_delta", "cut to ±1")
+def cut_to_one(position, rotation, target_position, target_rotation):
+    """All six cut to ±1, as an action is."""
+    delta = np.concatenate([target_position - position, rpy_from_matrix(target_rotation @ rotation.T)])
+    return np.clip(delta, -1, 1)
+
+
+@wrong("end_effector_delta", "divided by one step")
+def already_in_steps(position, rotation, target_position, target_rotation):
+    """Divided by what one action of option B moves."""
+    delta = np.concatenate([target_position - position, rpy_from_matrix(target_rotation @ rotation.T)])
+    return delta / np.array([0.03, 0.03, 0.03, 0.1, 0.1, 0.1])

@@ -330,3 +330,479 @@ def a_tensor(step, warmup, total, peak):
     climb = torch.arange(1, warmup + 1, dtype=torch.float64) / max(warmup, 1)
     fall = (1 + torch.cos(torch.linspace(0, torch.pi, total - warmup + 1, dtype=torch.float64))) / 2
     return float(peak * torch.cat([climb, fall])[min(step, total)])
+
+
+# --- Written later, from the exercise notebook alone
+
+# -------------------------------------------------------------------------------------------- 05.1 LoRALinear.forward
+
+
+@wrong("LoRALinear.forward", fits=r"gradient|no_grad|detach|learn|through|earlier|before it|in front")
+def frozen_answer_without_gradient(self, x):
+    """no_grad around the frozen layer: no gradient goes through it to the layers before."""
+    with torch.no_grad():
+        answer = self.base_layer(x)
+    return (
+        answer
+        + F.linear(F.linear(self.dropout(x), self.lora_A.to(x.dtype)), self.lora_B.to(x.dtype)) * self.scale
+    )
+
+
+@wrong("LoRALinear.forward", fits=r"dropout|frozen|base")
+def dropout_for_both(self, x):
+    """Drops inputs of the frozen layer, too."""
+    x = self.dropout(x)
+    return self.base_layer(x) + self.scale * F.linear(
+        F.linear(x, self.lora_A.to(x.dtype)), self.lora_B.to(x.dtype)
+    )
+
+
+@wrong("LoRALinear.forward", fits=r"dropout|eval|training|in use")
+def dropout_in_use_as_well(self, x):
+    """F.dropout, which drops in evaluation, too, unless it is told."""
+    dropped = F.dropout(x, self.dropout.p)
+    low = dropped @ self.lora_A.to(x.dtype).T
+    return self.base_layer(x) + low @ self.lora_B.to(x.dtype).T * self.scale
+
+
+@wrong("LoRALinear.forward", fits=r"dropout|before|reads|x\b|inputs")
+def dropout_behind_a(self, x):
+    """Drops what A has read, not the inputs."""
+    read = self.dropout(F.linear(x, self.lora_A.to(x.dtype)))
+    return self.base_layer(x) + F.linear(read, self.lora_B.to(x.dtype)) * self.scale
+
+
+@wrong("LoRALinear.forward", fits=r"type|dtype|float32|bfloat16|half|\.to\(")
+def all_in_float32(self, x):
+    """Works the correction out in float32 and answers in float32 whatever x is."""
+    read = F.linear(self.dropout(x).float(), self.lora_A)
+    return self.base_layer(x) + self.scale * F.linear(read, self.lora_B)
+
+
+@wrong(
+    "LoRALinear.forward", fits=r"axes|axis|batch|shape|dimension|leading|row|einsum|tokens|\.\.\.|subscript"
+)
+def einsum_for_rows(self, x):
+    """einsum "bi,ri->br": takes one batch axis, no sequences and no single row."""
+    read = torch.einsum("bi,ri->br", self.dropout(x), self.lora_A.to(x.dtype))
+    return self.base_layer(x) + torch.einsum("br,or->bo", read, self.lora_B.to(x.dtype)) * self.scale
+
+
+@wrong("LoRALinear.forward", fits=r"bias")
+def weight_without_its_bias(self, x):
+    """x times the frozen weight: the bias is forgotten."""
+    answer = F.linear(x, dense_weight(self.base_layer))
+    return (
+        answer
+        + F.linear(F.linear(self.dropout(x), self.lora_A.to(x.dtype)), self.lora_B.to(x.dtype)) * self.scale
+    )
+
+
+@wrong("LoRALinear.forward", fits=r"scale|α|alpha|rank|twice|loud")
+def scale_for_each_half(self, x):
+    """Applies the scale to A and to B: squared."""
+    read = F.linear(self.dropout(x), self.lora_A.to(x.dtype) * self.scale)
+    return self.base_layer(x) + F.linear(read, self.lora_B.to(x.dtype) * self.scale)
+
+
+@wrong("LoRALinear.forward", fits=r"gradient|learn|detach|\.data|\bA\b|no_grad")
+def a_does_not_learn(self, x):
+    """Casts .data of A and B: neither gets a gradient."""
+    a, b = self.lora_A.data.to(x.dtype), self.lora_B.data.to(x.dtype)
+    return self.base_layer(x) + F.linear(F.linear(self.dropout(x), a), b) * self.scale
+
+
+@wrong("LoRALinear.forward", fits=r"in place|inplace|input|changed|changes|copy|x itself|given|dropout")
+def drops_in_the_input(self, x):
+    """Drops in place, and so changes the x of the layers beside it (after the frozen answer is out)."""
+    answer = self.base_layer(x)
+    dropped = F.dropout(x, self.dropout.p, self.training, inplace=True)
+    read = F.linear(dropped, self.lora_A.to(x.dtype))
+    return answer + F.linear(read, self.lora_B.to(x.dtype)) * self.scale
+
+
+@right("LoRALinear.forward")
+def with_at_signs(self, x):
+    """Transposed matrices and @, the scale put into the narrow middle."""
+    down = self.dropout(x) @ self.lora_A.to(x.dtype).mT
+    return self.base_layer(x).add((down * self.scale) @ self.lora_B.to(x.dtype).mT)
+
+
+@right("LoRALinear.forward")
+def one_change_for_both(self, x):
+    """Multiplies B A out first and uses it as one weight."""
+    change = (self.scale * torch.mm(self.lora_B, self.lora_A)).to(x.dtype)
+    return F.linear(self.dropout(x), change) + self.base_layer(x)
+
+
+@right("LoRALinear.forward")
+def einsum_for_any_axes(self, x):
+    """einsum with an ellipsis."""
+    a, b = (part.type(x.dtype) for part in (self.lora_A, self.lora_B))
+    change = torch.einsum("...i,ri,or->...o", self.dropout(x), a, b)
+    return torch.add(self.base_layer(x), change, alpha=self.scale)
+
+
+@right("LoRALinear.forward")
+def correction_in_float32(self, x):
+    """The correction in float32, which is finer, and back to the answer's type at the end."""
+    answer = self.base_layer(x)
+    correction = F.linear(F.linear(self.dropout(x).float(), self.lora_A.float()), self.lora_B.float())
+    return answer + (self.scale * correction).to(answer.dtype)
+
+
+# --------------------------------------------------------------------------------------------- 05.2 LoRALinear.merged
+
+
+@wrong("LoRALinear.merged", fits=r"in place|frozen|base|changed|changes|copy|itself|twice")
+def adds_to_the_frozen_weight(self):
+    """Adds the change to the frozen weight itself."""
+    weight = dense_weight(self.base_layer).data
+    weight += (self.lora_B @ self.lora_A).detach() * self.scale
+    return weight
+
+
+@wrong("LoRALinear.merged", fits=r"type|dtype|float32|bfloat16|half|\.to\(")
+def always_float32(self):
+    """The sum stays float32 where the frozen weight is bfloat16."""
+    return dense_weight(self.base_layer) + self.scale * (self.lora_B @ self.lora_A)
+
+
+@wrong("LoRALinear.merged", fits=r"transpos|order|B times A|B A|B @|shape|outputs|size|rows|turned")
+def change_is_transposed(self):
+    """Aᵀ Bᵀ is inputs × outputs: the wrong way round, unseen in a square layer's shape."""
+    weight = dense_weight(self.base_layer)
+    return (weight + self.scale * self.lora_A.T @ self.lora_B.T).to(weight.dtype)
+
+
+@wrong("LoRALinear.merged", fits=r"bias")
+def identity_through_the_layer(self):
+    """Sends the identity through the layer, so that the bias is in every column."""
+    weight = dense_weight(self.base_layer)
+    return self(torch.eye(weight.shape[1], dtype=weight.dtype)).T.contiguous()
+
+
+@wrong("LoRALinear.merged", fits=r"scale|alpha|α|twice|only the change|frozen weight|loud")
+def scales_the_whole(self):
+    """Scales the frozen weight, too: the brackets stand wrong."""
+    weight = dense_weight(self.base_layer)
+    return ((weight + self.lora_B @ self.lora_A) * self.scale).to(weight.dtype)
+
+
+@wrong("LoRALinear.merged", fits=r"scale|alpha|α|rank")
+def scale_of_the_nano(self):
+    """Writes 16 / rank for the scale, right for α = 16 only."""
+    weight = dense_weight(self.base_layer)
+    return (weight + 16 / self.lora_A.shape[0] * self.lora_B @ self.lora_A).to(weight.dtype)
+
+
+@wrong("LoRALinear.merged", fits=r"frozen|W\b|weight|change|base|add")
+def only_the_change(self):
+    """The change alone, without the weight that it changes."""
+    change = self.scale * self.lora_B @ self.lora_A
+    return change.to(dense_weight(self.base_layer).dtype)
+
+
+@wrong("LoRALinear.merged", fits=r"dropout|training|eval|share of|merged weight")
+def makes_up_for_dropout(self):
+    """Multiplies the change by 1 - dropout, as if torch did not scale up what it keeps."""
+    weight = dense_weight(self.base_layer)
+    change = self.lora_B @ self.lora_A * self.scale * (1 - self.dropout.p)
+    return (weight + change).to(weight.dtype)
+
+
+@right("LoRALinear.merged")
+def another_with_addmm(self):
+    """torch.addmm in float32."""
+    weight = dense_weight(self.base_layer)
+    return torch.addmm(weight.float(), self.lora_B, self.lora_A, alpha=self.scale).type_as(weight)
+
+
+@right("LoRALinear.merged")
+def in_float64(self):
+    """float64 inside, rounded once at the end."""
+    weight = dense_weight(self.base_layer)
+    change = torch.einsum("or,ri->oi", self.lora_B.double(), self.lora_A.double())
+    return (weight.double() + self.scale * change).to(weight.dtype)
+
+
+@right("LoRALinear.merged")
+def rank_by_rank(self):
+    """A sum of outer products, one for each rank."""
+    weight = dense_weight(self.base_layer)
+    total = weight.detach().to(torch.float32).clone()
+    for column, row in zip(self.lora_B.unbind(1), self.lora_A.unbind(0), strict=False):
+        total = total + self.scale * torch.outer(column, row)
+    return total.to(dtype=weight.dtype)
+
+
+@right("LoRALinear.merged")
+def another_transposed_twice(self):
+    """(Aᵀ Bᵀ)ᵀ, and the scale on B."""
+    weight = dense_weight(self.base_layer)
+    change = F.linear(self.lora_A.T, self.lora_B * self.scale).T
+    return weight.add(change).to(weight.dtype)
+
+
+# ------------------------------------------------------------------------------------------- 05.3 lora_parameter_count
+
+
+@wrong("lora_parameter_count", fits=r"generator|iter|once|twice|list|second|used up|empty|run through|walk")
+def asks_the_shapes_twice(shapes, rank):
+    """Two sums over an iterable: of a generator the second sees nothing."""
+    reads = sum(rank * math.prod(shape[1:]) for shape in shapes)
+    writes = sum(shape[0] * rank for shape in shapes)
+    return reads + writes
+
+
+@wrong(
+    "lora_parameter_count", fits=r"kernel|convolution|B is|one pixel|outputs|inputs|first|shape\[1:\]|\bB\b"
+)
+def last_number_alone(shapes, rank):
+    """Takes the last number for A and all others for B, which only linear layers forgive."""
+    return sum(rank * (math.prod(shape[:-1]) + shape[-1]) for shape in shapes)
+
+
+@wrong("lora_parameter_count", fits=r"kernel|B is|one pixel|pixel|\bB\b|convolution")
+def kernel_in_both(shapes, rank):
+    """B has the kernel as well."""
+    total = 0
+    for outputs, inputs, *kernel in shapes:
+        total += rank * (inputs + outputs) * math.prod(kernel)
+    return total
+
+
+@wrong("lora_parameter_count", fits=r"kernel|convolution|shape\[1:\]|inputs times")
+def no_kernel_at_all(shapes, rank):
+    """A convolution counts like a linear layer of its channels."""
+    return sum(rank * (shape[0] + shape[1]) for shape in shapes)
+
+
+@wrong(
+    "lora_parameter_count",
+    fits=r"same shape|twice|each|every|often|equal|duplicate|set\b|several|all weights|again",
+)
+def equal_shapes_count_once(shapes, rank):
+    """A set of shapes: equal layers count once."""
+    return sum(rank * (math.prod(shape[1:]) + shape[0]) for shape in {tuple(shape) for shape in shapes})
+
+
+@wrong("lora_parameter_count", fits=r"rank|larger|small|cap|min|narrow|whatever|thin")
+def rank_no_larger_than_the_layer(shapes, rank):
+    """Cuts the rank at the layer's smaller side."""
+    total = 0
+    for shape in shapes:
+        r = min(rank, shape[0], math.prod(shape[1:]))
+        total += r * (shape[0] + math.prod(shape[1:]))
+    return total
+
+
+@wrong("lora_parameter_count", fits=r"every|each|all|add|sum|first|return|loop|total")
+def returns_in_the_loop(shapes, rank):
+    """The return stands one step too far to the right: the first shape is all that counts."""
+    total = 0
+    for shape in shapes:
+        total += rank * (math.prod(shape[1:]) + shape[0])
+        return total
+    return total
+
+
+@wrong("lora_parameter_count", fits=r"integer|whole|int\b|float|kind|type|exact")
+def counts_in_fractions(shapes, rank):
+    """Divides the whole weight's numbers by its outputs with /: a float."""
+    return sum(rank * (math.prod(shape) / shape[0] + shape[0]) for shape in shapes)
+
+
+@wrong(
+    "lora_parameter_count",
+    fits=r"in place|input|argument|changed|changes|copy|given|pop|caller|tuple|handed|attribute",
+)
+def pops_the_outputs(shapes, rank):
+    """Takes the outputs out of each shape: changes a list, and a tuple has no pop."""
+    total = 0
+    for shape in shapes:
+        shape = shape if isinstance(shape, list) else list(shape)
+        outputs = shape.pop(0)
+        total += rank * (outputs + math.prod(shape))
+    return total
+
+
+@right("lora_parameter_count")
+def builds_the_matrices(shapes, rank):
+    """Makes A and B on torch's meta device and counts their numbers."""
+    total = 0
+    for outputs, *rest in shapes:
+        a = torch.empty((rank, *rest), device="meta")
+        b = torch.empty((outputs, rank), device="meta")
+        total += a.numel() + b.numel()
+    return total
+
+
+@right("lora_parameter_count")
+def by_kind_of_layer(shapes, rank):
+    """Linear layers and convolutions one by one."""
+    total = 0
+    for shape in shapes:
+        if len(shape) == 2:
+            outputs, inputs = shape
+            total += inputs * rank + rank * outputs
+        else:
+            outputs, inputs, tall, wide = shape
+            total += rank * inputs * tall * wide + outputs * rank
+    return total
+
+
+@right("lora_parameter_count")
+def all_numbers_over_the_outputs(shapes, rank):
+    """The whole weight's numbers divided by its outputs are what goes into one output; the rank is taken out of the sum."""
+    sides = [math.prod(shape) // shape[0] + shape[0] for shape in shapes]
+    return int(rank) * sum(sides)
+
+
+# ------------------------------------------------------------------------------------------------- 05.4 warmup_cosine
+
+
+@wrong("warmup_cosine", fits=r"first|step 0|already learns|0\b|last of|step \+ 1|climb|warm.?up")
+def begins_at_nothing(step, warmup, total, peak):
+    """step / warmup: the first step learns nothing."""
+    if step < warmup:
+        return peak * step / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+@wrong("warmup_cosine", fits=r"no warm|warm.?up|zero|0\b|without|divi")
+def needs_a_warm_up(step, warmup, total, peak):
+    """The smaller of climb and fall, both always worked out: divides by a warm-up of 0."""
+    climb = peak * (step + 1) / warmup
+    share = min(1.0, max(0.0, (step - warmup) / (total - warmup)))
+    return min(climb, peak * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+@wrong(
+    "warmup_cosine", fits=r"total|last|would reach|0 at|end|one (step )?(early|too)|not taken|share|remaining"
+)
+def nothing_in_the_last_step(step, warmup, total, peak):
+    """Reaches 0 in the last step that is taken, not after it."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = (step - warmup) / max(1, total - 1 - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+@wrong(
+    "warmup_cosine",
+    fits=r"share|remaining|right after|after the warm|begin|from there|warm.?up|peak|total - warmup|jump",
+)
+def share_of_all_steps(step, warmup, total, peak):
+    """The share counts from step 0: the rate falls off a step behind the warm-up."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+
+
+@wrong("warmup_cosine", fits=r"half|quarter|cosine|π|pi\b|1 \+ cos|shape|middle")
+def a_quarter_of_a_cosine(step, warmup, total, peak):
+    """cos(π/2 · share) falls from 1 to 0 as well, along another curve."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * math.cos(math.pi / 2 * min(1.0, (step - warmup) / (total - warmup)))
+
+
+@wrong("warmup_cosine", fits=r"warm.?up|climb|equal parts|straight|last of|peak|product|multipl|share|after")
+def warm_up_times_cosine(step, warmup, total, peak):
+    """The cosine runs over all steps from 0, and the warm-up multiplies it: the peak is never reached."""
+    climb = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return peak * climb * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+
+
+@wrong(
+    "warmup_cosine",
+    fits=r"right after|first (step )?after|share|one step|behind the warm|begin|0 right|total|reach|early|peak|last",
+)
+def falls_one_step_early(step, warmup, total, peak):
+    """The share is already above 0 in the first step after the warm-up, and 1 one step before `total`."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = min(1.0, (step - warmup + 1) / (total - warmup))
+    return peak * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@wrong(
+    "warmup_cosine",
+    fits=r"above|more than|peak|larger|exceed|last of|first after|right after|step < warmup|one step|overshoot|warm.?up",
+)
+def climbs_one_step_too_far(step, warmup, total, peak):
+    """`<=`: the step after the warm-up is above the peak."""
+    if warmup and step <= warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))
+
+
+@wrong("warmup_cosine", fits=r"round|digits|exact|small|places|decimal")
+def to_six_places(step, warmup, total, peak):
+    """Rounds to six decimal places, which is coarse for a peak of 2e-5."""
+    if step < warmup:
+        rate = peak * (step + 1) / warmup
+    else:
+        rate = peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))
+    return round(rate, 6)
+
+
+@right("warmup_cosine")
+def squared_cosine(step, warmup, total, peak):
+    """cos² of half the angle, which is the same curve."""
+    if step < warmup:
+        return (step + 1) * (peak / warmup)
+    share = (min(step, total) - warmup) / (total - warmup)
+    return peak * math.cos(share * math.pi / 2) ** 2
+
+
+@right("warmup_cosine")
+def left_steps(step, warmup, total, peak):
+    """Counts the steps that are left: half of 1 - cos, numpy inside."""
+    if step + 1 <= warmup:
+        return float(np.linspace(0, peak, warmup + 1)[step + 1])
+    left = max(0, total - step) / (total - warmup)
+    return float(peak * (1 - np.cos(np.pi * left)) / 2)
+
+
+@right("warmup_cosine")
+def with_torchs_cosine(step, warmup, total, peak):
+    """A float64 tensor inside; item() at the end."""
+    if step < warmup:
+        return peak - peak * (warmup - 1 - step) / warmup
+    share = torch.tensor((step - warmup) / (total - warmup), dtype=torch.float64).clamp(0, 1)
+    return (peak * (1 + torch.cos(torch.pi * share)) / 2).item()
+
+
+@right("warmup_cosine")
+def as_the_hints_say(step, warmup, total, peak):
+    """The hints' two lines without a limit: the same for all steps that are taken, 0 to total - 1, and at `total` itself."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak / 2 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+# --- Neighbours of what got through
+
+
+@wrong("lora_parameter_count", "larger side")
+def rank_up_to_the_larger_side(shapes, rank):
+    """Cuts the rank at the layer's larger side."""
+    return sum(
+        min(rank, max(shape[0], math.prod(shape[1:]))) * (shape[0] + math.prod(shape[1:])) for shape in shapes
+    )
+
+
+@wrong("lora_parameter_count", "any sequence|type")
+def tuples_only(shapes, rank):
+    """Counts a shape only where it is a tuple."""
+    return sum(rank * (shape[0] + math.prod(shape[1:])) for shape in shapes if isinstance(shape, tuple))
+
+
+@wrong("warmup_cosine", "smallest rate")
+def never_below_a_millionth(step, warmup, total, peak):
+    """A floor of 1e-6."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return max(1e-6, peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))))

@@ -387,7 +387,7 @@ def a_larger_guard(weights, block=64):
     return (scaled[..., None] > MIDDLES).sum(-1).byte(), absmax
 
 
-@right("quantize_nf4")
+@wrong("quantize_nf4", r"own dtype|\.float\(\)")
 def in_the_precision_of_the_weights(weights, block=64):
     """No float(): bfloat16 weights are divided in bfloat16, and their absmax stays so."""
     blocks = weights.reshape(-1, block)
@@ -773,3 +773,657 @@ def exact_sum(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
 def single_precision(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
     """A np.float32."""
     return np.float32((frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 8)) / 1e9)
+
+
+# --- Written later, from the exercise notebook alone
+
+# 06.1 nf4_codebook
+
+
+@wrong("nf4_codebook", fits=r"seven|exact 0|\b0 (gets|is|of)|zero|no 0|16")
+def eight_on_both_sides_and_no_zero():
+    """Eight levels on each side, so that none of the sixteen is 0."""
+    half = [NormalDist().inv_cdf(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
+    levels = torch.tensor(sorted([-value for value in half] + half))
+    return levels / levels.max()
+
+
+@wrong("nf4_codebook", fits=r"eight|seven|positive|negative|mirror|sides|sign")
+def eight_negative_seven_positive():
+    """The halves are swapped: eight negative levels and seven positive ones."""
+    eight = [NormalDist().inv_cdf(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
+    seven = [NormalDist().inv_cdf(share) for share in torch.linspace(OUTERMOST, 0.5, 8)[:-1].tolist()]
+    levels = torch.tensor(sorted([-value for value in eight] + [0.0] + seven))
+    return levels / levels.max()
+
+
+@wrong("nf4_codebook", fits=r"quantile|inv_cdf|normal|even|bell")
+def evenly_spaced():
+    """Even levels instead of quantiles."""
+    return torch.cat([torch.linspace(-1, 0, 8), torch.linspace(0, 1, 9)[1:]])
+
+
+@wrong("nf4_codebook", fits=r"divid|largest|\[-1, 1\]|scale|end at 1|to 1")
+def never_divided():
+    """The quantiles as they are, from about -1.85 to 1.85."""
+    quantile = NormalDist().inv_cdf
+    positive = [quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
+    negative = [-quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 8)[:-1].tolist()]
+    return torch.tensor(sorted([*negative, 0.0, *positive]))
+
+
+@wrong("nf4_codebook", fits=r"0\.5|half|another 0|twice|without|two zeros|three|once|\[:-1\]|step")
+def steps_that_reach_one_half():
+    """Eight and seven steps with one half among them, so that 0 is there three times."""
+    quantile = NormalDist().inv_cdf
+    positive = [quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 8).tolist()]
+    negative = [-quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 7).tolist()]
+    levels = torch.tensor(sorted([*negative, 0.0, *positive]))
+    return levels / levels.max()
+
+
+@wrong("nf4_codebook", fits=r"sort|order|ascend|rising|smallest|grow|increas")
+def not_sorted():
+    """The right levels, the positive ones from the largest down."""
+    quantile = NormalDist().inv_cdf
+    positive = [quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
+    negative = [-quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 8)[:-1].tolist()]
+    levels = torch.tensor([*negative, 0.0, *positive])
+    return levels / levels.max()
+
+
+@wrong("nf4_codebook", fits=r"seven|eight|step|share|negative|mirror|one half")
+def negative_ones_share_the_positive_steps():
+    """Mirrors seven of the eight positive levels instead of taking seven steps of their own."""
+    positive = [NormalDist().inv_cdf(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
+    levels = torch.tensor(sorted([-value for value in positive[:7]] + [0.0] + positive))
+    return levels / levels.max()
+
+
+@wrong("nf4_codebook", fits=r"OUTERMOST|0\.967|share|step|even")
+def sixteen_shares_of_the_whole_curve():
+    """Sixteen even shares from 1 - OUTERMOST to OUTERMOST, the one nearest 0 set to 0."""
+    levels = torch.tensor(
+        [NormalDist().inv_cdf(share) for share in np.linspace(1 - OUTERMOST, OUTERMOST, 16)]
+    )
+    levels[7] = 0.0
+    return (levels / levels.max()).float()
+
+
+@wrong("nf4_codebook", fits=r"tensor|list|torch")
+def a_plain_list():
+    """The right levels as a list of floats."""
+    quantile = NormalDist().inv_cdf
+    positive = [quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
+    negative = [-quantile(share) for share in torch.linspace(OUTERMOST, 0.5, 8)[:-1].tolist()]
+    return [value / positive[0] for value in sorted([*negative, 0.0, *positive])]
+
+
+@right("nf4_codebook")
+def another_with_erfinv():
+    """The inverse error function in float64, and below one half instead of a minus sign."""
+    up = torch.linspace(0.5, OUTERMOST, 9, dtype=torch.float64)
+    down = torch.linspace(1 - OUTERMOST, 0.5, 8, dtype=torch.float64)[:-1]
+    shares = torch.cat([down, up])
+    levels = torch.erfinv(2 * shares - 1)
+    return (levels / levels[-1]).float()
+
+
+@right("nf4_codebook")
+def one_by_one():
+    """Two plain loops over whole numbers."""
+    normal, found = NormalDist(), [0.0]
+    for step in range(8):
+        found.append(normal.inv_cdf(OUTERMOST + (0.5 - OUTERMOST) * step / 8))
+    for step in range(7):
+        found.append(normal.inv_cdf(1 - OUTERMOST + (OUTERMOST - 0.5) * step / 7))
+    largest = max(found)
+    return torch.tensor([value / largest for value in sorted(found)], dtype=torch.float32)
+
+
+@right("nf4_codebook")
+def with_torch_distributions():
+    """torch's own normal distribution, any spread, as it is divided out; unique() sorts and drops the second 0."""
+    normal = torch.distributions.Normal(
+        torch.tensor(0.0, dtype=torch.float64), torch.tensor(3.0, dtype=torch.float64)
+    )
+    positive = normal.icdf(torch.linspace(OUTERMOST, 0.5, 9, dtype=torch.float64))
+    negative = -normal.icdf(torch.linspace(OUTERMOST, 0.5, 8, dtype=torch.float64))
+    levels = torch.cat([positive, negative]).unique()
+    return (levels / levels.amax()).to(torch.float32)
+
+
+@right("nf4_codebook")
+def out_of_the_published_table():
+    """The sixteen numbers that the QLoRA authors print."""
+    return torch.tensor(
+        [
+            -1.0,
+            -0.6961928009986877,
+            -0.5250730514526367,
+            -0.39491748809814453,
+            -0.28444138169288635,
+            -0.18477343022823334,
+            -0.09105003625154495,
+            0.0,
+            0.07958029955625534,
+            0.16093020141124725,
+            0.24611230194568634,
+            0.33791524171829224,
+            0.44070982933044434,
+            0.5626170039176941,
+            0.7229568362236023,
+            1.0,
+        ]
+    )
+
+
+# 06.2 quantize_nf4
+
+
+def _middles():
+    return (LEVELS[:-1] + LEVELS[1:]) / 2
+
+
+@wrong("quantize_nf4", fits=r"each block|own|per block|every block|block.*scale|one absmax")
+def one_scale_for_everything(weights, block=64):
+    """One absmax of the whole matrix for all blocks."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().max().expand(len(blocks)).clone()
+    return torch.bucketize(blocks / absmax.clamp(min=1e-38)[:, None], _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"abs|size|negative|sign|magnitude")
+def largest_instead_of_largest_size(weights, block=64):
+    """The largest weight, not the largest size: a block whose outlier is negative is scaled wrong."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-38)[:, None]
+    return torch.bucketize(scaled, _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"nearest|middle|between|halfway")
+def the_next_level_above(weights, block=64):
+    """Buckets between the levels themselves, so that every weight is rounded up."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-38)[:, None]
+    return torch.bucketize(scaled, LEVELS).clamp(0, 15).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"nearest|middle|between|halfway|below")
+def the_level_below(weights, block=64):
+    """The last level that is not above the weight: rounds down."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    scaled = (blocks / absmax.clamp(min=1e-38)[:, None]).contiguous()
+    return (torch.searchsorted(LEVELS, scaled, right=True) - 1).clamp(0, 15).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"zero|\b0\b|nan|divi")
+def divides_by_zero(weights, block=64):
+    """A block of zeros is divided by 0, and its codes are those of nan."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    return torch.bucketize(blocks / absmax[:, None], _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"zero|absmax 0|\b0\b|clamp")
+def gives_the_clamped_absmax(weights, block=64):
+    """The absmax that it gives is clamped: 1e-8 for a block of zeros."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1).clamp(min=1e-8)
+    return torch.bucketize(blocks / absmax[:, None], _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"small|tiny|1e-|clamp|eps|added")
+def adds_an_epsilon(weights, block=64):
+    """Divides by absmax + 1e-4, so blocks of small weights land on lower levels."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    return torch.bucketize(blocks / (absmax[:, None] + 1e-4), _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"uint8|dtype|type|int64|8 bits|byte")
+def codes_of_64_bits(weights, block=64):
+    """Codes as bucketize gives them: int64."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    return torch.bucketize(blocks / absmax.clamp(min=1e-38)[:, None], _middles()), absmax
+
+
+@wrong("quantize_nf4", fits=r"in place|input|argument|change|copy|untouched")
+def scales_its_input(weights, block=64):
+    """Divides in place, and reshape is a view of the caller's weights."""
+    blocks = weights.detach().reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    blocks /= absmax.clamp(min=1e-38)[:, None]
+    return torch.bucketize(blocks, _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"block|64")
+def always_64(weights, block=64):
+    """Ignores `block`."""
+    blocks = weights.reshape(-1, 64)
+    absmax = blocks.abs().amax(dim=1)
+    return torch.bucketize(blocks / absmax.clamp(min=1e-38)[:, None], _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"row|follow|memory|order|column|neighbour")
+def another_blocks_down_the_columns(weights, block=64):
+    """A block is every n-th weight: reshape(block, -1) and turned."""
+    blocks = weights.reshape(block, -1).T
+    absmax = blocks.abs().amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-38)[:, None]
+    return torch.bucketize(scaled.contiguous(), _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"even|LEVELS|uniform|bucketize|nearest")
+def sixteen_even_steps(weights, block=64):
+    """Rounds to even steps from -1 to 1, as plain INT4 does, and never looks at LEVELS."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-38)[:, None]
+    return ((scaled + 1) * 7.5).round().to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"shape|keepdim|one absmax|per block|column|axis|axes|\(blocks")
+def absmax_as_a_column(weights, block=64):
+    """keepdim=True: absmax has a second axis."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1, keepdim=True)
+    return torch.bucketize(blocks / absmax.clamp(min=1e-38), _middles()).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"bfloat16|half|16 bits|float32|\.float\(\)|precision|round|dtype")
+def computes_in_the_weights_own_type(weights, block=64):
+    """Weights in bfloat16 are divided and compared in bfloat16, so many get a neighbour's code."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-38)[:, None]
+    return torch.bucketize(scaled, _middles().to(weights.dtype)).to(torch.uint8), absmax.float()
+
+
+@wrong("quantize_nf4", fits=r"axes|shape|reshape|two|matrix|dimension|unpack|flat|vector")
+def only_for_matrices(weights, block=64):
+    """Unpacks two axes, so a vector or the weights of a convolution stop it."""
+    rows, columns = weights.shape
+    blocks = weights.reshape(rows * columns // block, block)
+    absmax = blocks.abs().amax(dim=1)
+    return torch.bucketize(blocks / absmax.clamp(min=1e-38)[:, None], _middles()).to(torch.uint8), absmax
+
+
+@right("quantize_nf4")
+def smallest_distance(weights, block=64):
+    """The distance to every level, in float64, and its argmin."""
+    blocks = weights.detach().double().reshape(-1, block)
+    absmax = blocks.abs().max(dim=1).values
+    safe = torch.where(absmax > 0, absmax, torch.ones_like(absmax))
+    distance = (blocks[..., None] / safe[:, None, None] - LEVELS.double()).abs()
+    return distance.argmin(-1).to(torch.uint8), absmax.float()
+
+
+@right("quantize_nf4")
+def block_by_block(weights, block=64):
+    """A loop over the blocks with numpy's searchsorted."""
+    flat = weights.detach().flatten().float().numpy()
+    middles = ((LEVELS[:-1] + LEVELS[1:]) / 2).numpy()
+    codes, sizes = [], []
+    for begin in range(0, len(flat), block):
+        part = flat[begin : begin + block]
+        largest = np.abs(part).max()
+        codes.append(np.searchsorted(middles, part / largest if largest else part))
+        sizes.append(largest)
+    return torch.from_numpy(np.stack(codes).astype(np.uint8)), torch.tensor(np.array(sizes))
+
+
+@right("quantize_nf4")
+def middles_times_absmax(weights, block=64):
+    """Scales the middles up instead of the weights down, and counts those below each weight."""
+    blocks = weights.detach().float().reshape(-1, block)
+    absmax = torch.maximum(blocks.max(1).values, -blocks.min(1).values)
+    middles = (LEVELS[:-1].double() + LEVELS[1:].double()) / 2
+    bounds = absmax.double()[:, None] * middles
+    codes = (blocks.double()[:, :, None] > bounds[:, None, :]).sum(-1)
+    return torch.where(absmax[:, None] > 0, codes, 7).to(torch.uint8), absmax
+
+
+# 06.3 dequantize_nf4
+
+
+@wrong("dequantize_nf4", fits=r"row|column|\[:, None\]|each block|own absmax|shape|size of tensor|broadcast")
+def sizes_along_the_wrong_axis(codes, absmax):
+    """absmax meets the places inside a block, not the blocks."""
+    return LEVELS[codes.int()] * absmax
+
+
+@wrong("dequantize_nf4", fits=r"level|LEVELS|even")
+def codes_as_even_steps(codes, absmax):
+    """Reads a code as an even step from -1 to 1."""
+    return (codes.float() / 7.5 - 1) * absmax[:, None]
+
+
+@wrong("dequantize_nf4", fits=r"multipl|times|divi|share|product")
+def another_divides_by_absmax(codes, absmax):
+    """Divides by the size instead of multiplying."""
+    return LEVELS[codes.int()] / absmax.clamp(min=1e-38)[:, None]
+
+
+@wrong("dequantize_nf4", fits=r"uint8|mask|index|\bint|whole|bool")
+def codes_taken_for_a_mask(codes, absmax):
+    """Indexes with uint8, which torch takes for a mask."""
+    return LEVELS[codes] * absmax[:, None]
+
+
+@wrong("dequantize_nf4", fits=r"absmax|size|scale|multipl|times|row")
+def levels_alone(codes, absmax):
+    """Forgets the sizes."""
+    return LEVELS[codes.int()]
+
+
+@wrong("dequantize_nf4", fits=r"off by one|number of|from 0|counts? from|LEVELS\[|code 0|first level|lowest")
+def codes_from_one(codes, absmax):
+    """Counts levels from 1."""
+    return LEVELS[codes.int() - 1] * absmax[:, None]
+
+
+@wrong("dequantize_nf4", fits=r"row|each block|own|every block|first|one block")
+def the_first_size_for_all(codes, absmax):
+    """Right for one block: takes the first size for all."""
+    return LEVELS[codes.int()] * absmax[0]
+
+
+@wrong("dequantize_nf4", fits=r"shape|\(blocks|flat|row")
+def one_long_row(codes, absmax):
+    """Gives one flat vector."""
+    return (LEVELS[codes.int()] * absmax[:, None]).flatten()
+
+
+@wrong("dequantize_nf4", fits=r"block|64|shape")
+def blocks_of_64_only(codes, absmax):
+    """Takes 64 for the length of every block."""
+    return (
+        LEVELS[codes.int().flatten()].reshape(-1, 64)
+        * absmax.repeat_interleave(codes.shape[1] // 64)[:, None]
+    )
+
+
+@wrong("dequantize_nf4", fits=r"float32|bfloat16|dtype|type|precision|round|half|16")
+def weights_of_sixteen_bits(codes, absmax):
+    """Rounds the weights to bfloat16, since a model computes in it."""
+    return (LEVELS[codes.int()] * absmax[:, None]).to(torch.bfloat16)
+
+
+@wrong("dequantize_nf4", fits=r"in place|input|argument|change|copy|untouched")
+def mends_the_sizes_it_was_given(codes, absmax):
+    """Writes 1 for every 0 into the caller's absmax."""
+    absmax[absmax == 0] = 1.0
+    return LEVELS[codes.int()] * absmax[:, None]
+
+
+@right("dequantize_nf4")
+def with_index_select(codes, absmax):
+    """index_select of flat codes, in float64."""
+    flat = torch.index_select(LEVELS.double(), 0, codes.reshape(-1).long())
+    return (flat.reshape(codes.shape) * absmax.double().unsqueeze(1)).float()
+
+
+@right("dequantize_nf4")
+def a_table_for_each_block(codes, absmax):
+    """All sixteen weights that a block can hold, and gather."""
+    table = torch.outer(absmax, LEVELS)
+    return table.gather(1, codes.long())
+
+
+@right("dequantize_nf4")
+def with_one_hot_rows(codes, absmax):
+    """One-hot codes times levels."""
+    hot = torch.nn.functional.one_hot(codes.long(), 16).to(LEVELS.dtype)
+    return torch.einsum("nbl,l,n->nb", hot, LEVELS, absmax)
+
+
+@right("dequantize_nf4")
+def with_an_embedding(codes, absmax):
+    """The levels as a table of words."""
+    found = torch.nn.functional.embedding(codes.to(torch.int64), LEVELS[:, None])[..., 0]
+    return found.mul(absmax.view(-1, 1))
+
+
+# 06.4 bits_per_parameter
+
+
+@wrong(
+    "bits_per_parameter",
+    fits=r"how many weights|block \* second|block × second|second_block.*(scales|weights)|scales|product|share",
+)
+def second_scale_shared_by_256_weights(block=64, second_block=None):
+    """The second scale is shared by second_block weights instead of that many scales."""
+    if second_block is None:
+        return 4 + 32 / block
+    return 4 + 8 / block + 32 / second_block
+
+
+@wrong("bits_per_parameter", fits=r"second|32-bit scale|one 32|group|share")
+def second_scale_is_free(block=64, second_block=None):
+    """Forgets the scale that the scales share."""
+    return 4 + (32 if second_block is None else 8) / block
+
+
+@wrong("bits_per_parameter", fits=r"8[- ]bit|8 bits|8 / block|instead|become|replace|no longer|code")
+def keeps_the_32_bit_scales(block=64, second_block=None):
+    """Keeps 32-bit scales beside the second ones."""
+    bits = 4 + 32 / block
+    return bits if second_block is None else bits + 32 / (block * second_block)
+
+
+@wrong("bits_per_parameter", fits=r"second_block|double|second|8[- ]bit")
+def never_twice(block=64, second_block=None):
+    """Ignores second_block."""
+    return 4 + 32 / block
+
+
+@wrong("bits_per_parameter", fits=r"bits|byte")
+def in_bytes(block=64, second_block=None):
+    """Gives bytes."""
+    scale = 32 / block if second_block is None else 8 / block + 32 / (block * second_block)
+    return (4 + scale) / 8
+
+
+@wrong("bits_per_parameter", fits=r"block|64|256")
+def the_papers_sizes_only(block=64, second_block=None):
+    """64 and 256 whatever was asked."""
+    return 4 + 32 / 64 if second_block is None else 4 + 8 / 64 + 32 / (64 * 256)
+
+
+@wrong("bits_per_parameter", fits=r"second_block|256|group")
+def groups_of_256_only(block=64, second_block=None):
+    """256 whatever second_block is."""
+    return 4 + 32 / block if second_block is None else 4 + 8 / block + 32 / (block * 256)
+
+
+@wrong("bits_per_parameter", fits=r"whole|//|fraction|integer|round|half")
+def whole_bits_only(block=64, second_block=None):
+    """Whole-number division."""
+    if second_block is None:
+        return float(4 + 32 // block)
+    return float(4 + 8 // block + 32 // (block * second_block))
+
+
+@wrong("bits_per_parameter", fits=r"32|16")
+def scales_of_sixteen_bits(block=64, second_block=None):
+    """Takes the scales for 16-bit numbers."""
+    return 4 + 16 / block if second_block is None else 4 + 8 / block + 16 / (block * second_block)
+
+
+@wrong("bits_per_parameter", fits=r"round|digit|exact|fraction|decimal")
+def rounded_for_printing(block=64, second_block=None):
+    """Rounds to two digits."""
+    scale = 32 / block if second_block is None else 8 / block + 32 / (block * second_block)
+    return round(4 + scale, 2)
+
+
+@wrong("bits_per_parameter", fits=r"4 bits|own|four bits|\b4 \+")
+def the_scales_alone(block=64, second_block=None):
+    """Leaves out the weight's own four bits."""
+    return 32 / block if second_block is None else 8 / block + 32 / (block * second_block)
+
+
+@right("bits_per_parameter")
+def as_fractions(block=64, second_block=None):
+    """Exact fractions, a float at the end."""
+    bits = (
+        Fraction(32, block)
+        if second_block is None
+        else Fraction(8, block) + Fraction(32, block * second_block)
+    )
+    return float(4 + bits)
+
+
+@right("bits_per_parameter")
+def bits_of_one_group(block=64, second_block=None):
+    """Counts all bits of one full group, then divides by its weights."""
+    if second_block is None:
+        return (4 * block + 32) / block
+    weights = block * second_block
+    return (4 * weights + 8 * second_block + 32) / weights
+
+
+@right("bits_per_parameter")
+def the_scale_first(block=64, second_block=None):
+    """What a scale takes with its share of the second one, over the weights of a block."""
+    per_scale = 32.0 if not second_block else 8 + 32 / second_block
+    return np.float64(4) + per_scale / block
+
+
+# 06.5 training_state_gb
+
+
+@wrong("training_state_gb", fits=r"10⁹|1e9|10\*\*9|2³⁰|GiB|billion|1024")
+def in_gibibytes(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Divides by 2**30."""
+    return (frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 8)) / 2**30
+
+
+@wrong("training_state_gb", fits=r"two|moments|\b8\b|both")
+def another_one_moment(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Counts one of the two moments."""
+    return (frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 4)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"frozen")
+def moments_of_frozen_weights_too(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Moments for every weight, frozen ones too."""
+    state = frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes)
+    return (state + 8 * (frozen + trainable)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"gradient")
+def no_gradients(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Forgets the gradients."""
+    return (frozen * frozen_bytes + trainable * (weight_bytes + 8)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"moments|32-bit|4 bytes|\b8\b")
+def moments_in_the_weights_own_type(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Two moments of weight_bytes each."""
+    return (frozen * frozen_bytes + trainable * (3 * weight_bytes + gradient_bytes)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"frozen|trainable|trained|once|twice|weight_bytes")
+def trained_weights_twice(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Takes `frozen` for a part that trained weights have as well: counts them in frozen_bytes, too."""
+    learning = trainable * (weight_bytes + gradient_bytes + 8)
+    return ((frozen + trainable) * frozen_bytes + learning) / 1e9
+
+
+@wrong("training_state_gb", fits=r"GB|10⁹|1e9|billion|bytes")
+def bytes_not_gb(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Gives bytes."""
+    return float(frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 8))
+
+
+@wrong("training_state_gb", fits=r"bits|4 bytes|\b8\b|moments")
+def bits_for_the_moments(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Adds 2 · 32 for the moments, which is bits."""
+    return (frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 64)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"weight_bytes|trained weights?|weight itself|weight \+|own bytes")
+def another_trained_weights_forgotten(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Counts what learning adds and not the trained weights themselves."""
+    return (frozen * frozen_bytes + trainable * (gradient_bytes + 8)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"gradient")
+def gradients_always_of_four_bytes(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Gradients of four bytes, whatever gradient_bytes says."""
+    return (frozen * frozen_bytes + trainable * (weight_bytes + 4 + 8)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"fraction|whole|half|//|int|round|four bits|0\.5|frozen_bytes")
+def whole_bytes_only(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Half bytes are cut off: int(frozen_bytes)."""
+    return (frozen * int(frozen_bytes) + trainable * (int(weight_bytes) + int(gradient_bytes) + 8)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"frozen|swap|order|weight_bytes")
+def sizes_swapped(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """frozen_bytes and weight_bytes are swapped."""
+    return (frozen * weight_bytes + trainable * (frozen_bytes + gradient_bytes + 8)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"round|digit|exact|small")
+def rounded_to_a_tenth(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Rounds to one digit, as the table prints it."""
+    return round((frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 8)) / 1e9, 1)
+
+
+@right("training_state_gb")
+def part_by_part(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Four named parts."""
+    weights = frozen * frozen_bytes + trainable * weight_bytes
+    gradients = trainable * gradient_bytes
+    moments = 2 * trainable * (32 // 8)
+    return sum((weights, gradients, moments)) * 1e-9
+
+
+@right("training_state_gb")
+def as_a_product_of_vectors(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """numpy's dot product in billions."""
+    counts = np.array([frozen, trainable, trainable, trainable, trainable], dtype=np.float64) / 10**9
+    return float(counts @ np.array([frozen_bytes, weight_bytes, gradient_bytes, 4, 4], dtype=np.float64))
+
+
+@right("training_state_gb")
+def with_exact_fractions(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Exact fractions, a float at the end."""
+    total = Fraction(frozen) * Fraction(frozen_bytes)
+    for size in (weight_bytes, gradient_bytes, 4, 4):
+        total += Fraction(trainable) * Fraction(size)
+    return float(total / 1_000_000_000)
+
+
+# --- Neighbours of what got through
+
+
+@wrong("quantize_nf4", "absmax as it was")
+def gives_the_tiny_guard(weights, block=64):
+    """Only 1e-12 for a block of zeros, but not 0."""
+    blocks = weights.reshape(-1, block).float()
+    absmax = blocks.abs().amax(dim=1).clamp(min=1e-12)
+    return torch.bucketize(blocks / absmax[:, None], (LEVELS[1:] + LEVELS[:-1]) / 2).to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", r"own dtype|\.float\(\)")
+def divides_before_float(weights, block=64):
+    """float() comes after the division."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    scaled = (blocks / absmax.clamp(min=1e-38)[:, None]).float()
+    return torch.bucketize(scaled, (LEVELS[1:] + LEVELS[:-1]) / 2).to(torch.uint8), absmax.float()
+
+
+@wrong("training_state_gb", "fraction")
+def whole_bytes_for_trained_weights(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """int() of what a trained weight brings."""
+    return (frozen * frozen_bytes + trainable * int(weight_bytes + gradient_bytes + 8)) / 1e9

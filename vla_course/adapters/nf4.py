@@ -37,9 +37,10 @@ def quantize_nf4(
 ) -> tuple[UInt8[torch.Tensor, "blocks block"], Float[torch.Tensor, " blocks"]]:
     """A 4-bit code per weight and one absmax per block.
 
-    A block is `block` weights that follow each other, row after row; `weights` may have any number of axes and any floating
-    dtype. A code is the number of the level in LEVELS that is nearest to weight / absmax, however small absmax is;
-    a block of zeros has absmax 0 and the code of level 0, which is 7.
+    A block is `block` weights that follow each other, row after row. `weights` may have any number of axes and any
+    floating dtype, and is converted to float32 before anything is computed. A code is the number of the level in
+    LEVELS that is nearest to weight / absmax, however small absmax is. A block of zeros has absmax exactly 0 and the
+    code of level 0, which is 7.
 
     Raises:
         ValueError: the weights do not fill whole blocks.

@@ -77,6 +77,26 @@ def same(got: Any, expected: Any, tolerance: float) -> bool:
     return bool(got == expected)
 
 
+def roundings(value: Any, places: tuple[int, ...] = (0, 1, 2, 3, 4)) -> dict[str, Any]:
+    """The `mistakes` of an answer that is rounded: a hint for each number of decimal places, with the value that it gives."""
+    hints = {
+        0: "a fraction counts: return the number as it comes out, not cut or rounded to a whole one",
+        1: "the result is rounded to one decimal place: return it as it comes out",
+    }
+    return {
+        hints.get(n, f"the result is rounded to {n} decimal places: return it as it comes out"): _rounded(
+            value, n
+        )
+        for n in places
+    }
+
+
+def _rounded(value: Any, places: int) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_rounded(item, places) for item in value)
+    return round(float(value), places)
+
+
 def first_wrong(got: Any, expected: Any, tolerance: float) -> Any:
     """The innermost item of `got` that is not as expected, or `got` itself."""
     if isinstance(got, tuple | list) and isinstance(expected, tuple | list) and len(got) == len(expected):

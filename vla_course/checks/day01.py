@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from vla_course.checks.calls import Rules, last_call
-from vla_course.checks.claims import Claim
+from vla_course.checks.claims import Claim, roundings
 from vla_course.checks.report import Lesson, WorkedCase
 
 lesson = Lesson("day01")
@@ -357,37 +357,68 @@ def check_wilson_interval(wilson_interval: Callable[..., tuple[float, float]]) -
         'the formula has a middle, a half width and a number that both are divided by: checks.show_case("01.3") works out each '
         "of them. Which one differs in yours?"
     )
+    rate, n, z2 = 0.7, 20, 1.96**2
+    middle, half, wald = (
+        rate + z2 / (2 * n),
+        1.96 * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n**2)),
+        1.96 * math.sqrt(rate * (1 - rate) / n),
+    )
+    low, high = _wilson_ends(14, n, 1.96)
+    missing = "p ± z √(p(1 − p)/n) would say that 20 of 20 prove perfection: the z²-terms are missing"
+    yield Claim(
+        "14 of 20 is 48 to 85 %",
+        got=wilson_interval(14, 20),
+        expected=(low, high),
+        hint=parts,
+        mistakes={
+            missing: (rate - wald, rate + wald),
+            "14 // 20 is 0: the rate that goes into the formula needs /, not //": (0.0, 0.1611),
+            "both ends are still to be divided by 1 + z²/n": (middle - half, 1.0),
+            "both ends are still to be divided by 1 + z²/n, and then none lies outside [0, 1]": (
+                middle - half,
+                middle + half,
+            ),
+            "the half width is to be divided by 1 + z²/n as well": (
+                middle / (1 + z2 / n) - half,
+                middle / (1 + z2 / n) + half,
+            ),
+            "the half width is to be divided by 1 + z²/n as well (and the sum is no longer cut)": (
+                middle / (1 + z2 / n) - half,
+                1.0,
+            ),
+            "the middle is to be divided by 1 + z²/n as well": (
+                middle - half / (1 + z2 / n),
+                middle + half / (1 + z2 / n),
+            ),
+            "the rate moves a little towards ½: z²/2n is missing in the middle": (
+                (rate - half) / (1 + z2 / n),
+                (rate + half) / (1 + z2 / n),
+            ),
+            "under the root, z²/4n² is missing": (
+                (middle - wald) / (1 + z2 / n),
+                (middle + wald) / (1 + z2 / n),
+            ),
+            "an interval has two ends, a lower and an upper one; this is its middle and its half width": (
+                middle / (1 + z2 / n),
+                half / (1 + z2 / n),
+            ),
+            "the lower end comes first": (high, low),
+            "a rate is a number from 0 to 1 here, not in percent": (100 * low, 100 * high),
+        }
+        | roundings((low, high), (1, 2, 3, 4, 5)),
+        tolerance=1e-6,
+    )
     yield Claim(
         "20 of 20 is 84 to 100 %: twenty episodes are no certainty",
         got=wilson_interval(20, 20),
         expected=(0.8389, 1.0),
         tolerance=2e-4,
-        hint=parts,
+        hint="the same formula; nothing special happens at p = 1",
         mistakes={
-            "p ± z √(p(1 − p)/n) says that twenty successes prove perfection: the z²-terms are missing": (
+            "twenty successes do not prove perfection: with p = 1 the z²-terms are all that is left": (
                 1.0,
                 1.0,
-            ),
-            "both ends are divided by 1 + z²/n at last": (1.0, 1.19208),
-            "under the root, z²/4n² is missing: with p = 1 nothing is left there": (0.9194, 0.9194),
-            "an interval has two ends, a lower and an upper one; this is its middle and its half width": (
-                0.9194,
-                0.0806,
-            ),
-            "the lower end comes first": (1.0, 0.8389),
-            "a rate is a number from 0 to 1 here, not in percent": (83.89, 100.0),
-        },
-    )
-    wald = 1.96 * math.sqrt(0.7 * 0.3 / 20)
-    yield Claim(
-        "14 of 20 is 48 to 85 %",
-        got=wilson_interval(14, 20),
-        expected=(0.4810, 0.8545),
-        tolerance=2e-4,
-        hint=parts,
-        mistakes={
-            "that is p ± z √(p(1 − p)/n), cut to [0, 1]: the z²-terms are missing": (0.7 - wald, 0.7 + wald),
-            "14 // 20 is 0: the rate that goes into the formula needs /, not //": (0.0, 0.1611),
+            )
         },
     )
     yield Claim(
@@ -403,12 +434,35 @@ def check_wilson_interval(wilson_interval: Callable[..., tuple[float, float]]) -
         expected=(0.0, 0.1),
         hint="z is an argument: where does 1.96 stand in your formula, or z where z² belongs?",
     )
-    # The two rates p from which 37 of 153 is just z standard errors away: (37/153 - p)² = z² p (1 - p) / 153.
-    rate, z, n = 37 / 153, 2.5, 153
-    ends = np.sort(np.roots([1 + z**2 / n, -2 * rate - z**2 / n, rate**2]).real)
     yield Claim(
         "37 of 153 with z = 2.5 is 16.7 to 33.7 %",
         got=wilson_interval(37, 153, z=2.5),
-        expected=(float(ends[0]), float(ends[1])),
+        expected=_wilson_ends(37, 153, 2.5),
         hint="other counts and another z: is a number of the cases above left in your formula?",
+        mistakes=roundings(_wilson_ends(37, 153, 2.5), (2, 3, 4)),
     )
+    edges, edge_call = (0.0, 1.0), ""
+    for successes, episodes in EDGES:
+        edges = wilson_interval(successes, episodes)
+        edge_call = last_call(wilson_interval)
+        if edges[0] < 0 or edges[1] > 1:
+            break
+    yield Claim(
+        "none of many and all of many: no end outside [0, 1], not by a hair either",
+        got=bool(edges[0] >= 0 and edges[1] <= 1),
+        expected=True,
+        hint=f"rounding puts an end a hair outside [0, 1], here at {edges[0]!r} or {edges[1]!r}: a rate below 0 or above 1 breaks "
+        "whoever takes a root of it. Cut both ends to [0, 1]",
+        call=edge_call,
+    )
+
+
+EDGES = ((0, 5), (0, 23), (5, 5), (19, 19))
+"""Counts at which rounding puts an end of the interval outside [0, 1] in most orders of computing it."""
+
+
+def _wilson_ends(successes: int, episodes: int, z: float) -> tuple[float, float]:
+    """The two rates p from which the observed one is just z standard errors away: (rate − p)² = z² p (1 − p) / episodes."""
+    rate = successes / episodes
+    low, high = np.sort(np.roots([1 + z**2 / episodes, -2 * rate - z**2 / episodes, rate**2]).real)
+    return float(low), float(high)

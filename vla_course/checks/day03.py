@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from vla_course.checks.calls import Rules
-from vla_course.checks.claims import Claim
+from vla_course.checks.claims import Claim, roundings
 from vla_course.checks.report import Lesson, WorkedCase
 from vla_course.control.actions import decode_residual
 from vla_course.control.rotations import rotation_error as library_rotation_error
@@ -88,7 +88,9 @@ def check_control_rate_hz(control_rate_hz: Callable[..., float]) -> Iterator[Cla
             "one token too few: every number is a token that has to be written, the first one too": 1 / 0.17,
             "one token too many: every number is one token, and no other token is written": 1 / 0.21,
             "times are in seconds, so nothing is divided by 1000": 1000 / 0.19,
-        },
+        }
+        | roundings(1 / 0.19),
+        tolerance=1e-6,
     )
     yield Claim(
         "61 numbers drop it to 1/1.27 = 0.787",
@@ -118,6 +120,24 @@ def check_control_rate_hz(control_rate_hz: Callable[..., float]) -> Iterator[Cla
             "prefill_s is an argument: 0.05 was only the example's": 4 / 0.25,
             "token_s is an argument: 0.02 was only the example's": 4 / 0.7,
         },
+    )
+    yield Claim(
+        "a fast model has a high rate: 25 actions in 0.1 + 25 × 7 × 0.001 s make 90.9 a second",
+        got=control_rate_hz(0.1, 0.001, 7, chunk=25),
+        expected=25 / 0.275,
+        hint="the rate is what the times say, however high: no limit is asked for, and nothing is rounded",
+        mistakes={
+            "that is cut at 20 actions a second: how often the robot can take one is not asked here": 20.0,
+            "that is cut at 50 actions a second: how often the robot can take one is not asked here": 50.0,
+        }
+        | roundings(25 / 0.275, (0, 1, 2)),
+        tolerance=1e-6,
+    )
+    yield Claim(
+        "a slow model has a low one, and reading may cost nothing: 2 tokens of 2.5 s make 0.2 a second",
+        got=control_rate_hz(0.0, 2.5, 2),
+        expected=0.2,
+        hint="prefill_s may be 0: nothing stands in for it (0 is false, so `prefill_s or …` is something else). And a rate below 1 is a rate",
     )
 
 
@@ -385,7 +405,8 @@ def check_damped_least_squares(damped_least_squares: Callable[..., np.ndarray]) 
         "J = [[2, 0, 0], [0, 1, 0]], e = (1, 1), λ = .5 gives (2/4.25, 1/1.25, 0)",
         got=damped_least_squares(jacobian, error, 0.5),
         expected=np.array([2 / 4.25, 1 / 1.25, 0.0]),
-        hint="compare the matrix that you solve with: here it is diag(4.25, 1.25). Then solve for e, and back through Jᵀ",
+        hint='compare with the case worked by hand, which has these numbers: checks.show_case("03.4"). Is the damping squared, does '
+        "it stand on the diagonal, and before the solving?",
         mistakes={
             "λ enters squared": np.array([2 / 4.5, 1 / 1.5, 0.0]),
             "Jᵀ e points downhill but has the wrong length: (J Jᵀ + λ² I)⁻¹ is missing": np.array(
@@ -399,6 +420,33 @@ def check_damped_least_squares(damped_least_squares: Callable[..., np.ndarray]) 
             @ np.linalg.solve(jacobian @ jacobian.T + 0.25, error),
             "the solution is for the two errors: Jᵀ brings it back to the three joints": np.array(
                 [1 / 4.25, 0.8, 0.0]
+            ),
+            "that is Jᵀ e / (1 + λ²), a step downhill: J Jᵀ with λ² on its diagonal has still to be inverted": np.array(
+                [1.6, 0.8, 0.0]
+            ),
+            "that is Jᵀ e / (1 + λ), a step downhill: J Jᵀ with λ² on its diagonal has still to be inverted": (
+                np.array([2.0, 1.0, 0.0]) / 1.5
+            ),
+            "damping comes too late after inverting: add λ² to the diagonal of J Jᵀ before": np.array(
+                [1.0, 1.25, 0.0]
+            ),
+            "λ comes too late after inverting, and not squared: add λ² to the diagonal of J Jᵀ before": np.array(
+                [1.5, 1.5, 0.0]
+            ),
+            "that is the undamped step, shortened as a whole by 1 + λ²: each direction is damped by itself, the weak ones most": (
+                np.array([0.4, 0.8, 0.0])
+            ),
+            "that is the undamped step, shortened as a whole by 1 + λ: each direction is damped by itself, the weak ones most": (
+                np.array([0.5, 1.0, 0.0]) / 1.5
+            ),
+            "that adds λ to the singular values of J: squares are added, λ² to those of J Jᵀ, which are σ²": np.array(
+                [1 / 2.5, 1 / 1.5, 0.0]
+            ),
+            "that adds λ² to the singular values of J: it is added to those of J Jᵀ, which are σ²": np.array(
+                [1 / 2.25, 1 / 1.25, 0.0]
+            ),
+            "that divides by √(σ² + λ²) for each singular value σ of J: λ² is added to the diagonal of J Jᵀ, without a root": (
+                1 / np.sqrt([4.25, 1.25, np.inf])
             ),
         },
     )
@@ -443,6 +491,18 @@ def check_damped_least_squares(damped_least_squares: Callable[..., np.ndarray]) 
             ),
         },
         tolerance=1e-4,
+    )
+    jacobian, error = np.array([[0.1, 0.05], [0.0, 0.2]]), np.array([0.3, -0.4])
+    instead = "with damping 0 nothing is damped, the step removes the whole error: λ is what is handed in, and {} does not stand in for 0"
+    yield Claim(
+        "without damping, λ = 0, J dq is the whole error: J = [[.1, .05], [0, .2]], e = (.3, −.4) gives (4, −2)",
+        got=damped_least_squares(jacobian, error, 0.0),
+        expected=np.array([4.0, -2.0]),
+        hint=instead.format("no other number"),
+        mistakes={
+            instead.format(given): _least(jacobian, error, given) for given in (0.001, 0.01, 0.05, 0.1)
+        },
+        tolerance=1e-6,
     )
     jacobian, error = rng.normal(size=(4, 7)), rng.normal(size=4)
     yield Claim(
@@ -495,7 +555,8 @@ def check_end_effector_delta(end_effector_delta: Callable[..., np.ndarray]) -> I
         "a hand rolled by 1 rad, moved by (.1, 0, .2) and turned .3 about the room's z: (.1, 0, .2, 0, 0, .3)",
         got=end_effector_delta(position, rolled, goal, turn_z(0.3) @ rolled),
         expected=np.array([0.1, 0.0, 0.2, 0.0, 0.0, 0.3]),
-        hint="Δxyz first, then roll, pitch, yaw of target_rotation @ rotation.T",
+        hint='compare with the case worked by hand, checks.show_case("03.5"), each half by itself: three numbers in metres, three in '
+        "radians, and nothing else is done to them",
         mistakes={
             "that translation is seen from the hand: in the base frame it is the plain difference": np.array(
                 [0.1, 0.2 * np.sin(1.0), 0.2 * np.cos(1.0), 0.0, 0.0, 0.3]
@@ -521,13 +582,31 @@ def check_end_effector_delta(end_effector_delta: Callable[..., np.ndarray]) -> I
             "the order of the turn is roll, pitch, yaw: yaw comes last": np.array(
                 [0.1, 0.0, 0.2, 0.3, 0.0, 0.0]
             ),
+            "that is the sine of the angle, read off beside the diagonal: right for small turns only": np.array(
+                [0.1, 0.0, 0.2, 0.0, 0.0, np.sin(0.3)]
+            ),
+            "that multiplies the matrices number by number (*): one turn after the other is @": np.array(
+                [0.1, 0.0, 0.2, *rpy_from_matrix((turn_z(0.3) @ rolled) * rolled.T)]
+            ),
+            "the translation is in metres, not in millimetres": np.array([100.0, 0.0, 200.0, 0.0, 0.0, 0.3]),
+            "the translation is in metres, not in centimetres": np.array([10.0, 0.0, 20.0, 0.0, 0.0, 0.3]),
+            "that is cut to one step of option B (3 cm, .1 rad): the delta is the whole way, whoever calls cuts it": np.array(
+                [0.03, 0.0, 0.03, 0.0, 0.0, 0.1]
+            ),
+            "that is divided by one step of option B (3 cm, .1 rad): metres and radians are wanted, whoever calls divides": (
+                np.array([0.1 / 0.03, 0.0, 0.2 / 0.03, 0.0, 0.0, 3.0])
+            ),
+            "that is divided by one step of option B and cut to ±1: metres and radians are wanted, the whole way": np.array(
+                [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]
+            ),
         },
     )
     yield Claim(
         "a hand yawed by 90° and turned .3 about the room's x: only roll changes",
         got=end_effector_delta(position, YAWED, goal, turn_x(0.3) @ YAWED),
         expected=np.array([0.1, 0.0, 0.2, 0.3, 0.0, 0.0]),
-        hint="Δxyz first, then roll, pitch, yaw of target_rotation @ rotation.T",
+        hint='compare with the case worked by hand, checks.show_case("03.5"), each half by itself: three numbers in metres, three in '
+        "radians, and nothing else is done to them",
         mistakes={
             "angles do not subtract: take roll, pitch, yaw of the one turn from here to there": np.array(
                 [0.1, 0.0, 0.2, 0.0, -0.3, 0.0]
@@ -559,6 +638,21 @@ def check_end_effector_delta(end_effector_delta: Callable[..., np.ndarray]) -> I
             "roll has the wrong sign": np.array([*step, 0.6, 0.3, 0.5]),
             "pitch has the wrong sign": np.array([*step, -0.6, -0.3, 0.5]),
             "yaw has the wrong sign": np.array([*step, -0.6, 0.3, -0.5]),
+        },
+    )
+    turn, far = turn_z(-1.7) @ turn_y(0.3) @ turn_x(2.0), np.array([2.5, -1.5, 0.04])
+    yield Claim(
+        "a long way: (2.5, −1.5, .04), roll 2, pitch .3, yaw −1.7",
+        got=end_effector_delta(position, pose, position + far, turn @ pose),
+        expected=np.array([*far, 2.0, 0.3, -1.7]),
+        hint="is a part of it cut, wrapped or scaled? The delta is the whole way, in metres and radians",
+        mistakes={
+            "that is cut to ±1: the delta is the whole way, in metres and radians": np.array(
+                [1.0, -1.0, 0.04, 1.0, 0.3, -1.0]
+            ),
+            "the translation is cut to ±1: the delta is the whole way, in metres": np.array(
+                [1.0, -1.0, 0.04, 2.0, 0.3, -1.7]
+            ),
         },
     )
     rng = np.random.default_rng(6)

@@ -375,21 +375,23 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
     """One layer, one block of Llama, one convolution, all that OpenVLA's fine-tuning adapts, another rank."""
     both = "draw A and B beside the layer: A has a row for each of the ranks, as long as the inputs; B has a row for each output"
     yield Claim(
-        "a layer of 3 outputs and 5 inputs at rank 4: 20 numbers in A, 12 in B",
-        got=lora_parameter_count([(3, 5)], 4),
-        expected=32,
+        "a layer of 3 outputs and 5 inputs at rank 7: 35 numbers in A, 21 in B",
+        got=lora_parameter_count([(3, 5)], 7),
+        expected=56,
         hint=both,
         mistakes={
-            "A and B are not multiplied with each other: " + both: 60,
-            "that is A twice: B is as long as the outputs": 40,
-            "that is B twice: A is as long as the inputs": 24,
-            "that is A alone: B is trained too": 20,
-            "that is B alone: A is trained too": 12,
+            "A and B are not multiplied with each other: " + both: 105,
+            "that is A twice: B is as long as the outputs": 70,
+            "that is B twice: A is as long as the inputs": 42,
+            "that is A alone: B is trained too": 35,
+            "that is B alone: A is trained too": 21,
             "the rank is missing": 8,
             "a layer is left out: every layer counts, the last one too": 0,
             "the layer's own size does not cut them off: A has rank × (inputs) numbers and B rank × (outputs), even where that is "
             "more than the layer": 15,
-            "the layer's own numbers are frozen and do not count: rank × (inputs) are A's, rank × (outputs) B's": 47,
+            "the layer's own numbers are frozen and do not count: rank × (inputs) are A's, rank × (outputs) B's": 71,
+            "the rank is cut to the layer's smaller side, 3: it is what is handed in, 7, however small the layer": 24,
+            "the rank is cut to the layer's larger side, 5: it is what is handed in, 7, however small the layer": 40,
         },
     )
     yield Claim(
@@ -434,6 +436,12 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
         got=lora_parameter_count(odd, 3),
         expected=3 * sum(math.prod(shape) // shape[0] + shape[0] for shape in odd),
         hint="every shape by itself, as kernels need not be 14 × 14: all that follows the outputs is A's, the outputs are B's",
+    )
+    yield Claim(
+        "a shape may be a list as well as a tuple, and is only read: [3, 5] and [4, 3, 2, 9] at rank 2 make 132",
+        got=lora_parameter_count([[3, 5], [4, 3, 2, 9]], 2),
+        expected=2 * (3 + 5 + 4 + 3 * 2 * 9),
+        hint="a shape is any sequence of whole numbers: read it with shape[0] and shape[1:], whatever its type",
     )
 
 
@@ -543,5 +551,26 @@ def check_warmup_cosine(warmup_cosine: Callable[..., float]) -> Iterator[Claim]:
         mistakes={
             "the peak is forgotten in the climb": torch.tensor([0.25, 0.75, 0.25]),
             "the peak is forgotten in the fall": torch.tensor([0.125, 0.375, 0.5]),
+        },
+    )
+    peak = 2e-5
+    wanted = torch.tensor([1 / 7, 0.8535534, 0.0061558])
+    rates = (peak * wanted).tolist()
+    yield Claim(
+        "a small peak, .00002, as in fine-tuning: .143, .854 and .00616 of it at steps 0, 12 and 26, the last one",
+        got=at((0, 12, 26), warmup=7, total=27, peak=peak) / peak,
+        expected=wanted,
+        hint="rates may be tiny: nothing is rounded, and there is no smallest rate",
+        mistakes={
+            f"the rate is rounded to {places} decimal places, too coarse for a peak of .00002: return it as it comes out": (
+                torch.tensor([round(rate, places) for rate in rates]) / peak
+            )
+            for places in (4, 5, 6, 7, 8)
+        }
+        | {
+            f"the fall stops at {floor}: no smallest rate is asked for, it goes on falling towards 0": torch.tensor(
+                [max(rate, floor) / peak for rate in rates]
+            )
+            for floor in (1e-6, 1e-5)
         },
     )

@@ -249,10 +249,11 @@ def check_quantize_nf4(quantize_nf4: Callable[..., Any]) -> Iterator[Claim]:
         hint="end with codes.to(torch.uint8); two codes are packed into a byte later",
     )
     yield Claim(
-        "a million times smaller weights have the same codes",
-        got=quantize_nf4(weights * 1e-6, 4)[0],
+        "a thousand million times smaller weights have the same codes",
+        got=quantize_nf4(weights * 1e-9, 4)[0],
         expected=right,
-        hint="a block's scale is its absmax, however small: nothing is added to it, and nothing is cut off above 1e-38",
+        hint="a block's scale is its absmax, however small: nothing is added to it, and a clamp that keeps zeros away must not reach it, .clamp(min=1e-38)",
+        call="quantize_nf4(1e-9 * torch.tensor([.1, -.4, .2, .05, 3, -6, .5, 1]), 4)",
     )
     matrix = torch.tensor([[1.0, 2, 3, 4], [50, 60, 70, 80]]) * torch.tensor([1, -1, -1, 1])
     down_the_columns = torch.tensor([50.0, 60, 70, 80])
@@ -282,7 +283,8 @@ def check_quantize_nf4(quantize_nf4: Callable[..., Any]) -> Iterator[Claim]:
         "a block of zeros has code 7, level 0, and absmax 0",
         got=quantize_nf4(torch.tensor([0.0, 0.0, 0.5, -0.5]), 2),
         expected=(torch.tensor([[7, 7], [15, 0]], dtype=torch.uint8), torch.tensor([0.0, 0.5])),
-        hint="keep the scale away from 0 before you divide by it, absmax.clamp(min=1e-38), and return absmax as it was",
+        hint="keep the scale away from 0 before you divide by it, absmax.clamp(min=1e-38), and return absmax as it was, exactly 0",
+        tolerance=0,
     )
     halves = torch.tensor([[1.0, -0.5, 0.25, 0.75], [-4.0, 1.5, -0.5, 3.0]], dtype=torch.bfloat16)
     yield Claim(
@@ -300,6 +302,20 @@ def check_quantize_nf4(quantize_nf4: Callable[..., Any]) -> Iterator[Claim]:
         expected=(distances.abs().argmin(-1).to(torch.uint8), sizes),
         hint="12 blocks, row after row of what is given, each divided by its own absmax; then the nearest level for each weight",
     )
+    middles, tops = (
+        (PUBLISHED_LEVELS[:-1] + PUBLISHED_LEVELS[1:]) / 2,
+        torch.tensor([[3.0], [5.0], [7.0], [11.0]]),
+    )
+    for dtype, kept in ((torch.bfloat16, "8 bits"), (torch.float16, "11 bits")):
+        near = torch.cat([tops * middles, tops], dim=1).to(dtype)
+        distances = (near.double() / tops.double())[..., None] - PUBLISHED_LEVELS.double()
+        yield Claim(
+            f"{near.numel()} weights in {str(dtype).removeprefix('torch.')}, most of them near the middle of two levels",
+            got=quantize_nf4(near, 16)[0],
+            expected=distances.abs().argmin(-1).to(torch.uint8),
+            hint=f"in the weights' own dtype, which keeps {kept}, weight / absmax and the levels are rounded, and some weights get a "
+            "neighbour's code: .float() first, then divide and compare",
+        )
     yield Claim(
         "where nothing is said, a block is 64 weights: 128 of them make two",
         got=tuple(quantize_nf4(torch.linspace(-1, 1, 128))[0].shape),
@@ -555,7 +571,8 @@ def check_training_state_gb(training_state_gb: Callable[..., float]) -> Iterator
             "what is frozen has no gradient and no moments": 40.1,
             "the trained weights themselves are missing": 11.1,
             "the gradients are missing": 12.1,
-            "frozen weights take room, too": 11.0,
+            "frozen weights take room, too, and .7 bytes for each are not 0: are they forgotten, or is frozen_bytes cut to a whole "
+            "number?": 11.0,
             "a trained weight takes weight_bytes, not frozen_bytes": 11.8,
             "a frozen weight takes frozen_bytes, not weight_bytes": 17.0,
             "the trained weights are counted twice: they are not among the frozen ones": 13.8,
@@ -600,5 +617,12 @@ def check_training_state_gb(training_state_gb: Callable[..., float]) -> Iterator
         got=training_state_gb(12_345, 678, 1, 4, 2) * 1e9,
         expected=21837.0,
         hint="a small model as well: nothing is rounded, and every size is the argument's",
+        tolerance=1e-6,
+    )
+    yield Claim(
+        "2 billion frozen at 1.25 bytes, 1 billion trained at 1.5, gradients of 2.75: 14.75 GB",
+        got=training_state_gb(2_000_000_000, 1_000_000_000, 1.25, 1.5, 2.75),
+        expected=14.75,
+        hint="any of the three sizes may be a fraction of a byte more: nothing is cut off, rounded up or down",
         tolerance=1e-6,
     )

@@ -29,8 +29,8 @@ def training_state_gb(
 ) -> float:
     """GB for weights, gradients and Adam's two moments, without activations.
 
-    `frozen` and `trainable` are numbers of weights, the rest is bytes for each. The moments are 32-bit numbers. A GB is 10⁹
-    bytes.
+    `frozen` and `trainable` are numbers of weights, the rest is bytes for each, also fractions. The moments are 32-bit numbers. A GB
+    is 10⁹ bytes.
     """
     return (frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 8)) / 1e9
 
