@@ -754,3 +754,579 @@ def the_smallest_number_elsewhere(logits, vocabulary_size=32000):
     kept[..., : vocabulary_size - BINS] = torch.finfo(kept.dtype).min
     kept[..., vocabulary_size:] = torch.finfo(kept.dtype).min
     return torch.max(kept, -1)[1].to(torch.int32)
+
+
+# --- 02.1, other answers
+
+
+@wrong("tokenize_actions", fits=r"edge|digitize|nearest|at or below|round")
+def rounds_to_the_nearest_edge_in_another_way(actions, vocabulary_size=32000):
+    """Takes the nearest edge instead of the one at or below."""
+    bins = np.rint((np.clip(actions, -1, 1) + 1) / 2 * (BINS - 1)).astype(int)
+    return vocabulary_size - 1 - bins
+
+
+@wrong("tokenize_actions", fits=r"edge|at or below|right|on an edge|exactly")
+def the_edge_belongs_to_the_bin_below(actions, vocabulary_size=32000):
+    """right=True: a number on an edge falls into the bin below, and -1 into none."""
+    return vocabulary_size - np.maximum(np.digitize(np.clip(actions, -1, 1), EDGES, right=True), 1)
+
+
+@wrong("tokenize_actions", fits=r"255|256|bin|edge")
+def two_hundred_fifty_six_bins_in_another_way(actions, vocabulary_size=32000):
+    """Cuts [-1, 1] into 256 bins instead of at 256 edges."""
+    bins = np.floor((np.clip(actions, -1, 1) + 1) / 2 * 256).astype(int)
+    return vocabulary_size - 1 - np.minimum(bins, 255)
+
+
+@wrong("tokenize_actions", fits=r"256|31744|\b1\b|largest|lowest|upper|end|edge")
+def the_last_edge_is_left_out(actions, vocabulary_size=32000):
+    """255 bins, so 255 ids: the number 1 is put into the highest bin and never becomes the lowest id."""
+    bins = np.clip(np.digitize(np.clip(actions, -1, 1), EDGES), 1, BINS - 1)
+    return vocabulary_size - bins
+
+
+@wrong("tokenize_actions", fits=r"batch|ax[ei]s|shape|rows?|dimension|scalar|length-1|ambiguous")
+def one_row_only(actions, vocabulary_size=32000):
+    """Works for one row of numbers only."""
+    return np.array(
+        [vocabulary_size - bisect.bisect_right(EDGES, min(max(float(a), -1.0), 1.0)) for a in actions]
+    )
+
+
+@wrong("tokenize_actions", fits=r"tensor|array|numpy|ndarray|kind|type")
+def ids_as_a_tensor(actions, vocabulary_size=32000):
+    """A torch tensor instead of an array."""
+    return vocabulary_size - torch.bucketize(
+        torch.as_tensor(actions).clamp(-1, 1), torch.from_numpy(EDGES), right=True
+    )
+
+
+@wrong("tokenize_actions", fits=r"outside|clip|beyond|nearest|range|end")
+def beyond_the_range_becomes_zero(actions, vocabulary_size=32000):
+    """Numbers outside [-1, 1] become 0 instead of the nearest end."""
+    inside = np.where(np.abs(actions) <= 1, actions, 0.0)
+    return vocabulary_size - np.digitize(inside, EDGES)
+
+
+@right("tokenize_actions")
+def with_searchsorted_in_another_way(actions, vocabulary_size=32000):
+    """np.searchsorted instead of np.digitize."""
+    clipped = np.minimum(np.maximum(np.asarray(actions, dtype=np.float64), -1.0), 1.0)
+    return vocabulary_size - np.searchsorted(EDGES, clipped, side="right")
+
+
+@right("tokenize_actions")
+def counting_edges(actions, vocabulary_size=32000):
+    """Counts the edges at or below by comparing with all; -1 needs no clipping above."""
+    at_or_below = (np.asarray(actions, dtype=np.float64)[..., None] >= EDGES).sum(-1)
+    return vocabulary_size - np.maximum(at_or_below, 1)
+
+
+@right("tokenize_actions")
+def with_bisect(actions, vocabulary_size=32000):
+    """Python's bisect, number by number, in int32."""
+    edges, actions = EDGES.tolist(), np.asarray(actions)
+    ids = [vocabulary_size - max(1, bisect.bisect_right(edges, float(a))) for a in actions.ravel()]
+    return np.array(ids, dtype=np.int32).reshape(actions.shape)
+
+
+@right("tokenize_actions")
+def with_bucketize(actions, vocabulary_size=32000):
+    """torch.bucketize, and back to NumPy."""
+    numbers = torch.tensor(np.asarray(actions, dtype=np.float64)).clamp(-1, 1)
+    return (vocabulary_size - torch.bucketize(numbers, torch.tensor(EDGES), right=True)).numpy()
+
+
+# --- 02.2, other answers
+
+
+@wrong("detokenize_actions", fits=r"one|[-−] ?1|first bin|number 0|shift|next bin|neighbour")
+def one_bin_too_high(token_ids, vocabulary_size=32000):
+    """Forgets that the first bin lies after one edge."""
+    return CENTRES[np.clip(vocabulary_size - token_ids, 0, 254)]
+
+
+@wrong("detokenize_actions", fits=r"clip|255|256|nearest|end|lowest|bounds")
+def without_clip(token_ids, vocabulary_size=32000):
+    """Does not clip: the lowest id asks for bin 255, which does not exist."""
+    return CENTRES[vocabulary_size - token_ids - 1]
+
+
+@wrong("detokenize_actions", fits=r"clip|nearest|end|wrap|lowest|254|255|other end")
+def wraps_around_in_another_way(token_ids, vocabulary_size=32000):
+    """A remainder instead of a clip: the lowest id becomes the lowest number."""
+    return CENTRES[(vocabulary_size - token_ids - 1) % 255]
+
+
+@wrong("detokenize_actions", fits=r"centre|center|middle|edge|half")
+def the_edge_below(token_ids, vocabulary_size=32000):
+    """Returns the edge at or below instead of the centre."""
+    return EDGES[np.clip(vocabulary_size - token_ids - 1, 0, 255)]
+
+
+@wrong("detokenize_actions", fits=r"vocabulary_size|32000|size|nano|argument")
+def llamas_vocabulary_only(token_ids, vocabulary_size=32000):
+    """Ignores vocabulary_size."""
+    return CENTRES[np.clip(31999 - token_ids, 0, 254)]
+
+
+@wrong("detokenize_actions", fits=r"clip|negative|other end|nearest|both|below 0|no action token|end")
+def clips_only_one_end(token_ids, vocabulary_size=32000):
+    """Only clips above; an id behind the vocabulary counts from the back and becomes the highest number."""
+    return CENTRES[np.minimum(vocabulary_size - token_ids - 1, 254)]
+
+
+@wrong("detokenize_actions", fits=r"in place|copy|input|argument|changed?|given array|own array")
+def overwrites_the_ids(token_ids, vocabulary_size=32000):
+    """Computes the bins in the caller's array."""
+    np.subtract(vocabulary_size - 1, token_ids, out=token_ids)
+    return CENTRES[np.clip(token_ids, 0, 254)]
+
+
+@wrong("detokenize_actions", fits=r"sign|down|direction|order|last id|reverse|backwards|mirror")
+def counts_up_from_the_first(token_ids, vocabulary_size=32000):
+    """Takes the lowest id for -1: all numbers have the opposite order."""
+    return CENTRES[np.clip(token_ids - (vocabulary_size - 255), 0, 254)]
+
+
+@wrong("detokenize_actions", fits=r"nearest|end|no action token|outside|ValueError|raise|clip|stop")
+def refuses_other_ids_in_another_way(token_ids, vocabulary_size=32000):
+    """Raises an error for ids that are no action tokens instead of taking the nearest end."""
+    bins = vocabulary_size - np.asarray(token_ids) - 1
+    if (bins < 0).any() or (bins > 255).any():
+        raise ValueError("no action token")
+    return CENTRES[np.minimum(bins, 254)]
+
+
+@wrong("detokenize_actions", fits=r"nearest|end|no action token|outside|zero|clip")
+def other_ids_mean_nothing(token_ids, vocabulary_size=32000):
+    """Ids that are no action tokens become 0."""
+    bins = vocabulary_size - np.asarray(token_ids) - 1
+    return np.where((bins >= 0) & (bins <= 255), CENTRES[np.clip(bins, 0, 254)], 0.0)
+
+
+@wrong("detokenize_actions", fits=r"clip|lowest|254|255|nearest|end|256")
+def a_line_without_end(token_ids, vocabulary_size=32000):
+    """The straight line through the centres, without the two ends: the lowest id becomes more than 1."""
+    return (2 * (vocabulary_size - np.asarray(token_ids) - 1) + 1) / 255 - 1
+
+
+@wrong("detokenize_actions", fits=r"255|256|centre|center|middle|bin")
+def centres_of_256_bins(token_ids, vocabulary_size=32000):
+    """256 bins of width 2/256 and their centres."""
+    bins = np.clip(vocabulary_size - np.asarray(token_ids) - 1, 0, 255)
+    return (bins + 0.5) / 128 - 1
+
+
+@wrong("detokenize_actions", fits=r"list|array|kind|type|ndarray")
+def numbers_as_a_list(token_ids, vocabulary_size=32000):
+    """A list instead of an array."""
+    return CENTRES[np.clip(vocabulary_size - np.asarray(token_ids) - 1, 0, 254)].tolist()
+
+
+@right("detokenize_actions")
+def with_take(token_ids, vocabulary_size=32000):
+    """np.take with mode="clip"."""
+    return np.take(CENTRES, vocabulary_size - 1 - np.asarray(token_ids, dtype=np.int64), mode="clip")
+
+
+@right("detokenize_actions")
+def with_a_formula(token_ids, vocabulary_size=32000):
+    """The centres as a formula: (2 bin - 254) / 255."""
+    bins = np.clip(vocabulary_size - 1 - np.asarray(token_ids, dtype=np.int64), 0, 254)
+    return (2 * bins - 254) / 255
+
+
+@right("detokenize_actions")
+def with_the_ids_clipped(token_ids, vocabulary_size=32000):
+    """Clips the ids, then looks into a table that runs as they do."""
+    lowest = vocabulary_size - 255
+    ids = np.minimum(np.maximum(token_ids, lowest), vocabulary_size - 1)
+    return CENTRES[::-1].copy()[ids - lowest]
+
+
+@right("detokenize_actions")
+def id_by_id(token_ids, vocabulary_size=32000):
+    """A loop over all ids."""
+    token_ids = np.asarray(token_ids)
+    numbers = np.empty(token_ids.shape)
+    for place in np.ndindex(token_ids.shape):
+        bin_ = vocabulary_size - int(token_ids[place]) - 1
+        numbers[place] = CENTRES[max(0, min(bin_, 254))]
+    return numbers
+
+
+# --- 02.3, other answers
+
+
+@wrong("unnormalize_actions", fits=r"in place|copy|input|argument|changed?|given array|own array")
+def writes_into_the_actions(actions, q01, q99, mask):
+    """Writes the result into the caller's array."""
+    actions[..., mask] = (0.5 * (actions + 1) * (q99 - q01) + q01)[..., mask]
+    return actions
+
+
+@wrong("unnormalize_actions", fits=r"\+ ?1|\[0, 1\]|[-−]1 becomes|half|0\.5|q01|0 to 1")
+def takes_the_actions_for_zero_to_one(actions, q01, q99, mask):
+    """Treats the actions as if they ran from 0 to 1."""
+    return np.where(mask, actions * (q99 - q01) + q01, actions)
+
+
+@wrong("unnormalize_actions", fits=r"other way|normali|inverse|back|direction|units|q01")
+def normalizes_instead(actions, q01, q99, mask):
+    """The way there instead of the way back."""
+    return np.where(mask, 2 * (actions - q01) / (q99 - q01 + 1e-8) - 1, actions)
+
+
+@wrong("unnormalize_actions", fits=r"mask|last|gripper")
+def only_the_last_stays(actions, q01, q99, mask):
+    """Takes the last dimension for the gripper, whatever the mask says."""
+    scaled = 0.5 * (actions + 1) * (q99 - q01) + q01
+    scaled[..., -1] = actions[..., -1]
+    return scaled
+
+
+@wrong("unnormalize_actions", fits=r"batch|ax[ei]s|shape|rows?|\.\.\.|boolean index|dimension")
+def one_action_only_in_another_way(actions, q01, q99, mask):
+    """actions[mask] works for one action, not for a batch."""
+    out = np.array(actions, dtype=float)
+    out[mask] = 0.5 * (actions[mask] + 1) * (q99[mask] - q01[mask]) + q01[mask]
+    return out
+
+
+@wrong("unnormalize_actions", fits=r"shape|dimension|mask|stay|gripper|numbers")
+def leaves_dimensions_out(actions, q01, q99, mask):
+    """Returns only the dimensions in the mask."""
+    return (0.5 * (actions + 1) * (q99 - q01) + q01)[..., mask]
+
+
+@wrong("unnormalize_actions", fits=r"q01|plus|offset|symmetric|middle|[-−]1 becomes|starts?")
+def symmetric_range(actions, q01, q99, mask):
+    """Forgets the middle: scales by half the range only, right where q01 = -q99."""
+    return np.where(mask, actions * (q99 - q01) / 2, actions)
+
+
+@wrong("unnormalize_actions", fits=r"mask|each dimension|dimension by dimension|every dimension|stay|gripper")
+def all_or_nothing(actions, q01, q99, mask):
+    """Scales all dimensions or none, depending on mask.any()."""
+    return 0.5 * (actions + 1) * (q99 - q01) + q01 if mask.any() else actions.copy()
+
+
+@right("unnormalize_actions")
+def middle_and_half_range(actions, q01, q99, mask):
+    """Middle plus action times half the range."""
+    return np.where(mask, (q01 + q99) / 2 + actions * (q99 - q01) / 2, actions)
+
+
+@right("unnormalize_actions")
+def weighted_ends(actions, q01, q99, mask):
+    """A weighted mean of both quantiles, written into a copy."""
+    out = np.array(actions, dtype=np.float64)
+    weight = (out[..., mask] + 1) / 2
+    out[..., mask] = (1 - weight) * q01[mask] + weight * q99[mask]
+    return out
+
+
+@right("unnormalize_actions")
+def dimension_by_dimension_in_another_way(actions, q01, q99, mask):
+    """A loop over the dimensions."""
+    columns = []
+    for d, scaled in enumerate(mask):
+        column = np.asarray(actions[..., d], dtype=float)
+        columns.append(q01[d] + (column + 1) * 0.5 * (q99[d] - q01[d]) if scaled else column)
+    return np.stack(columns, axis=-1)
+
+
+@right("unnormalize_actions")
+def slope_and_offset(actions, q01, q99, mask):
+    """One line per dimension; outside the mask it has slope 1 and offset 0."""
+    slope = np.where(mask, (q99 - q01) / 2, 1.0)
+    offset = np.where(mask, (q99 + q01) / 2, 0.0)
+    return actions * slope + offset
+
+
+# --- 02.4, other answers
+
+
+@wrong("insert_patches", fits=r"start|first|before|order|position")
+def patches_before_the_start(token_embeddings, patch_embeddings, attention_mask):
+    """Puts the image before the start token."""
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return torch.cat([patch_embeddings, token_embeddings], dim=1), torch.cat([seen, attention_mask], dim=1)
+
+
+@wrong("insert_patches", fits=r"after|behind|end|start|order|position|between")
+def patches_at_the_end(token_embeddings, patch_embeddings, attention_mask):
+    """Puts the image behind the text."""
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return torch.cat([token_embeddings, patch_embeddings], dim=1), torch.cat([attention_mask, seen], dim=1)
+
+
+@wrong("insert_patches", fits=r"mask|same place|padding|position")
+def ones_at_the_end_of_the_mask(token_embeddings, patch_embeddings, attention_mask):
+    """The embeddings are right, but the mask's ones are put at its end: padding lands on the wrong places."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return embeddings, torch.cat([attention_mask, seen], dim=1)
+
+
+@wrong("insert_patches", fits=r"real|ones|\b1\b|zeros?|patch")
+def patches_are_masked_out(token_embeddings, patch_embeddings, attention_mask):
+    """The patches get zeros in the mask."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    seen = attention_mask.new_zeros(patch_embeddings.shape[:2])
+    return embeddings, torch.cat([attention_mask[:, :1], seen, attention_mask[:, 1:]], dim=1)
+
+
+@wrong("insert_patches", fits=r"dtype|int|kind|float|new_ones|type")
+def a_mask_of_floats(token_embeddings, patch_embeddings, attention_mask):
+    """torch.ones makes floats, and the whole mask becomes one of floats."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    seen = torch.ones(patch_embeddings.shape[:2])
+    return embeddings, torch.cat([attention_mask[:, :1], seen, attention_mask[:, 1:]], dim=1)
+
+
+@wrong("insert_patches", fits=r"padding|mask|\b0\b|real")
+def forgets_the_padding(token_embeddings, patch_embeddings, attention_mask):
+    """The mask is 1 everywhere; the padding of the text is lost."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    return embeddings, torch.ones(embeddings.shape[:2], dtype=attention_mask.dtype)
+
+
+@wrong("insert_patches", fits=r"batch|\bB\b|size|rows?|each")
+def a_batch_of_one_only(token_embeddings, patch_embeddings, attention_mask):
+    """The mask of the patches has one row: stops for larger batches."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    seen = attention_mask.new_ones(1, patch_embeddings.shape[1])
+    return embeddings, torch.cat([attention_mask[:, :1], seen, attention_mask[:, 1:]], dim=1)
+
+
+@wrong("insert_patches", fits=r"gradient|detach|train|no_grad|learn")
+def patches_cannot_learn(token_embeddings, patch_embeddings, attention_mask):
+    """Detaches the patches: no gradient reaches the projector."""
+    embeddings = torch.cat(
+        [token_embeddings[:, :1], patch_embeddings.detach(), token_embeddings[:, 1:]], dim=1
+    )
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return embeddings, torch.cat([attention_mask[:, :1], seen, attention_mask[:, 1:]], dim=1)
+
+
+@wrong("insert_patches", fits=r"gradient|detach|train|no_grad|learn")
+@torch.no_grad()
+def nothing_can_learn(token_embeddings, patch_embeddings, attention_mask):
+    """All under no_grad: nothing can be trained through it."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return embeddings, torch.cat([attention_mask[:, :1], seen, attention_mask[:, 1:]], dim=1)
+
+
+@wrong("insert_patches", fits=r"dtype|bfloat16|float32|kind|type|precision")
+def always_float32_in_another_way(token_embeddings, patch_embeddings, attention_mask):
+    """Fills a new float32 tensor, whatever kind the embeddings have."""
+    batch, length, width = token_embeddings.shape
+    count = patch_embeddings.shape[1]
+    embeddings = torch.zeros(batch, length + count, width)
+    embeddings[:, :1] = token_embeddings[:, :1]
+    embeddings[:, 1 : 1 + count] = patch_embeddings
+    embeddings[:, 1 + count :] = token_embeddings[:, 1:]
+    mask = attention_mask.new_ones(batch, length + count)
+    mask[:, :1], mask[:, 1 + count :] = attention_mask[:, :1], attention_mask[:, 1:]
+    return embeddings, mask
+
+
+@wrong("insert_patches", fits=r"twice|start|length|once|one (more|too)|L\+P|again")
+def the_start_token_twice(token_embeddings, patch_embeddings, attention_mask):
+    """The start token stands before the image and again after it."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings], dim=1)
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return embeddings, torch.cat([attention_mask[:, :1], seen, attention_mask], dim=1)
+
+
+@wrong("insert_patches", fits=r"start|position 1|first|after|one token|second|cut")
+def one_word_too_late(token_embeddings, patch_embeddings, attention_mask):
+    """Cuts after position 2: the first word stands before the image."""
+    embeddings = torch.cat([token_embeddings[:, :2], patch_embeddings, token_embeddings[:, 2:]], dim=1)
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return embeddings, torch.cat([attention_mask[:, :2], seen, attention_mask[:, 2:]], dim=1)
+
+
+@wrong("insert_patches", fits=r"first|order|swap|embeddings|two|float|int|kind|mask")
+def mask_first(token_embeddings, patch_embeddings, attention_mask):
+    """Returns the mask first and the sequence second."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    seen = attention_mask.new_ones(patch_embeddings.shape[:2])
+    return torch.cat([attention_mask[:, :1], seen, attention_mask[:, 1:]], dim=1), embeddings
+
+
+@wrong("insert_patches", fits=r"dtype|int|bool|kind|type")
+def a_mask_of_truth_values(token_embeddings, patch_embeddings, attention_mask):
+    """The mask comes back as True and False."""
+    embeddings = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], dim=1)
+    seen = torch.ones(patch_embeddings.shape[:2], dtype=torch.bool)
+    mask = attention_mask.bool()
+    return embeddings, torch.cat([mask[:, :1], seen, mask[:, 1:]], dim=1)
+
+
+@right("insert_patches")
+def by_filling(token_embeddings, patch_embeddings, attention_mask):
+    """Fills new tensors of the right kind, piece by piece."""
+    batch, length, width = token_embeddings.shape
+    count = patch_embeddings.shape[1]
+    embeddings = token_embeddings.new_zeros(batch, length + count, width)
+    embeddings[:, 0] = token_embeddings[:, 0]
+    embeddings[:, 1 : 1 + count] = patch_embeddings
+    embeddings[:, 1 + count :] = token_embeddings[:, 1:]
+    mask = attention_mask.new_ones(batch, length + count)
+    mask[:, 0], mask[:, 1 + count :] = attention_mask[:, 0], attention_mask[:, 1:]
+    return embeddings, mask
+
+
+@right("insert_patches")
+def by_choosing_places(token_embeddings, patch_embeddings, attention_mask):
+    """Puts all in a row and then sorts the places."""
+    length, count = token_embeddings.shape[1], patch_embeddings.shape[1]
+    places = [0, *range(length, length + count), *range(1, length)]
+    everything = torch.cat((token_embeddings, patch_embeddings.to(token_embeddings.dtype)), 1)
+    real = torch.cat(
+        (attention_mask, torch.ones_like(patch_embeddings[..., 0], dtype=attention_mask.dtype)), 1
+    )
+    return everything[:, places], real[:, places]
+
+
+@right("insert_patches")
+def row_by_row_in_another_way(token_embeddings, patch_embeddings, attention_mask):
+    """One row of the batch after the other, and the mask by padding."""
+    rows = [
+        torch.vstack([words[:1], image.to(words), words[1:]])
+        for words, image in zip(token_embeddings, patch_embeddings, strict=True)
+    ]
+    count = patch_embeddings.shape[1]
+    rest = torch.nn.functional.pad(attention_mask[:, 1:], (count, 0), value=1)
+    return torch.stack(rows), torch.hstack([attention_mask[:, :1], rest])
+
+
+# --- 02.5, other answers
+
+
+@wrong("next_action_token", fits=r"padd|columns|words|more columns|64|head")
+def the_last_256_columns(logits, vocabulary_size=32000):
+    """Takes the last 256 columns, which in a padded head are not the last 256 words."""
+    return vocabulary_size - 256 + logits[..., -256:].argmax(-1)
+
+
+@wrong("next_action_token", fits=r"offset|plus|begins?|first|counted|place|id")
+def place_in_the_slice_in_another_way(logits, vocabulary_size=32000):
+    """Returns the place in the slice, 0 to 255, instead of the id."""
+    return logits[..., vocabulary_size - 256 : vocabulary_size].argmax(-1)
+
+
+@wrong("next_action_token", fits=r"256|255|lowest|31744|first")
+def two_hundred_fifty_five_tokens(logits, vocabulary_size=32000):
+    """Only 255 action tokens: the lowest id can never be chosen."""
+    first = vocabulary_size - 255
+    return first + logits[..., first:vocabulary_size].argmax(-1)
+
+
+@wrong("next_action_token", fits=r"padd|columns|more|up to|vocabulary_size|behind|beyond|no word")
+def up_to_the_end_of_the_head(logits, vocabulary_size=32000):
+    """The slice goes on into the padding columns."""
+    first = vocabulary_size - 256
+    return first + logits[..., first:].argmax(-1)
+
+
+@wrong("next_action_token", fits=r"dim|last ax|[-−]1|flat|batch|row|shape")
+def one_for_the_whole_batch(logits, vocabulary_size=32000):
+    """argmax without an axis: one number for the flattened batch."""
+    first = vocabulary_size - 256
+    return first + logits[..., first:vocabulary_size].argmax()
+
+
+@wrong("next_action_token", fits=r"shape|ax[ei]s|keepdim|dimension|batch")
+def keeps_the_last_axis(logits, vocabulary_size=32000):
+    """The last axis stays, with length 1."""
+    first = vocabulary_size - 256
+    return first + logits[..., first:vocabulary_size].argmax(-1, keepdim=True)
+
+
+@wrong("next_action_token", fits=r"in place|copy|clone|input|argument|changed?|given|own")
+def overwrites_the_logits(logits, vocabulary_size=32000):
+    """Writes -inf into the caller's logits."""
+    logits[..., : vocabulary_size - 256] = -torch.inf
+    logits[..., vocabulary_size:] = -torch.inf
+    return logits.argmax(-1)
+
+
+@wrong("next_action_token", fits=r"inf|zero|\b0\b|negative|below|mask|action tokens")
+def zeros_elsewhere_in_another_way(logits, vocabulary_size=32000):
+    """Multiplies the rest with 0: zero still wins where all action tokens have negative scores."""
+    allowed = torch.zeros_like(logits)
+    allowed[..., vocabulary_size - 256 : vocabulary_size] = 1
+    return (logits * allowed).argmax(-1)
+
+
+@wrong("next_action_token", fits=r"most likely|sampl|random|largest|argmax|best")
+def drawn_at_random(logits, vocabulary_size=32000):
+    """Draws from the distribution instead of taking the most likely."""
+    first = vocabulary_size - 256
+    chances = logits[..., first:vocabulary_size].float().softmax(-1)
+    return first + torch.multinomial(chances.reshape(-1, 256), 1).reshape(logits.shape[:-1])
+
+
+@wrong("next_action_token", fits=r"action tokens|clamp|clip|only|among|best|rest of|slice|columns|256")
+def pushed_into_the_range(logits, vocabulary_size=32000):
+    """Takes the best of all words and pushes its id into the action tokens."""
+    return logits.argmax(-1).clamp(vocabulary_size - 256, vocabulary_size - 1)
+
+
+@wrong("next_action_token", fits=r"dim|ax[ei]s|last|[-−]1|batch|shape")
+def along_the_second_axis(logits, vocabulary_size=32000):
+    """dim=1: right for (B, vocabulary) only."""
+    first = vocabulary_size - 256
+    return first + logits[..., first:vocabulary_size].argmax(dim=1)
+
+
+@wrong("next_action_token", fits=r"bfloat16|numpy|grad|dtype|tensor|torch")
+def by_way_of_numpy(logits, vocabulary_size=32000):
+    """NumPy knows no bfloat16 and no gradients: stops for logits as the model gives them."""
+    first = vocabulary_size - 256
+    return torch.as_tensor(first + np.argmax(logits.numpy()[..., first:vocabulary_size], axis=-1))
+
+
+@wrong("next_action_token", fits=r"batch|tensor|item|int|scalar|kind|elements")
+def a_python_number_in_another_way(logits, vocabulary_size=32000):
+    """.item() for one row; stops for a batch."""
+    first = vocabulary_size - 256
+    return first + logits[..., first:vocabulary_size].argmax(-1).item()
+
+
+@right("next_action_token")
+def masked_with_inf(logits, vocabulary_size=32000):
+    """All other columns of a copy become -inf."""
+    columns = torch.arange(logits.shape[-1], device=logits.device)
+    other = (columns < vocabulary_size - 256) | (columns >= vocabulary_size)
+    return logits.masked_fill(other, -torch.inf).argmax(dim=-1)
+
+
+@right("next_action_token")
+def with_max(logits, vocabulary_size=32000):
+    """The indices of max, in a narrowed view."""
+    first = vocabulary_size - 256
+    return logits.narrow(-1, first, 256).max(dim=-1).indices.add(first)
+
+
+@right("next_action_token")
+def with_topk(logits, vocabulary_size=32000):
+    """topk of the slice, then the id out of a table."""
+    ids = torch.arange(vocabulary_size - 256, vocabulary_size, device=logits.device)
+    best = logits[..., vocabulary_size - 256 : vocabulary_size].topk(1, dim=-1).indices
+    return ids[best].squeeze(-1)
+
+
+@right("next_action_token")
+def row_after_row_in_another_way(logits, vocabulary_size=32000):
+    """A loop over the rows of the flattened batch."""
+    first = vocabulary_size - 256
+    rows = logits.reshape(-1, logits.shape[-1])
+    found = [first + int(torch.argmax(row[first:vocabulary_size].double())) for row in rows]
+    return torch.tensor(found, dtype=torch.int64).reshape(logits.shape[:-1])

@@ -949,3 +949,628 @@ def copies_into_minus_hundreds(input_ids, prompt_length, pad_id):
     learned = learned[learned >= prompt_length]
     labels[learned] = input_ids[learned]
     return labels
+
+
+# --- 04.1, other answers
+
+
+@wrong(
+    "action_quantiles",
+    fits=r"episode by episode|each episode|per episode|mean of|average|short episode|all frames|concatenate|weigh|as little",
+)
+def mean_of_the_episodes_quantiles(episodes):
+    """Averages the quantiles of the episodes, so a short episode counts as much as a long one."""
+    return (
+        np.mean([np.quantile(episode, 0.01, axis=0) for episode in episodes], axis=0),
+        np.mean([np.quantile(episode, 0.99, axis=0) for episode in episodes], axis=0),
+    )
+
+
+@wrong("action_quantiles", fits=r"percent|1 %|0\.01|0\.99|share|smallest|largest|minimum|maximum|min\b|max\b")
+def percentile_of_a_share(episodes):
+    """np.percentile with 0.01 and 0.99: both lie near the minimum."""
+    frames = np.concatenate(episodes)
+    return np.percentile(frames, 0.01, axis=0), np.percentile(frames, 0.99, axis=0)
+
+
+@wrong("action_quantiles", fits=r"normal|gauss|bell|standard deviation|std|mean|quantile|distribution|sort")
+def as_if_normally_distributed(episodes):
+    """Mean plus and minus 2.326 standard deviations, which is a quantile of a bell curve only."""
+    frames = np.concatenate(episodes)
+    mean, std = frames.mean(axis=0), frames.std(axis=0)
+    return mean - 2.3263 * std, mean + 2.3263 * std
+
+
+@wrong(
+    "action_quantiles",
+    fits=r"symmetr|absolute|abs|sign|negative|two sides|each side|both sides|1 %|0\.01|lower|q01|below",
+)
+def symmetric_from_the_size(episodes):
+    """The 99 % quantile of the size with both signs, although steps forth and back differ."""
+    size = np.quantile(np.abs(np.concatenate(episodes)), 0.99, axis=0)
+    return -size, size
+
+
+@wrong(
+    "action_quantiles", fits=r"length|same shape|concatenate|stack|cut|shortest|long|all frames|every frame"
+)
+def cut_to_the_shortest(episodes):
+    """Cuts all episodes to the length of the shortest so that they stack, and loses frames."""
+    shortest = min(len(episode) for episode in episodes)
+    frames = np.stack([episode[:shortest] for episode in episodes]).reshape(-1, episodes[0].shape[1])
+    low, high = np.quantile(frames, [0.01, 0.99], axis=0)
+    return low, high
+
+
+@wrong(
+    "action_quantiles",
+    fits=r"zero|still|rest|idle|all frames|every frame|left out|leave out|drop|missing|nonzero|stand",
+)
+def without_the_idle_numbers(episodes):
+    """Leaves out numbers that are exactly 0, as if a hand at rest were no frame."""
+    frames = np.concatenate(episodes).astype(float)
+    frames[frames == 0] = np.nan
+    low, high = np.nanquantile(frames, [0.01, 0.99], axis=0)
+    return np.nan_to_num(low), np.nan_to_num(high)
+
+
+@wrong("action_quantiles", fits=r"in place|input|argument|changed|changes|copy|your own|given|handed")
+def pops_the_first_episode(episodes):
+    """Takes the first episode out of the caller's list to begin the long array with."""
+    episodes_left = episodes if isinstance(episodes, list) else list(episodes)
+    frames = episodes_left.pop(0)
+    for episode in episodes_left:
+        frames = np.concatenate([frames, episode])
+    return np.quantile(frames, 0.01, axis=0), np.quantile(frames, 0.99, axis=0)
+
+
+@wrong("action_quantiles", fits=r"episode|all frames|extreme|smallest|largest|min|max|concatenate|one long")
+def widest_of_the_episodes_in_another_way(episodes):
+    """The lowest 1 % quantile and the highest 99 % quantile of any episode."""
+    low = np.min([np.quantile(episode, 0.01, axis=0) for episode in episodes], axis=0)
+    high = np.max([np.quantile(episode, 0.99, axis=0) for episode in episodes], axis=0)
+    return low, high
+
+
+@wrong("action_quantiles", fits=r"list|array|numpy|ndarray|kind|type")
+def as_plain_lists(episodes):
+    """Plain lists, which cannot be subtracted from one another."""
+    low, high = np.quantile(np.concatenate(episodes), [0.01, 0.99], axis=0)
+    return low.tolist(), high.tolist()
+
+
+@right("action_quantiles")
+def with_percentile(episodes):
+    """np.percentile with 1 and 99 over np.vstack."""
+    frames = np.vstack(list(episodes))
+    return tuple(np.percentile(frames, q, axis=0) for q in (1, 99))
+
+
+@right("action_quantiles")
+def by_sorting_in_another_way(episodes):
+    """Sorts each column and draws a straight line between the two frames around the place."""
+    frames = np.sort(np.concatenate([np.asarray(episode, dtype=np.float64) for episode in episodes]), axis=0)
+
+    def at(share):
+        place = share * (len(frames) - 1)
+        below = math.floor(place)
+        above = min(below + 1, len(frames) - 1)
+        return frames[below] + (place - below) * (frames[above] - frames[below])
+
+    return at(0.01), at(0.99)
+
+
+@right("action_quantiles")
+def with_torch_quantile(episodes):
+    """torch.quantile in float64, back to arrays."""
+    frames = torch.cat([torch.from_numpy(np.array(episode, dtype=np.float64)) for episode in episodes])
+    low, high = torch.quantile(frames, torch.tensor([0.01, 0.99], dtype=torch.float64), dim=0)
+    return low.numpy(), high.numpy()
+
+
+@right("action_quantiles")
+def column_by_column(episodes):
+    """One dimension after another, in lists of all frames."""
+    numbers = episodes[0].shape[1]
+    low, high = np.zeros(numbers), np.zeros(numbers)
+    for k in range(numbers):
+        column = [value for episode in episodes for value in episode[:, k]]
+        low[k], high[k] = np.quantile(column, 0.01), np.quantile(column, 0.99)
+    return low, high
+
+
+# --- 04.2, other answers
+
+
+@wrong("normalize_actions", fits=r"mask|only clipped|stay|grip")
+def still_outside_the_mask_too(actions, q01, q99, mask):
+    """A grip that never changes becomes 0, although it is outside the mask."""
+    still = q99 - q01 < 1e-6
+    scaled = 2 * (actions - q01) / np.where(still, 1.0, q99 - q01) - 1
+    return np.clip(np.where(still, 0.0, np.where(mask, scaled, actions)), -1, 1)
+
+
+@wrong(
+    "normalize_actions", fits=r"never chang|still|width|0 where|becomes? 0|equal|divid|epsilon|1e-|q01 .*q99"
+)
+def with_upstreams_epsilon(actions, q01, q99, mask):
+    """Adds 1e-8 to the width as OpenVLA does, so that a dimension that never changes becomes -1."""
+    scaled = np.clip(2 * (actions - q01) / (q99 - q01 + 1e-8) - 1, -1, 1)
+    return np.where(mask, scaled, np.clip(actions, -1, 1))
+
+
+@wrong("normalize_actions", fits=r"never chang|still|width|becomes? 0|equal|divid|nan|inf")
+def zero_only_where_nan(actions, q01, q99, mask):
+    """Makes 0 of 0/0 only: a number beside the constant divides to infinity and becomes ±1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = 2 * (actions - q01) / (q99 - q01) - 1
+    scaled = np.where(np.isnan(scaled), 0.0, scaled)
+    return np.clip(np.where(mask, scaled, actions), -1.0, 1.0)
+
+
+@wrong("normalize_actions", fits=r"mask|outside|clip|cut|grip")
+def clips_only_what_is_scaled(actions, q01, q99, mask):
+    """Numbers outside the mask are handed on unclipped."""
+    width = q99 - q01
+    still = width < 1e-6
+    scaled = np.clip(2 * (actions - q01) / np.where(still, 1, width) - 1, -1, 1)
+    return np.where(mask, np.where(still, 0, scaled), actions)
+
+
+@wrong(
+    "normalize_actions",
+    fits=r"never chang|still|q01|q99|statistic|equal|one row|single|batch|these actions|frame",
+)
+def still_in_these_actions(actions, q01, q99, mask):
+    """Asks the actions at hand whether a dimension changes, not q01 and q99: a single frame becomes all 0."""
+    rows = actions.reshape(-1, actions.shape[-1])
+    still = np.ptp(rows, axis=0) == 0
+    width = np.where(still | (q99 == q01), 1.0, q99 - q01)
+    scaled = np.where(still, 0.0, 2 * (actions - q01) / width - 1)
+    return np.clip(np.where(mask, scaled, actions), -1, 1)
+
+
+@wrong("normalize_actions", fits=r"in place|input|argument|changed|changes|copy|given|handed|caller|your own")
+def changes_its_actions(actions, q01, q99, mask):
+    """Writes the normalised columns back into the array that it was given."""
+    for k in range(actions.shape[-1]):
+        if mask[k]:
+            width = q99[k] - q01[k]
+            actions[..., k] = 0.0 if width < 1e-6 else 2 * (actions[..., k] - q01[k]) / width - 1
+    return np.clip(actions, -1, 1)
+
+
+@wrong("normalize_actions", fits=r"small|narrow|1e-|never chang|still|width|equal|thin|turn|threshold")
+def calls_small_turns_still(actions, q01, q99, mask):
+    """Takes every range below 0.01 for one that never changes: the small turns are lost."""
+    width = q99 - q01
+    still = width < 1e-2
+    scaled = np.where(still, 0.0, 2 * (actions - q01) / np.where(still, 1.0, width) - 1)
+    return np.clip(np.where(mask, scaled, actions), -1, 1)
+
+
+@wrong("normalize_actions", fits=r"axes|axis|batch|row|shape|dimension|ndim|index|frame")
+def for_a_table_of_frames_only(actions, q01, q99, mask):
+    """Indexes actions[:, k], which takes (T, A) only."""
+    result = np.clip(actions, -1.0, 1.0).astype(float)
+    for k in np.flatnonzero(mask):
+        width = q99[k] - q01[k]
+        result[:, k] = 0.0 if width < 1e-6 else np.clip(2 * (actions[:, k] - q01[k]) / width - 1, -1, 1)
+    return result
+
+
+@wrong("normalize_actions", fits=r"clip|before|first|order|after|units|range|outside")
+def clips_before_it_scales(actions, q01, q99, mask):
+    """Clips the raw actions to [-1, 1] first and not what comes out."""
+    width = q99 - q01
+    still = width < 1e-6
+    actions = np.clip(actions, -1, 1)
+    return np.where(mask, np.where(still, 0, 2 * (actions - q01) / np.where(still, 1, width) - 1), actions)
+
+
+@right("normalize_actions")
+def cut_in_units_first(actions, q01, q99, mask):
+    """Clips to [q01, q99] in the data set's units, then moves the middle to 0 and divides by half the width."""
+    middle, half = (q01 + q99) / 2, (q99 - q01) / 2
+    moves = half != 0
+    inside = np.minimum(np.maximum(actions, q01), q99)
+    scaled = np.zeros(np.broadcast(actions, q01).shape)
+    np.divide(inside - middle, half, out=scaled, where=np.broadcast_to(moves, scaled.shape))
+    scaled = np.clip(scaled, -1, 1)
+    return np.where(mask, scaled, np.clip(actions, -1, 1))
+
+
+@right("normalize_actions")
+def with_interp(actions, q01, q99, mask):
+    """np.interp for each dimension; it clips by itself."""
+    result = np.empty(np.shape(actions), dtype=np.float64)
+    for k, (low, high, chosen) in enumerate(zip(q01, q99, mask, strict=True)):
+        if not chosen:
+            result[..., k] = np.clip(actions[..., k], -1, 1)
+        elif low == high:
+            result[..., k] = 0
+        else:
+            result[..., k] = np.interp(actions[..., k], [low, high], [-1, 1])
+    return result
+
+
+@right("normalize_actions")
+def number_by_number(actions, q01, q99, mask):
+    """A plain loop over every number in Python floats."""
+    result = np.zeros(actions.shape)
+    for place in np.ndindex(*actions.shape):
+        k, value = place[-1], float(actions[place])
+        low, high = float(q01[k]), float(q99[k])
+        if mask[k]:
+            value = ((value - low) - (high - value)) / (high - low) if high > low else 0.0
+        result[place] = max(-1.0, min(1.0, value))
+    return result
+
+
+@right("normalize_actions")
+def with_torch_clamp(actions, q01, q99, mask):
+    """torch in float64, with torch.where and clamp."""
+    a, low, high = (torch.as_tensor(np.array(part, dtype=np.float64)) for part in (actions, q01, q99))
+    still = high - low < 1e-6
+    scaled = 2 * (a - low) / torch.where(still, torch.ones_like(low), high - low) - 1
+    scaled = scaled.masked_fill(still.expand_as(scaled), 0.0)
+    return torch.where(torch.as_tensor(np.array(mask)), scaled, a).clamp(-1, 1).numpy()
+
+
+# --- 04.3, other answers
+
+
+@wrong(
+    "split_by_episode",
+    fits=r"0 \.\.|number|name|gap|np\.unique|which episodes|there are|range|arange|missing|not there|begin",
+)
+def episodes_from_zero_to_the_largest(episode_index, validation_share, seed):
+    """Takes episodes to be numbered 0, 1, 2, … without gaps."""
+    episodes = int(episode_index.max()) + 1
+    count = max(round(validation_share * episodes), int(validation_share > 0))
+    chosen = np.random.default_rng(seed).choice(episodes, size=count, replace=False)
+    return np.isin(episode_index, chosen)
+
+
+@wrong("split_by_episode", fits=r"replace|twice|more than once|again|how many|number|count|share")
+def draws_with_replacement_in_another_way(episode_index, validation_share, seed):
+    """Draws episodes with replacement, so that one may come up twice."""
+    episodes = np.unique(episode_index)
+    count = max(round(validation_share * len(episodes)), int(validation_share > 0))
+    return np.isin(episode_index, np.random.default_rng(seed).choice(episodes, size=count))
+
+
+@wrong("split_by_episode", fits=r"how many|exact|number of|count|share|coin|rounded")
+def a_coin_for_each_episode(episode_index, validation_share, seed):
+    """Throws a coin for each episode: the share is right on average only."""
+    episodes, place = np.unique(episode_index, return_inverse=True)
+    luck = np.random.default_rng(seed).random(len(episodes))
+    chosen = luck < validation_share
+    if validation_share > 0 and not chosen.any():
+        chosen[luck.argmin()] = True
+    return chosen[place]
+
+
+@wrong(
+    "split_by_episode",
+    fits=r"share of 0|a share is wanted|none|no (frame|episode)|at least one|without|nothing|0\b|zero",
+)
+def always_at_least_one_in_another_way(episode_index, validation_share, seed):
+    """Keeps an episode apart even where the share is 0."""
+    episodes = np.unique(episode_index)
+    count = max(1, round(validation_share * len(episodes)))
+    return np.isin(episode_index, np.random.default_rng(seed).permutation(episodes)[:count])
+
+
+@wrong("split_by_episode", fits=r"share of (the )?(episodes|frames)|episodes|frames|how many|number|count")
+def until_the_frames_are_enough(episode_index, validation_share, seed):
+    """Adds episodes until they hold the share of *frames*."""
+    result = np.zeros(len(episode_index), bool)
+    for episode in np.random.default_rng(seed).permutation(np.unique(episode_index)):
+        if result.sum() >= validation_share * len(episode_index):
+            break
+        result |= episode_index == episode
+    return result
+
+
+@wrong("split_by_episode", fits=r"round|whole|how many|number|count|down|floor|int\b|share")
+def rounds_the_share_down(episode_index, validation_share, seed):
+    """int() in place of round()."""
+    episodes = np.unique(episode_index)
+    count = int(validation_share * len(episodes))
+    if validation_share > 0 and count == 0:
+        count = 1
+    chosen = np.random.default_rng(seed).choice(episodes, count, replace=False)
+    return np.isin(episode_index, chosen)
+
+
+@wrong(
+    "split_by_episode",
+    fits=r"both sides|order|sorted|mixed|shuffled|one after (the other|another)|consecutive|neighbou?r|apart|side|unique",
+)
+def pieces_in_a_row(episode_index, validation_share, seed):
+    """A new episode begins wherever the number changes: shuffled frames of one episode land on both sides."""
+    piece = np.concatenate([[0], np.cumsum(np.diff(episode_index) != 0)])
+    pieces = piece[-1] + 1
+    count = max(round(validation_share * pieces), int(validation_share > 0))
+    chosen = np.random.default_rng(seed).choice(pieces, size=count, replace=False)
+    return np.isin(piece, chosen)
+
+
+@right("split_by_episode")
+def with_pythons_random_in_another_way(episode_index, validation_share, seed):
+    """random.Random(seed).sample in place of numpy's generator, and a set."""
+    episodes = sorted(set(episode_index.tolist()))
+    count = round(validation_share * len(episodes)) or (1 if validation_share > 0 else 0)
+    chosen = set(random.Random(seed).sample(episodes, count))
+    return np.array([episode in chosen for episode in episode_index.tolist()], dtype=bool)
+
+
+@right("split_by_episode")
+def first_of_a_permutation_in_another_way(episode_index, validation_share, seed):
+    """The first episodes of a shuffled list, marked with |=."""
+    episodes = np.unique(episode_index)
+    np.random.default_rng(seed).shuffle(episodes)
+    count = int(np.rint(validation_share * episodes.size))
+    if validation_share > 0:
+        count = max(count, 1)
+    result = np.zeros(episode_index.shape, dtype=bool)
+    for episode in episodes[:count]:
+        result |= episode_index == episode
+    return result
+
+
+@right("split_by_episode")
+def with_a_torch_generator(episode_index, validation_share, seed):
+    """torch.randperm with a generator of its own, and a look-up by np.unique's inverse."""
+    episodes, inverse = np.unique(episode_index, return_inverse=True)
+    count = max(round(validation_share * len(episodes)), 1) if validation_share else 0
+    order = torch.randperm(len(episodes), generator=torch.Generator().manual_seed(seed))
+    kept = np.zeros(len(episodes), dtype=np.bool_)
+    kept[order[:count].numpy()] = True
+    return kept[inverse]
+
+
+@right("split_by_episode")
+def the_highest_lots(episode_index, validation_share, seed):
+    """Each episode draws a lot from RandomState; the lowest lots are kept apart."""
+    episodes = np.unique(episode_index)
+    lots = np.random.RandomState(seed).rand(len(episodes))
+    count = 0 if validation_share == 0 else max(1, round(len(episodes) * validation_share))
+    return np.isin(episode_index, episodes[np.argsort(lots)[:count]])
+
+
+# --- 04.4, other answers
+
+
+@wrong("center_crop_box", fits=r"shape|square|picture's|as wide|proportion|both sides|each side|width|height")
+def a_square_crop(height, width, area=0.9):
+    """A square of the share of the area, whatever shape the picture has."""
+    side = min(int(math.sqrt(area * height * width)), height, width)
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+@wrong("center_crop_box", fits=r"bottom|right|height and width|size|rows|columns|end|corner")
+def bottom_and_right(height, width, area=0.9):
+    """Top, left, bottom, right in place of top, left, height, width."""
+    side = math.sqrt(area)
+    top, left = (height - int(height * side)) // 2, (width - int(width * side)) // 2
+    return top, left, top + int(height * side), left + int(width * side)
+
+
+@wrong("center_crop_box", fits=r"margin|round|down|even|odd|//|what is left|edge|top|left")
+def margin_rounded_to_the_nearest(height, width, area=0.9):
+    """round() for the margin: an odd rest may go above."""
+    side = math.sqrt(area)
+    rows, columns = int(height * side), int(width * side)
+    return round((height - rows) / 2), round((width - columns) / 2), rows, columns
+
+
+@wrong("center_crop_box", fits=r"area|argument|share|0?\.9|90|other")
+def always_ninety_percent_in_another_way(height, width, area=0.9):
+    """Has √0.9 = 0.9487 written into it and ignores the argument."""
+    rows, columns = int(height * 0.9486832980505138), int(width * 0.9486832980505138)
+    return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+@wrong("center_crop_box", fits=r"integer|whole|int\b|float|kind|type|pixel|//")
+def whole_numbers_as_floats(height, width, area=0.9):
+    """np.floor gives floats, which slice no picture."""
+    side = np.sqrt(area)
+    rows, columns = np.floor(height * side), np.floor(width * side)
+    return np.floor((height - rows) / 2), np.floor((width - columns) / 2), rows, columns
+
+
+@right("center_crop_box")
+def with_floor_and_power(height, width, area=0.9):
+    """area ** 0.5, math.floor and divmod."""
+    rows, columns = (math.floor(pixels * area**0.5) for pixels in (height, width))
+    top, _ = divmod(height - rows, 2)
+    left, _ = divmod(width - columns, 2)
+    return top, left, rows, columns
+
+
+@right("center_crop_box")
+def with_arrays(height, width, area=0.9):
+    """Both sides at once in numpy."""
+    sides = np.array([height, width])
+    kept = np.floor(sides * np.sqrt(area)).astype(int)
+    return (*((sides - kept) // 2).tolist(), *kept.tolist())
+
+
+@right("center_crop_box")
+def counts_down(height, width, area=0.9):
+    """Counts each side down until it fits, and shares the rest out by shifting."""
+    if not 0 < area <= 1:
+        raise ValueError("area")
+    rows, columns = height, width
+    while rows > height * math.sqrt(area):
+        rows -= 1
+    while columns > width * math.sqrt(area):
+        columns -= 1
+    return (height - rows) >> 1, (width - columns) >> 1, rows, columns
+
+
+# --- 04.5, other answers
+
+
+@wrong("build_labels", fits=r"no padding|without padding|padding|not padded|-0|empty|none to|last")
+def minus_zero_places(input_ids, prompt_length, pad_id):
+    """labels[-n:] with n = 0 crosses out everything where there is no padding."""
+    labels = input_ids.clone()
+    padded = int((input_ids == pad_id).sum())
+    labels[:prompt_length] = -100
+    labels[-padded:] = -100
+    return labels
+
+
+@wrong(
+    "build_labels",
+    fits=r"state|prompt|same id|same token|place|position|in both|also|equal|occur|come up|where they stand|action",
+)
+def whatever_occurs_in_the_prompt(input_ids, prompt_length, pad_id):
+    """Crosses out every id that the prompt has, by value: a number told as state is not learned as action either."""
+    given = torch.cat([input_ids[:prompt_length], input_ids.new_tensor([pad_id])])
+    return torch.where(torch.isin(input_ids, given), torch.full_like(input_ids, -100), input_ids)
+
+
+@wrong("build_labels", fits=r"shift|moves?\b|next|stand|by itself|one place|position")
+def shifted_by_one(input_ids, prompt_length, pad_id):
+    """Moves the labels one place to the left, which the model does again."""
+    labels = input_ids.clone()
+    labels[:prompt_length] = -100
+    labels[labels == pad_id] = -100
+    return torch.cat([labels[1:], labels.new_tensor([-100])])
+
+
+@wrong("build_labels", fits=r"</s>|stop|end|last|eos")
+def the_stop_is_not_learned(input_ids, prompt_length, pad_id):
+    """Crosses out the last token before the padding as well: `</s>` is never learned."""
+    labels = input_ids.clone()
+    labels[:prompt_length] = -100
+    length = int((input_ids != pad_id).sum())
+    labels[length - 1 :] = -100
+    return labels
+
+
+@wrong("build_labels", fits=r"in place|input|argument|changed|changes|copy|clone|given|handed|caller")
+def crosses_out_in_the_ids(input_ids, prompt_length, pad_id):
+    """Reshapes without a copy, and crosses out in the ids that it was given."""
+    labels = input_ids.view(-1).long()
+    labels[labels == pad_id] = -100
+    labels[:prompt_length] = -100
+    return labels
+
+
+@wrong(
+    "build_labels",
+    fits=r"number|how many|seven|fourteen|7\b|14\b|two hands|length|any|</s>|action|all of|behind",
+)
+def eight_behind_the_prompt(input_ids, prompt_length, pad_id):
+    """Learns the seven numbers of one hand and the stop, however many there are."""
+    labels = torch.full_like(input_ids, -100)
+    labels[prompt_length : prompt_length + 8] = input_ids[prompt_length : prompt_length + 8]
+    labels[input_ids == pad_id] = -100
+    return labels
+
+
+@wrong("build_labels", fits=r"pad_id|padding|argument|32000|\bpad\b")
+def padding_is_always_32000(input_ids, prompt_length, pad_id):
+    """Compares with 32000, the padding of OpenVLA, and ignores the argument."""
+    labels = input_ids.clone()
+    labels[:prompt_length] = -100
+    labels[input_ids == 32000] = -100
+    return labels
+
+
+@wrong("build_labels", fits=r"padding|first|pad_id|one|only|behind|every")
+def one_padding_is_learned(input_ids, prompt_length, pad_id):
+    """Leaves the first padding as a stop sign behind `</s>`."""
+    labels = input_ids.clone()
+    labels[:prompt_length] = -100
+    length = int((input_ids != pad_id).sum())
+    labels[length + 1 :] = -100
+    return labels
+
+
+@right("build_labels")
+def where_it_is_learned(input_ids, prompt_length, pad_id):
+    """torch.where over places and ids at once."""
+    place = torch.arange(len(input_ids), device=input_ids.device)
+    learned = (place >= prompt_length) & (input_ids != pad_id)
+    return torch.where(learned, input_ids, torch.full_like(input_ids, -100))
+
+
+@right("build_labels")
+def in_a_loop(input_ids, prompt_length, pad_id):
+    """A Python list, made a tensor at the end."""
+    learned = []
+    for place, token in enumerate(input_ids.tolist()):
+        learned.append(-100 if place < prompt_length or token == pad_id else token)
+    return torch.tensor(learned, dtype=input_ids.dtype, device=input_ids.device)
+
+
+@right("build_labels")
+def prompt_then_the_rest(input_ids, prompt_length, pad_id):
+    """-100 for the prompt, joined to the rest with masked_fill."""
+    rest = input_ids[prompt_length:]
+    return torch.cat([input_ids.new_full((prompt_length,), -100), rest.masked_fill(rest.eq(pad_id), -100)])
+
+
+@right("build_labels")
+def up_to_the_padding(input_ids, prompt_length, pad_id):
+    """Counts back from the end to where padding begins and copies what lies between."""
+    end = len(input_ids)
+    while end > prompt_length and int(input_ids[end - 1]) == pad_id:
+        end -= 1
+    labels = torch.full_like(input_ids, fill_value=-100)
+    labels[prompt_length:end].copy_(input_ids[prompt_length:end])
+    return labels
+
+
+# --- Neighbours of these mistakes
+
+
+@wrong("action_quantiles", fits=r"normally distributed")
+def two_deviations(episodes):
+    """Mean ± 2 standard deviations."""
+    frames = np.concatenate(episodes)
+    return frames.mean(0) - 2 * frames.std(0), frames.mean(0) + 2 * frames.std(0)
+
+
+@wrong("action_quantiles", fits=r"normally distributed")
+def the_rounded_margin(episodes):
+    """Mean ± 2.33 standard deviations."""
+    frames = np.concatenate(episodes)
+    return frames.mean(0) - 2.33 * frames.std(0), frames.mean(0) + 2.33 * frames.std(0)
+
+
+@wrong("action_quantiles", fits=r"zeros|filled")
+def filled_with_zeros(episodes):
+    """Makes all episodes as long as the longest with zeros, so that they stack."""
+    longest = max(map(len, episodes))
+    filled = [np.pad(episode, ((0, longest - len(episode)), (0, 0))) for episode in episodes]
+    low, high = np.quantile(np.concatenate(filled), [0.01, 0.99], axis=0)
+    return low, high
+
+
+@wrong("action_quantiles", fits=r"first episode alone")
+def the_first_episode_alone(episodes):
+    """Takes the first episode for all."""
+    return np.quantile(episodes[0], 0.01, axis=0), np.quantile(episodes[0], 0.99, axis=0)
+
+
+@wrong("action_quantiles", fits=r"long one alone|all frames together")
+def the_last_episode_alone(episodes):
+    """A loop that keeps what the last episode said."""
+    for episode in episodes:
+        low, high = np.quantile(episode, [0.01, 0.99], axis=0)
+    return low, high
+
+
+@wrong("split_by_episode", fits=r"that many|exactly|share alone|whose number")
+def as_many_as_a_binomial_says(episode_index, validation_share, seed):
+    """How many is drawn, too: a binomial number of episodes."""
+    episodes, rng = np.unique(episode_index), np.random.default_rng(seed)
+    count = int(rng.binomial(len(episodes), validation_share))
+    return np.isin(episode_index, rng.choice(episodes, max(count, int(validation_share > 0)), replace=False))

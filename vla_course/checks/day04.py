@@ -1,6 +1,7 @@
 """Checks of Day 04: what a data set's numbers look like, which frames are left out, what is cropped, and what is learned."""
 
 from collections.abc import Callable, Iterator
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -66,16 +67,26 @@ def check_action_quantiles(action_quantiles: Callable[..., tuple[np.ndarray, np.
         },
     )
     each = np.array([np.quantile(episode, [0.01, 0.99], axis=0) for episode in (short, long)])
-    spread = 2.326 * frames.std(0)
+    cut = np.concatenate([short, long[:2]])
+    filled = np.concatenate([frames, np.zeros((197, 2))])
+    moving = np.where(frames == 0, np.nan, frames)
+    spread = frames.std(0)
+    bell = {
+        f"mean ± {factor:.8g} standard deviations are quantiles only where numbers are normally distributed: np.quantile asks "
+        "the numbers themselves": (frames.mean(0) - factor * spread, frames.mean(0) + factor * spread)
+        for factor in (1.96, 2, 2.326, 2.3263, NormalDist().inv_cdf(0.99), 2.33, 2.576, 3)
+    }
     yield Claim(
         "an episode of 2 frames and one of 199, together 0 … 200: (2, 7) and (198, 595)",
         got=tuple(found),
         expected=(np.array([2.0, 7.0]), np.array([198.0, 595.0])),
-        hint="put the frames of all episodes together, and take from each column the number that 1 % and the number that 99 % lie below",
+        hint="put the frames of all episodes together, all of them, and take from each column the number that 1 % and the number that "
+        '99 % lie below. checks.show_case("04.1") works out one column',
         mistakes={
             "that is the mean of each episode's quantiles: the episode of 2 frames counts as much as the one of 199. Put all "
             "frames together first": (each[:, 0].mean(0), each[:, 1].mean(0)),
-            "those are the smallest q01 and the largest q99 of the episodes: put all frames together first": (
+            "those are the smallest q01 and the largest q99 of the episodes, or those of the long one alone: put all frames together "
+            "first": (
                 each[:, 0].min(0),
                 each[:, 1].max(0),
             ),
@@ -103,10 +114,18 @@ def check_action_quantiles(action_quantiles: Callable[..., tuple[np.ndarray, np.
                 np.array([-198.0, -595.0]),
                 np.array([198.0, 595.0]),
             ),
-            "mean and standard deviation give quantiles only where numbers are normally distributed: np.quantile asks the numbers": (
-                frames.mean(0) - spread,
-                frames.mean(0) + spread,
+            "every episode was cut to the length of the shortest, so most frames are missing: np.concatenate joins episodes of any "
+            "length": tuple(np.quantile(cut, [0.01, 0.99], axis=0)),
+            "the short episode was filled up with zeros, which nobody recorded: np.concatenate joins episodes of any length": tuple(
+                np.quantile(filled, [0.01, 0.99], axis=0)
             ),
+            "that is the first episode alone: put all frames of all episodes together": tuple(
+                np.quantile(short, [0.01, 0.99], axis=0)
+            ),
+            "numbers that are 0 were left out: a hand at rest is a frame as well, so all frames count": tuple(
+                np.nanquantile(moving, [0.01, 0.99], axis=0)
+            ),
+            **bell,
         },
         tolerance=1e-6,
     )
@@ -366,6 +385,14 @@ def check_split_by_episode(split_by_episode: Callable[..., np.ndarray]) -> Itera
             "you assumed that episodes are counted from 0; np.unique(episode_index) says what they are called": 0,
         },
     )
+    left = [set(NAMES) - set(index[split_by_episode(index, 0.9, seed)].tolist()) for seed in range(11, 16)]
+    yield Claim(
+        "a share of .9 leaves out one episode of 10, with each of five seeds",
+        got=[len(names) for names in left],
+        expected=[1] * 5,
+        hint="the number of episodes follows from the share alone: draw exactly that many, each at most once (choice(…, replace=False) "
+        "puts none back). A coin thrown for each episode keeps the share on average only",
+    )
     yield Claim(
         "shares of .28 and .32 of 10 episodes are 3 of them",
         got=[_drawn(index, split_by_episode(index, share, 0)) for share in (0.28, 0.32)],
@@ -383,7 +410,8 @@ def check_split_by_episode(split_by_episode: Callable[..., np.ndarray]) -> Itera
         "60 episodes whose frames come in a mixed order: no episode is on both sides",
         got=_cut(mixed, half),
         expected=0,
-        hint="frames need not come episode by episode: ask for every frame whether *its* episode was drawn",
+        hint="frames need not come episode by episode: they are mixed here, and the number may change from each frame to the next. Ask for "
+        "every frame whether *its* episode was drawn",
     )
     yield Claim(
         "half of them are 30 different episodes",
@@ -405,7 +433,6 @@ def check_split_by_episode(split_by_episode: Callable[..., np.ndarray]) -> Itera
         expected=True,
         hint="draw with a generator made anew from `seed` in each call",
     )
-    left = [set(NAMES) - set(index[split_by_episode(index, 0.9, seed)].tolist()) for seed in range(11, 16)]
     yield Claim(
         "another seed chooses others: with a share of .9, five seeds do not all leave out the same one",
         got=len(set.union(*left)) > 1,

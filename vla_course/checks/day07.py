@@ -56,12 +56,19 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
         got=paired_bootstrap(BEFORE, AFTER, 0),
         expected=(0.06, 0.19),
         tolerance=0.011,
-        hint="draw starts with replacement, and take the 2.5 % and the 97.5 % quantile of the mean gains",
+        hint="compare your parts: the gain of each start, that as many starts as there were are drawn with replacement, and which two "
+        'quantiles of the mean gains you take. checks.show_case("07.1") works out how wide the interval is',
         mistakes={
-            "the two policies are drawn apart: draw starts, and both results of a start come along": (
+            "the two policies are drawn apart: each start that is drawn brings its pair of results, before and after": (
                 -0.02,
                 0.26,
             ),
+            "the starts where nothing changed were left out: they belong to the experiment as well, with a gain of 0": (
+                1.0,
+                1.0,
+            ),
+            "a gain is a difference of two rates: do not divide it by the first policy's rate": (0.15, 0.475),
+            "a gain is a difference of two rates, not their quotient less 1": (0.139, 0.539),
             "all repetitions are nearly alike: draw starts *with* replacement, and take the mean over the starts of each repetition "
             "(axis 1)": (0.12, 0.12),
             "the lower end comes first": (0.19, 0.06),
@@ -69,8 +76,8 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
             "that is one standard error to either side, about 68 %: take the middle 95 %": (0.0875, 0.1525),
             "those are points: return shares, 0.06 and not 6": (6.0, 19.0),
             "np.percentile counts from 0 to 100, np.quantile from 0 to 1: 2.5 % is 0.025 there": (
-                0.01,
-                0.0215,
+                0.027,
+                0.05,
             ),
         },
     )
@@ -91,9 +98,13 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
             ),
             "a start that was lost is a gain of −1, not 0": (0.2075, 0.2925),
             "a start that was lost is a gain of −1, not +1": (0.255, 0.345),
-            "the two policies are drawn apart: draw starts, and both results of a start come along": (
+            "the two policies are drawn apart: each start that is drawn brings its pair of results, before and after": (
                 0.132,
                 0.268,
+            ),
+            "each repetition draws as many starts as there were: here 400, not the 100 of the case before": (
+                0.1,
+                0.3,
             ),
         },
     )
@@ -117,14 +128,14 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
         tolerance=0.02,
     )
     # The exact shares below 3 and at 12 are 1.8 % and 98.2 %: four deviations of 10 000 repetitions from 2.5 % and 97.5 %, but only
-    # one and a half of 1 000 repetitions, whose ends move with these seeds.
+    # one and a half of 1 000 repetitions, whose ends move between these seeds. No more calls than needed: a loop takes half a second.
     before, after = np.zeros(31, bool), np.arange(31) < 7
-    three = [paired_bootstrap(before, after, seed) for seed in (1, 5, 11)]
+    first, second = (paired_bootstrap(before, after, seed) for seed in (1, 5))
     deviation = math.sqrt(7 / 31 * 24 / 31 / 31)
     exact = (3 / 31, 12 / 31)
     yield Claim(
         "few gains make it lopsided: of 31 starts 7 newly won, 3/31 to 12/31 around 7/31",
-        got=three[0],
+        got=first,
         expected=exact,
         hint="the middle 95 % lie between two quantiles of the mean gains, the one at 2.5 % and the one at 97.5 %",
         mistakes={
@@ -140,24 +151,24 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
         tolerance=2e-3,
     )
     yield Claim(
-        "10 000 repetitions are enough for two other seeds to give just the same ends",
-        got=three[1:],
-        expected=[exact] * 2,
+        "10 000 repetitions are enough for another seed to give just the same ends",
+        got=second,
+        expected=exact,
         hint="are there 10 000 repetitions (RESAMPLES)? With fewer the ends wobble from seed to seed",
         tolerance=2e-3,
     )
     # Half of what is drawn lies at or beyond either end, so that each end is one of two with a probability of one half: the seed shows.
     before, after = np.zeros(32, bool), np.arange(32) < 16
-    seven = {tuple(paired_bootstrap(before, after, 7)) for _ in range(3)}
+    same = {tuple(paired_bootstrap(before, after, 7)) for _ in range(3)}
     yield Claim(
         "the same seed gives the same interval, three times",
-        got=len(seven),
+        got=len(same),
         expected=1,
         hint="make the generator inside, from the seed: np.random.default_rng(seed)",
     )
     yield Claim(
-        "another seed draws other starts: seven seeds do not all give the same",
-        got=len({tuple(paired_bootstrap(before, after, seed)) for seed in range(8, 14)} | seven) > 1,
+        "another seed draws other starts: five seeds do not all give the same",
+        got=len({tuple(paired_bootstrap(before, after, seed)) for seed in range(8, 12)} | same) > 1,
         expected=True,
         hint="use the seed that you are given: np.random.default_rng(seed)",
     )
@@ -270,29 +281,42 @@ def check_episodes_needed(episodes_needed: Callable[..., int]) -> Iterator[Claim
 def check_wrong_instructions(
     wrong_instructions: Callable[[Sequence[str], np.random.Generator], list[str]],
 ) -> Iterator[Claim]:
-    """Two episodes; six of which five say the same; then 900 with three texts, three times."""
+    """Two episodes; six of which five say the same; then 900 with three texts, many different ones, and texts within texts."""
     said = list(COLORS) * 150
     yield Claim(
         "two episodes, red and blue, change places",
         got=wrong_instructions(["red", "blue"], np.random.default_rng(0)),
         expected=["blue", "red"],
-        hint="one text for each episode, another one than its own",
+        hint="each episode is told another episode's text, letter by letter, and never its own",
         mistakes={
             "nothing said is another question, is this input unusual? Take another episode's text": ["", ""],
             "they say what they said before: no episode gets its own text": ["red", "blue"],
+            "the episode that says blue is told blue: nobody hears the own words, however the draw falls": [
+                "blue",
+                "blue",
+            ],
+            "the episode that says red is told red: nobody hears the own words, however the draw falls": [
+                "red",
+                "red",
+            ],
         },
+    )
+    six = wrong_instructions(["red"] * 5 + ["blue"], np.random.default_rng(0))
+    yield Claim(
+        "six episodes get six texts, though only two are different",
+        got=len(six),
+        expected=6,
+        hint="one text for each episode, in the order of the episodes, also where several say the same",
     )
     yield Claim(
         "five say red and one blue: the five are told blue, and the one red",
-        got=wrong_instructions(["red"] * 5 + ["blue"], np.random.default_rng(0)),
+        got=six,
         expected=["blue"] * 5 + ["red"],
         hint="compare the words, not the places. And where most say the same, no order of the list gives everybody another's words, so "
         "draw anew for each episode",
     )
-    rng = np.random.default_rng(0)
-    told = wrong_instructions(list(said), rng)
+    told = wrong_instructions(list(said), np.random.default_rng(0))
     call = last_call(wrong_instructions)
-    again, same = (wrong_instructions(list(said), chance) for chance in (rng, np.random.default_rng(0)))
     yield Claim(
         "150 × (red, red, blue, red, green, blue): every episode is told something",
         got=len(told),
@@ -314,9 +338,14 @@ def check_wrong_instructions(
         hint="each text is another episode's, out of the list, letter by letter",
         call=call,
     )
+    # Thirty different texts, each twice: also who draws once for each text draws differently the next time.
+    tasks, rng = [f"task {number}" for number in range(30)] * 2, np.random.default_rng(0)
+    once, again, same = (
+        wrong_instructions(list(tasks), chance) for chance in (rng, rng, np.random.default_rng(0))
+    )
     yield Claim(
         "draws differ, and follow from the generator",
-        got=(list(told) != list(again), list(told) == list(same)),
+        got=(list(once) != list(again), list(once) == list(same)),
         expected=(True, True),
         hint="use `rng` for every choice",
         mistakes={
@@ -336,6 +365,12 @@ def check_wrong_instructions(
         call=call,
     )
     yield Claim(
+        "thirty texts, each of two episodes: the two that say the same are not always told the same",
+        got=list(once[:30]) != list(once[30:]),
+        expected=True,
+        hint="draw once for each episode, not once for each text",
+    )
+    yield Claim(
         "a text that more episodes say is drawn more often: red hears blue two times in three",
         # Four standard deviations from either share, 1/2 and 2/3, so that whatever way one draws, luck does not decide.
         got=bool(0.585 < reds.count("blue") / len(reds) < 0.75),
@@ -343,15 +378,31 @@ def check_wrong_instructions(
         hint="choose among the other *episodes'* texts, two of which say blue, not among the different words",
         call=call,
     )
+    short, long, shirt, trousers = "fold", "fold twice", "hang up the shirt", "hang up the trousers"
+    for own, rest in ((short, (shirt, long, trousers)), (long, (shirt, short, trousers))):
+        told = wrong_instructions([own] * 300 + list(rest), np.random.default_rng(0))
+        yield Claim(
+            f"300 say “{own}”, and one each says {', '.join(f'“{text}”' for text in rest)}: the 300 hear all three",
+            got="never told: " + (", ".join(text for text in rest if text not in told[:300]) or "none"),
+            expected="never told: none",
+            hint="each text of another episode can be drawn, wherever it stands in the list and whatever it has in common with the own text",
+            mistakes={
+                f"“{short}” and “{long}” are two texts, though one begins like the other: compare whole texts, with != and not "
+                "with `in`": f"never told: {rest[1]}",
+                "the last of the other texts is never drawn: rng.integers leaves its upper end out": f"never told: {rest[2]}",
+                "the first of the other texts is never drawn: places are counted from 0": f"never told: {rest[0]}",
+            },
+        )
 
 
 def two_sequences(vocabulary_size: int = VOCABULARY) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and labels of two sequences: three and four action tokens, of which two and all four are right; the stop behind them, too."""
-    first, labels = vocabulary_size - 256, torch.full((2, 8), -100)
-    labels[0, 4:8] = torch.tensor([first + 156, first, first + 20, 2])
-    labels[1, 3:8] = torch.tensor([vocabulary_size - 1, first + 56, first + 57, first, 2])
+    # The mistakes that are known give results of their own: no neighbours, nothing at the upper end, and other shares in each part.
+    first, labels = vocabulary_size - 256, torch.full((2, 9), -100)
+    labels[0, 5:9] = torch.tensor([first + 156, first, first + 20, 2])
+    labels[1, 4:9] = torch.tensor([first + 200, first + 100, first + 130, first, 2])
     predicted = labels.where(labels >= 0, 5).roll(-1, dims=1)
-    predicted[0, 3] = first + 157  # where first + 156 is wanted
+    predicted[0, 4] = first + 60  # where first + 156 is wanted
     return torch.nn.functional.one_hot(predicted, vocabulary_size + 64).float(), labels
 
 
@@ -395,7 +446,14 @@ def check_action_token_accuracy(action_token_accuracy: Callable[..., float]) -> 
             "that is the first sequence alone: count over all sequences together": 2 / 3,
             "that is how many sequences are right from end to end: count tokens": 0.5,
             "the mask is one place off: what counts is said by labels[:, 1:], which the predictions are lined up with": 1.0,
-            "prompt and padding are in the denominator: divide by the number of action tokens": 6 / 14,
+            "prompt and padding are in the denominator: divide by the number of action tokens": 6 / 16,
+            "those are the last seven labels in front of the stop: an action is as long as it is, and the labels say where it stands": (
+                6 / 14
+            ),
+            "those are the last seven labels, the stop among them: the labels say which are action tokens": 8
+            / 14,
+            "the last 256 columns of the logits are not the last 256 tokens: the head has columns more than words, so begin with "
+            "vocabulary_size": 3 / 4,
             f"{VOCABULARY - 256} is an action token as well, the first of them": 4 / 5,
             "that is in percent: return a share, from 0 to 1": 600 / 7,
             "that is a count: divide by the number of action tokens": 6.0,
@@ -419,6 +477,22 @@ def check_action_token_accuracy(action_token_accuracy: Callable[..., float]) -> 
             f"{VOCABULARY - 1} is an action token as well, the last of them": 0.0,
         },
     )
+    wanted, guess = (
+        torch.tensor([[1, first + 9, first + 50, first + 90, 500]]),
+        torch.tensor([[5, 6, first + 90, first + 7, 0]]),
+    )
+    yield Claim(
+        "three action tokens, words predicted for two of them, and an action token predicted where a word is wanted: 1/3",
+        got=action_token_accuracy(_one_hot(guess), wanted),
+        expected=1 / 3,
+        hint="which positions count is said by the labels, not by the predictions",
+        mistakes={
+            "that counts where an action token is predicted; what counts is said by the labels": 1 / 2,
+            "that counts where an action token is predicted *and* wanted; what counts is said by the labels alone": 1.0,
+            "that counts where an action token is predicted *or* wanted; what counts is said by the labels alone": 1
+            / 4,
+        },
+    )
     wrong = torch.tensor([[5, 7, 8, 9, 0, 0]])
     yield Claim(
         "words where action tokens are wanted are wrong: 0.0",
@@ -436,13 +510,16 @@ def check_action_token_accuracy(action_token_accuracy: Callable[..., float]) -> 
         expected=6 / 7,
         hint="the first action token is vocabulary_size − 256, not 31744",
     )
-    close = _one_hot(torch.tensor([[900, 901, 0]]), 1024) + 2 * _one_hot(torch.tensor([[899, 903, 0]]), 1024)
+    close = _one_hot(torch.tensor([[900, 901, 0]]), 1024) + 2 * _one_hot(torch.tensor([[899, 911, 0]]), 1024)
     yield Claim(
-        "the right token is the second most likely, twice: 0.0",
+        "the right token is the second most likely, twice, once behind its neighbour: 0.0",
         got=action_token_accuracy(close, torch.tensor([[1, 900, 901]]), 1024),
         expected=0.0,
         hint="exactly: only the likeliest token counts as predicted",
-        mistakes={"exactly means the likeliest token alone (argmax), not one of the best few": 1.0},
+        mistakes={
+            "exactly means the likeliest token alone (argmax), not one of the best few": 1.0,
+            "exactly means the same token: a neighbouring bin is another one": 0.5,
+        },
     )
     numbers = torch.Generator().manual_seed(7)
     labels = torch.randint(700, 1030, (3, 11), generator=numbers)
