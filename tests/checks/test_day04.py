@@ -3,9 +3,12 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from vla_course.action_tokens import normalize_actions, unnormalize_actions
+from vla_course.checks.feedback import CheckFailed
+from vla_course.checks.notebook import lesson_of
 from vla_course.data.augmentation import center_crop_box
 from vla_course.data.splits import split_by_episode
 from vla_course.data.statistics import action_quantiles
@@ -608,3 +611,14 @@ MISTAKES = {
         (two_pads_at_most, "however much of it there is"),
     ],
 }
+
+
+def test_the_printed_call_of_split_by_episode_is_the_one_that_went_wrong():
+    def rounds_to_none(episode_index, validation_share, seed):
+        names = np.unique(episode_index)
+        number = round(validation_share * len(names))
+        return np.isin(episode_index, np.random.default_rng(seed).choice(names, number, replace=False))
+
+    with pytest.raises(CheckFailed) as caught:
+        lesson_of("day04").checks["split_by_episode"](rounds_to_none)
+    assert "0.01, 0)" in str(caught.value).partition("call:")[2].partition("\n")[0]

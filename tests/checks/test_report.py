@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from vla_course import progress
-from vla_course.checks.claims import Claim, same, show
+from vla_course.checks.claims import Claim, same, show, value_or_raised
 from vla_course.checks.feedback import CheckFailed, CodeFailed, Unfinished
 from vla_course.checks.kinds import kind_problem
 from vla_course.checks.report import Lesson, WorkedCase
@@ -202,3 +202,26 @@ def test_the_check_machinery_stays_light():
     code = "import sys, vla_course, vla_course.checks.report; print('torch' in sys.modules, 'mujoco' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert answer.split() == ["False", "False"]
+
+
+def test_an_error_that_a_known_mistake_raises_is_printed_in_place_of_a_value():
+    lesson_case = WorkedCase(call="take([1.0], 0)", steps=(("first", "1"),), answer=1.0)
+
+    @Lesson("day99").exercise(
+        "99.7", library="numpy:take", minutes=5, difficulty=1, hints=("one", "two", "three"), case=lesson_case
+    )
+    def check_take(take: Callable[..., float]) -> Iterator[Claim]:
+        got = value_or_raised(lambda: take([1.0], 1), IndexError, "there is only place 0", ("range",))
+        yield Claim("the first of one", got, 1.0, "look again")
+
+    with pytest.raises(CheckFailed) as caught:
+        check_take(lambda values, place: values[place])
+    said = str(caught.value)
+    assert "got:      IndexError: list index out of range" in said and "there is only place 0" in said
+    assert "call:     take([1], 1)" in said
+
+    def other_error(values, place):
+        raise IndexError("another one")
+
+    with pytest.raises(CodeFailed, match="another one"):
+        check_take(other_error)

@@ -951,3 +951,164 @@ def rounded_to_four_places(successes, episodes, z=1.96):
     """Four decimal places."""
     low, high = only_the_lower_end_cut(successes, episodes, z)
     return round(low, 4), round(min(1.0, high), 4)
+
+
+# --- written from the notebook alone, a second time
+
+
+@wrong("build_prompt", fits=r"lower|capital|upper|whole of your instruction")
+def lowers_only_the_first_letter(instruction):
+    """Only the first letter of the instruction becomes lower case; "touch the Red cube" keeps its R."""
+    return f"In: What action should the robot take to {instruction[:1].lower()}{instruction[1:]}?\nOut:"
+
+
+@wrong("build_prompt", fits=r"capital|lower.?case|only (the|your) instruction|In:|What")
+def lowers_the_whole_prompt(instruction):
+    """The sentence around the instruction loses its capitals, too."""
+    return f"In: What action should the robot take to {instruction}?\nOut:".lower()
+
+
+@wrong("build_prompt", fits=r"new ?line|line break|two lines|\\n|backslash")
+def writes_a_backslash_and_an_n(instruction):
+    """A raw string: backslash and n stand in the prompt instead of a new line."""
+    return rf"In: What action should the robot take to {instruction.lower()}?\nOut:"
+
+
+@wrong(
+    "build_prompt",
+    fits=r"whole|strip|cut|drop|lost|leave|left out|full stop|punctuation|end of (the|your) instruction|as it is|missing",
+)
+def tidies_the_instruction_up(instruction):
+    """Takes a full stop or question mark off the instruction's end, though the whole of it should stand there."""
+    return f"In: What action should the robot take to {instruction.lower().rstrip('.?! ')}?\nOut:"
+
+
+@right("build_prompt")
+def joined_lines(instruction):
+    """Two lines joined, the instruction put in with %."""
+    return "\n".join(["In: What action should the robot take to %s?" % str.lower(instruction), "Out:"])
+
+
+@wrong(
+    "run_episode", fits=r"terminat|truncat|until|too early|goes on|success.*(end|stop)|(end|stop).*success"
+)
+def stops_at_the_first_success_once_more(env, policy, instruction, max_steps):
+    """Ends the episode as soon as info says success, although the environment goes on."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps += 1
+        ended = terminated or truncated or info["is_success"]
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"instruction|words|argument|told")
+def says_what_the_environment_says(env, policy, instruction, max_steps):
+    """Tells the policy the environment's own instruction where there is one, and ignores the argument."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    said = info.get("instruction", instruction)
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, said))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"policy\.reset|reset.*(before|policy)|(before|policy).*reset|forget|past")
+def cleans_up_after_itself(env, policy, instruction, max_steps):
+    """Resets the policy after the episode instead of before its first step."""
+    observation, info = env.reset()
+    steps, ended = 0, False
+    while steps < max_steps and not ended:
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        steps, ended = steps + 1, terminated or truncated
+    policy.reset(np.array([True]))
+    return bool(info["is_success"]), steps
+
+
+@wrong("run_episode", fits=r"is_success|truncat|last.{0,20}info|time is up")
+def out_of_time_is_failure(env, policy, instruction, max_steps):
+    """A truncated episode counts as failed, whatever the last info says."""
+    policy.reset(np.array([True]))
+    observation, info = env.reset()
+    for step in range(1, max_steps + 1):
+        action = policy.act(batch_of_one(observation, instruction))[0, 0]
+        observation, _, terminated, truncated, info = env.step(action)
+        if truncated:
+            return False, step
+        if terminated:
+            return bool(info["is_success"]), step
+    return bool(info["is_success"]), max_steps
+
+
+@right("run_episode")
+def with_a_for_and_a_break(env, policy, instruction, max_steps):
+    """A for loop with a break; the environment is reset first; the chunk is taken apart by names."""
+    observation, info = env.reset()
+    policy.reset(np.ones(1, dtype=bool))
+    taken = 0
+    for taken in range(1, max_steps + 1):
+        (chunk,) = policy.act(batch_of_one(observation, instruction))
+        result = env.step(chunk[0])
+        observation, info = result[0], result[4]
+        if any(result[2:4]):
+            break
+    return bool(info["is_success"]), taken
+
+
+@wrong("wilson_interval", fits=r"divid|both ends|1 \+ z|scale|denominator|whole")
+def half_width_is_not_divided(successes, episodes, z=1.96):
+    """Only the middle is divided by 1 + z²/n, the half width is not."""
+    rate = successes / episodes
+    middle = (rate + z**2 / (2 * episodes)) / (1 + z**2 / episodes)
+    half = z * math.sqrt(rate * (1 - rate) / episodes + z**2 / (4 * episodes**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@wrong(
+    "wilson_interval",
+    fits=r"`?\bz\b`?.*(argument|ignored|1\.96|used|given|other|default)|(argument|ignored|1\.96|default).*\bz\b",
+)
+def always_95_percent_once_more(successes, episodes, z=1.96):
+    """Ignores the argument z: always 1.96."""
+    rate, square = successes / episodes, 1.96**2
+    middle = rate + square / (2 * episodes)
+    half = 1.96 * math.sqrt(rate * (1 - rate) / episodes + square / (4 * episodes**2))
+    return max(0.0, (middle - half) / (1 + square / episodes)), min(
+        1.0, (middle + half) / (1 + square / episodes)
+    )
+
+
+@wrong("wilson_interval", fits=r"half|width|root|variance|4n|second term|formula|own rate|Wilson")
+def agresti_and_coull(successes, episodes, z=1.96):
+    """Agresti and Coull's interval: Wilson's middle, but the textbook's half width around it."""
+    count = episodes + z**2
+    middle = (successes + z**2 / 2) / count
+    half = z * math.sqrt(middle * (1 - middle) / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@wrong("wilson_interval", fits=r"round|digits|decimal|exact")
+def rounded_to_two_digits(successes, episodes, z=1.96):
+    """Rounds both ends to whole percent."""
+    rate = successes / episodes
+    middle = rate + z**2 / (2 * episodes)
+    half = z * math.sqrt(rate * (1 - rate) / episodes + z**2 / (4 * episodes**2))
+    scale = 1 + z**2 / episodes
+    return round(max(0.0, (middle - half) / scale), 2), round(min(1.0, (middle + half) / scale), 2)
+
+
+@right("wilson_interval")
+def in_counts_once_more(successes, episodes, z=1.96):
+    """The formula multiplied through by n: counts instead of rates."""
+    square, missed = z * z, episodes - successes
+    half = z * (successes * missed / episodes + square / 4) ** 0.5
+    ends = ((successes + square / 2 + sign * half) / (episodes + square) for sign in (-1, 1))
+    low, high = (float(np.clip(end, 0, 1)) for end in ends)
+    return low, high

@@ -569,9 +569,9 @@ def reorders_a_long_row(token_embeddings, patch_embeddings, attention_mask):
     )
 
 
-@right("insert_patches")
+@wrong("insert_patches", "at the front of the mask")
 def pads_the_mask(token_embeddings, patch_embeddings, attention_mask):
-    """The start token is real, so P ones before the mask are as good as P ones behind its first place."""
+    """P ones before the mask are as good as P ones behind its first place only where that place is real."""
     mask = torch.nn.functional.pad(attention_mask, (patch_embeddings.shape[1], 0), value=1)
     return torch.cat((token_embeddings[:, 0:1], patch_embeddings, token_embeddings[:, 1:]), -2), mask
 
@@ -1330,3 +1330,242 @@ def row_after_row_in_another_way(logits, vocabulary_size=32000):
     rows = logits.reshape(-1, logits.shape[-1])
     found = [first + int(torch.argmax(row[first:vocabulary_size].double())) for row in rows]
     return torch.tensor(found, dtype=torch.int64).reshape(logits.shape[:-1])
+
+
+# --- written from the notebook alone, a second time
+
+
+@wrong("tokenize_actions", fits=r"at or below|nearest|round|half a bin|which edge|closest")
+def rounds_to_the_nearest_edge_once_more(actions, vocabulary_size=32000):
+    """Takes the edge nearest to the number instead of the one at or below it."""
+    steps = np.rint((np.clip(actions, -1.0, 1.0) + 1.0) / 2.0 * (BINS - 1)).astype(int)
+    return vocabulary_size - 1 - steps
+
+
+@wrong(
+    "tokenize_actions",
+    fits=r"on an edge|exactly|at or below|right=|boundar|an edge itself|one off|off by one",
+)
+def digitize_closed_on_the_right(actions, vocabulary_size=32000):
+    """A number exactly on an edge counts as below it (`right=True`), with -1 patched back to the last id."""
+    bins = np.digitize(np.clip(actions, -1, 1), EDGES, right=True)
+    return vocabulary_size - np.maximum(bins, 1)
+
+
+@wrong(
+    "tokenize_actions",
+    fits=r"\b1 (itself|has|is|gets|becomes|must|lies|counts)|exactly 1|\+1\b|256 ids|256 tokens|top|upper end|largest number|last edge|lowest id|edge at 1|256th|id of its own",
+)
+def one_joins_the_last_bin(actions, vocabulary_size=32000):
+    """The number 1 gets the id of the last bin (255 ids) instead of the 256th one."""
+    bins = np.clip(np.digitize(np.clip(actions, -1, 1), EDGES), 1, BINS - 1)
+    return vocabulary_size - bins
+
+
+@wrong("tokenize_actions", fits=r"in place|input|argument|changed|copy|overwrit|modif|your own|caller")
+def clips_the_callers_array(actions, vocabulary_size=32000):
+    """Clips the caller's own array in place (`out=actions`)."""
+    np.clip(actions, -1.0, 1.0, out=actions)
+    return vocabulary_size - np.digitize(actions, EDGES)
+
+
+@right("tokenize_actions")
+def counts_edges_by_comparison(actions, vocabulary_size=32000):
+    """Counts the edges at or below each number with a comparison on a new axis."""
+    numbers = np.asarray(actions, dtype=np.float64)
+    count = (numbers[..., None] >= EDGES).sum(-1)
+    return vocabulary_size - np.maximum(count, 1)
+
+
+@wrong("detokenize_actions", fits=r"centre|center|middle|edge|half a bin")
+def gives_the_edge(token_ids, vocabulary_size=32000):
+    """Returns the edge that the token names, not the middle of the bin above it."""
+    return EDGES[np.clip(vocabulary_size - np.asarray(token_ids) - 1, 0, BINS - 1)]
+
+
+@wrong(
+    "detokenize_actions",
+    fits=r"no action token|other id|below|beyond|outside|nearest end|too (low|small|large|high)|above|clip|wrap|negative",
+)
+def only_the_upper_end_is_cut(token_ids, vocabulary_size=32000):
+    """Only the upper end of the bins is cut; an id at or beyond the vocabulary's size becomes a negative index and wraps round."""
+    bins = vocabulary_size - np.asarray(token_ids) - 1
+    return CENTRES[np.minimum(bins, len(CENTRES) - 1)]
+
+
+@wrong(
+    "detokenize_actions",
+    fits=r"lowest id|256|255|two|same|last bin|highest|above the last|extrapol|254/255|31744|beyond",
+)
+def a_straight_line_for_all_256(token_ids, vocabulary_size=32000):
+    """A formula that gives the 256th token a centre of its own, 256/255, cut to 1."""
+    bins = np.clip(vocabulary_size - np.asarray(token_ids) - 1, 0, BINS - 1)
+    return np.minimum(-1.0 + (2 * bins + 1) / (BINS - 1), 1.0)
+
+
+@wrong("detokenize_actions", fits=r"vocabulary_size|vocabulary|32000|1024|nano|31744|ignore")
+def clips_ids_to_llamas(token_ids, vocabulary_size=32000):
+    """Cuts the ids to Llama's action tokens, 31744 to 31999, whatever the vocabulary."""
+    ids = np.clip(token_ids, 32000 - BINS, 31999)
+    return CENTRES[np.clip(vocabulary_size - ids - 1, 0, len(CENTRES) - 1)]
+
+
+@right("detokenize_actions")
+def computes_the_centre(token_ids, vocabulary_size=32000):
+    """The centre from its formula; np.take with clip looks up nothing."""
+    ids = np.asarray(token_ids).astype(np.int64)
+    bins = np.minimum(np.maximum(vocabulary_size - 1 - ids, 0), 254)
+    return (2.0 * bins - 254.0) / 255.0
+
+
+@wrong(
+    "unnormalize_actions",
+    fits=r"\[-1, 1\]|0 to 1|\[0, 1\]|share|half|middle|0\.5|\+ 1|offset|[-−]1 (stands|becomes|must|is)|both ends",
+)
+def forgets_the_shift(actions, q01, q99, mask):
+    """Scales by half the range around 0 and forgets that the middle is (q01 + q99) / 2."""
+    return np.where(mask, 0.5 * actions * (q99 - q01), actions)
+
+
+@wrong("unnormalize_actions", fits=r"mask|gripper|axis|last|dimension|position")
+def only_the_last_one_is_a_gripper(actions, q01, q99, mask):
+    """Normalises all but the last dimension, whatever the mask says."""
+    numbers = 0.5 * (actions + 1) * (q99 - q01) + q01
+    numbers[..., -1] = actions[..., -1]
+    return numbers
+
+
+@wrong(
+    "unnormalize_actions", fits=r"batch|axes|axis|rows|single|one action|1-D|shape|index|dimension|last axis"
+)
+def mask_on_the_first_axis(actions, q01, q99, mask):
+    """Indexes rows with the mask: right for one action only, stops with a batch."""
+    numbers = np.array(actions, dtype=float)
+    numbers[mask] = 0.5 * (numbers[mask] + 1) * (q99[mask] - q01[mask]) + q01[mask]
+    return numbers
+
+
+@wrong(
+    "unnormalize_actions",
+    fits=r"outside the mask|mask|stay|gripper|clip|as (they|it) (are|is)|beyond|outside \[|cut",
+)
+def clips_everything_first(actions, q01, q99, mask):
+    """Cuts all actions to [-1, 1] first, so unmasked ones outside that range do not stay as they are."""
+    actions = np.clip(actions, -1.0, 1.0)
+    return np.where(mask, 0.5 * (actions + 1) * (q99 - q01) + q01, actions)
+
+
+@right("unnormalize_actions")
+def weighted_mean_of_the_ends(actions, q01, q99, mask):
+    """A weighted mean of both ends, written through an index on the last axis of a copy."""
+    numbers = np.array(actions, dtype=np.float64)
+    part = (numbers[..., mask] + 1.0) / 2.0
+    numbers[..., mask] = (1.0 - part) * q01[mask] + part * q99[mask]
+    return numbers
+
+
+@wrong("insert_patches", fits=r"start|first|before|order|position|between|after")
+def patches_before_the_start_once_more(token_embeddings, patch_embeddings, attention_mask):
+    """Puts the patches in front of the start token."""
+    patches = patch_embeddings.to(token_embeddings.dtype)
+    ones = torch.ones(patches.shape[:2], dtype=attention_mask.dtype)
+    return torch.cat([patches, token_embeddings], 1), torch.cat([ones, attention_mask], 1)
+
+
+@wrong("insert_patches", fits=r"mask|padding|start|after position|same place|order|left")
+def ones_at_the_front_of_the_mask(token_embeddings, patch_embeddings, attention_mask):
+    """The mask's ones go in front instead of after the first position: the same, unless padding stands on the left."""
+    patches = patch_embeddings.to(token_embeddings.dtype)
+    sequence = torch.cat([token_embeddings[:, :1], patches, token_embeddings[:, 1:]], 1)
+    return sequence, torch.nn.functional.pad(attention_mask, (patches.shape[1], 0), value=1)
+
+
+@wrong("insert_patches", fits=r"dtype|float|int|kind|bool|type")
+def mask_becomes_float(token_embeddings, patch_embeddings, attention_mask):
+    """The ones have torch's default dtype, so the mask becomes float32."""
+    sequence = torch.cat(
+        [token_embeddings[:, :1], patch_embeddings.to(token_embeddings.dtype), token_embeddings[:, 1:]], 1
+    )
+    ones = torch.ones(patch_embeddings.shape[0], patch_embeddings.shape[1])
+    return sequence, torch.cat([attention_mask[:, :1], ones, attention_mask[:, 1:]], 1)
+
+
+@wrong("insert_patches", fits=r"patch.*real|real|mask|first (token|position)|start|padding|ones|1 where")
+def patches_copy_the_start_tokens_mask(token_embeddings, patch_embeddings, attention_mask):
+    """The patches' mask is the start token's, repeated: 0 in a row whose first position is padding."""
+    count = patch_embeddings.shape[1]
+    sequence = torch.cat(
+        [token_embeddings[:, :1], patch_embeddings.to(token_embeddings.dtype), token_embeddings[:, 1:]], 1
+    )
+    start = attention_mask[:, :1]
+    return sequence, torch.cat([start, start.expand(-1, count), attention_mask[:, 1:]], 1)
+
+
+@right("insert_patches")
+def fills_empty_tensors(token_embeddings, patch_embeddings, attention_mask):
+    """Splits and stacks the embeddings; writes the mask into ones of the final size."""
+    (b, length, _d), p = token_embeddings.shape, patch_embeddings.shape[1]
+    places = torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(1, length) + p])
+    mask = attention_mask.new_ones((b, length + p))
+    mask[:, places] = attention_mask
+    head, tail = token_embeddings.split([1, length - 1], dim=1)
+    return torch.hstack([head, patch_embeddings.type_as(token_embeddings), tail]), mask
+
+
+@wrong("next_action_token", fits=r"padd|columns|last 256|64|vocabulary_size|head|more columns|end")
+def last_256_columns(logits, vocabulary_size=32000):
+    """Looks at the last 256 columns, which are not the last 256 words where the head is padded."""
+    return vocabulary_size - 256 + logits[..., -256:].argmax(-1)
+
+
+@wrong(
+    "next_action_token",
+    fits=r"likely other|not an action|action token|only|other words|all words|nearest|clip|clamp|256",
+)
+def best_of_all_words_pushed_into_the_range(logits, vocabulary_size=32000):
+    """Takes the best of all words and pushes it into the range of the action tokens."""
+    return logits.argmax(-1).clamp(vocabulary_size - 256, vocabulary_size - 1)
+
+
+@wrong("next_action_token", fits=r"negative|zero|\b0\b|multipl|[-−]inf|infinity|below 0|less than")
+def zeroes_the_other_words(logits, vocabulary_size=32000):
+    """Multiplies the other columns by 0: they win where all action tokens have negative logits."""
+    columns = torch.arange(logits.shape[-1], device=logits.device)
+    keep = (columns >= vocabulary_size - 256) & (columns < vocabulary_size)
+    return (logits * keep).argmax(-1)
+
+
+@wrong(
+    "next_action_token",
+    fits=r"in place|input|argument|changed|copy|clone|overwrit|modif|logits.*(same|as they)",
+)
+def writes_minus_infinity_into_the_logits(logits, vocabulary_size=32000):
+    """Writes -inf over the other words in the caller's own logits."""
+    logits[..., : vocabulary_size - 256] = float("-inf")
+    logits[..., vocabulary_size:] = float("-inf")
+    return logits.argmax(-1)
+
+
+@right("next_action_token")
+def largest_of_a_narrowed_view(logits, vocabulary_size=32000):
+    """narrow and max in place of slicing and argmax."""
+    begin = vocabulary_size - 256
+    best = torch.narrow(logits, -1, begin, 256).max(dim=-1).indices
+    return best.add(begin)
+
+
+# --- neighbours of what got through
+
+
+@wrong("detokenize_actions", "0 … 254")
+def no_clip(token_ids, vocabulary_size=32000):
+    """The lowest id asks for a bin that is not there."""
+    return CENTRES[vocabulary_size - token_ids - 1]
+
+
+@wrong("insert_patches", "first position became real")
+def first_position_always_real(token_embeddings, patch_embeddings, attention_mask):
+    """The start token counts as real, also where the row begins with padding."""
+    ones = attention_mask.new_ones(len(attention_mask), patch_embeddings.shape[1] + 1)
+    sequence = torch.cat([token_embeddings[:, :1], patch_embeddings, token_embeddings[:, 1:]], 1)
+    return sequence, torch.cat([ones, attention_mask[:, 1:]], 1)

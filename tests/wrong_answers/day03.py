@@ -321,8 +321,8 @@ def the_error_in_joint_space(jacobian, error, damping):
 
 @right("damped_least_squares")
 def in_joint_space(jacobian, error, damping):
-    """(JᵀJ + λ² I)⁻¹ Jᵀ e."""
-    return np.linalg.inv(jacobian.T @ jacobian + damping**2 * np.eye(jacobian.shape[1])) @ (
+    """(JᵀJ + λ² I)⁺ Jᵀ e; with damping 0 and more joints than errors that matrix has no inverse, but a pseudo-inverse."""
+    return np.linalg.pinv(jacobian.T @ jacobian + damping**2 * np.eye(jacobian.shape[1]), rcond=1e-12) @ (
         jacobian.T @ error
     )
 
@@ -1159,3 +1159,280 @@ def already_in_steps(position, rotation, target_position, target_rotation):
     """Divided by what one action of option B moves."""
     delta = np.concatenate([target_position - position, rpy_from_matrix(target_rotation @ rotation.T)])
     return delta / np.array([0.03, 0.03, 0.03, 0.1, 0.1, 0.1])
+
+
+# --- written from the notebook alone, a second time
+
+
+@wrong("control_rate_hz", fits=r"once|prefill|per plan|one plan|each plan|chunk")
+def reads_before_every_action(prefill_s, token_s, action_dim, chunk=1):
+    """Pays the prefill once for every action instead of once for every plan."""
+    return chunk / (chunk * (prefill_s + action_dim * token_s))
+
+
+@wrong(
+    "control_rate_hz",
+    fits=r"chunk|every action|all (the )?actions|action_dim \* chunk|each of its numbers|numbers of",
+)
+def writes_one_action_only(prefill_s, token_s, action_dim, chunk=1):
+    """Counts the tokens of one action of the plan only."""
+    return chunk / (prefill_s + action_dim * token_s)
+
+
+@wrong(
+    "control_rate_hz",
+    fits=r"first token|one token (too few|less|is missing)|every number|each (of its )?numbers?|token.*(missing|too few|all)|prefill.*(token|0)|number of tokens|division|zero",
+)
+def the_prefill_gives_the_first_token(prefill_s, token_s, action_dim, chunk=1):
+    """Takes the first token as part of the prefill, so that one token_s is missing."""
+    return chunk / (prefill_s + (action_dim * chunk - 1) * token_s)
+
+
+@wrong("control_rate_hz", fits=r"round|whole|integer|\bint\b|fraction|decimal|digit|exact")
+def whole_actions_only(prefill_s, token_s, action_dim, chunk=1):
+    """Rounds the rate to one digit after the point; a slow policy gets 0."""
+    return round(chunk / (prefill_s + action_dim * chunk * token_s), 1)
+
+
+@right("control_rate_hz")
+def seconds_per_action_once_more(prefill_s, token_s, action_dim, chunk=1):
+    """One over the seconds per action: the prefill's share plus its tokens."""
+    return (prefill_s / chunk + sum([token_s] * action_dim)) ** -1
+
+
+@wrong(
+    "encode_residual",
+    fits=r"in place|input|argument|overwr|copy|changed|changes|expert_target.*(alter|modif)|-=",
+)
+def subtracts_in_place_once_more(expert_target, base_target, scale):
+    """The expert's targets are changed in place."""
+    expert_target -= base_target
+    expert_target /= scale
+    return np.clip(expert_target, -1.0, 1.0)
+
+
+@wrong(
+    "encode_residual",
+    fits=r"joint by joint|each joint|other joints|by itself|its own|alone|every joint|clip|cut",
+)
+def shortens_the_whole_step_once_more(expert_target, base_target, scale):
+    """Keeps the direction: divides all joints by the largest, so that one joint out of reach slows the others."""
+    action = (expert_target - base_target) / scale
+    largest = np.abs(action).max(axis=-1, keepdims=True)
+    return action / np.maximum(largest, 1.0)
+
+
+@wrong(
+    "encode_residual", fits=r"batch|axes|axis|leading|shape|dimension|row|broadcast|out of bounds|size|index"
+)
+def one_joint_after_the_other(expert_target, base_target, scale):
+    """Loops over joints along the first axis: right without a batch only."""
+    action = np.zeros_like(expert_target)
+    for joint in range(len(scale)):
+        action[joint] = np.clip((expert_target[joint] - base_target[joint]) / scale[joint], -1.0, 1.0)
+    return action
+
+
+@wrong("encode_residual", fits=r"wrap|π|\bpi\b|full turn|plain difference|joint stops|stops|modulo|other way")
+def the_short_way_round_once_more(expert_target, base_target, scale):
+    """Wraps the difference to ±π."""
+    step = np.arctan2(np.sin(expert_target - base_target), np.cos(expert_target - base_target))
+    return np.clip(step / scale, -1.0, 1.0)
+
+
+@right("encode_residual")
+def cut_in_radians_first_once_more(expert_target, base_target, scale):
+    """Cuts the radians to ±scale, then divides."""
+    missing = np.subtract(expert_target, base_target)
+    return np.minimum(np.maximum(missing, -scale), scale) / scale
+
+
+def _sine_axis(turn):
+    return np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2
+
+
+@wrong("rotation_error", fits=r"half.?turn|half a turn|π|\bpi\b|180|column")
+def half_turns_by_the_diagonal(current, target):
+    """At half a turn the axis comes from roots of the diagonal, all positive: right only where no two of its numbers differ in sign."""
+    turn = target @ current.T
+    sine_axis = _sine_axis(turn)
+    sine, cosine = np.linalg.norm(sine_axis), (np.trace(turn) - 1) / 2
+    if sine < 1e-6:
+        if cosine > 0:
+            return sine_axis
+        axis = np.sqrt(np.maximum((np.diag(turn) + 1) / 2, 0))
+        return np.pi * axis / np.linalg.norm(axis)
+    return sine_axis / sine * math.atan2(sine, cosine)
+
+
+@wrong(
+    "rotation_error", fits=r"90|π ?/ ?2|quarter|arcsin|asin|atan2|beyond|more than|large|obtuse|cosine|0 to π"
+)
+def angle_from_the_sine_once_more(current, target):
+    """The angle is arcsin of the sine, so turns beyond a quarter come out too short."""
+    turn = target @ current.T
+    sine_axis = _sine_axis(turn)
+    sine = min(1.0, float(np.linalg.norm(sine_axis)))
+    if sine < 1e-6:
+        if np.trace(turn) > 0:
+            return sine_axis
+        columns = turn + np.eye(3)
+        axis = columns[:, np.argmax(np.linalg.norm(columns, axis=0))]
+        return np.pi * axis / np.linalg.norm(axis)
+    return sine_axis / sine * math.asin(sine)
+
+
+@wrong("rotation_error", fits=r"small|little|tiny|near(ly)? equal|arccos|acos|atan2|precis|round|threshold")
+def angle_from_the_trace(current, target):
+    """The angle is arccos of the trace: turns below some 1e-8 rad vanish, those below 1e-4 are inexact."""
+    turn = target @ current.T
+    angle = np.arccos(np.clip((np.trace(turn) - 1) / 2, -1.0, 1.0))
+    if angle < 1e-7:
+        return np.zeros(3)
+    sine_axis = _sine_axis(turn)
+    if np.linalg.norm(sine_axis) < 1e-6 and np.trace(turn) < 0:
+        columns = turn + np.eye(3)
+        axis = columns[:, np.argmax(np.linalg.norm(columns, axis=0))]
+        return angle * axis / np.linalg.norm(axis)
+    return angle * sine_axis / np.sin(angle)
+
+
+@wrong("rotation_error", fits=r"frame|base|hand'?s|order|other side|R_target R_current|target @ current")
+def in_the_hand_frame(current, target):
+    """The rotation vector along the hand's axes, not the base's."""
+    turn = current.T @ target
+    sine_axis = _sine_axis(turn)
+    sine, trace = np.linalg.norm(sine_axis), np.trace(turn)
+    if sine < 1e-6:
+        if trace > 0:
+            return sine_axis
+        columns = turn + np.eye(3)
+        axis = columns[:, np.argmax(np.linalg.norm(columns, axis=0))]
+        return np.pi * axis / np.linalg.norm(axis)
+    return sine_axis / sine * math.atan2(sine, (trace - 1) / 2)
+
+
+@right("rotation_error")
+def by_a_quaternion(current, target):
+    """Shepperd's quaternion from the largest of four squares, then twice atan2 of its two parts."""
+    turn = np.asarray(target, float) @ np.asarray(current, float).T
+    squares = np.array([np.trace(turn), *np.diag(turn)])
+    k = int(np.argmax(squares))
+    if k == 0:
+        w = math.sqrt(1 + squares[0]) / 2
+        vector = _sine_axis(turn) / (2 * w)
+    else:
+        i, j, m = [(0, 1, 2), (1, 2, 0), (2, 0, 1)][k - 1]
+        vector = np.zeros(3)
+        vector[i] = math.sqrt(max(0.0, 1 + turn[i, i] - turn[j, j] - turn[m, m])) / 2
+        vector[j] = (turn[i, j] + turn[j, i]) / (4 * vector[i])
+        vector[m] = (turn[i, m] + turn[m, i]) / (4 * vector[i])
+        w = (turn[m, j] - turn[j, m]) / (4 * vector[i])
+    if w < 0:
+        w, vector = -w, -vector
+    length = float(np.linalg.norm(vector))
+    return 2 * vector if length < 1e-12 else vector * (2 * math.atan2(length, w) / length)
+
+
+@wrong(
+    "damped_least_squares",
+    fits=r"damping 0|λ = 0|undamped|shortest|zero damping|without damping|singular|J Jᵀ|more joints",
+)
+def as_large_as_the_joints(jacobian, error, damping):
+    """(JᵀJ + λ²I)⁻¹ Jᵀe: no inverse with damping 0 where there are more joints than errors."""
+    task = jacobian.T @ jacobian + damping**2 * np.eye(jacobian.shape[1])
+    return np.linalg.solve(task, jacobian.T @ error)
+
+
+@wrong("damped_least_squares", fits=r"diagonal|identity|np\.eye|every (number|entry)|all (numbers|entries)")
+def damps_every_entry(jacobian, error, damping):
+    """Adds λ² to all numbers of J Jᵀ, not on its diagonal only."""
+    return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping**2, error)
+
+
+@wrong(
+    "damped_least_squares",
+    fits=r"clip|cut|limit|shorten|0\.1|bound|large step|minimis|large error|linear|twice|proportional",
+)
+def cuts_the_step(jacobian, error, damping):
+    """Also cuts every joint's step to 0.10 rad, which is the caller's business."""
+    task = jacobian @ jacobian.T + damping**2 * np.eye(len(error))
+    return np.clip(jacobian.T @ np.linalg.solve(task, error), -0.1, 0.1)
+
+
+@wrong("damped_least_squares", fits=r"\b6\b|shape|broadcast|size|E and J|len\(error\)|as large as|number of")
+def six_errors_always(jacobian, error, damping):
+    """Takes for granted that there are six errors."""
+    task = jacobian @ jacobian.T + damping**2 * np.eye(6)
+    return jacobian.T @ np.linalg.solve(task, error)
+
+
+@right("damped_least_squares")
+def by_singular_values_once_more(jacobian, error, damping):
+    """σ/(σ² + λ²) along each singular direction."""
+    left, sigma, right_t = np.linalg.svd(jacobian, full_matrices=False)
+    return right_t.T @ (sigma / (sigma**2 + damping**2) * (left.T @ error))
+
+
+@wrong(
+    "end_effector_delta",
+    fits=r"fixed|order|intrinsic|rpy_from_matrix|own axes|moving|convention|z,? y,? x|roll, pitch",
+)
+def about_the_moving_axes(position, rotation, target_position, target_rotation):
+    """Angles about axes that turn with the hand (x, then the new y, then the new z), not about fixed ones."""
+    turn = target_rotation @ rotation.T
+    pitch = math.asin(np.clip(turn[0, 2], -1.0, 1.0))
+    roll = math.atan2(-turn[1, 2], turn[2, 2])
+    yaw = math.atan2(-turn[0, 1], turn[0, 0])
+    return np.concatenate([target_position - position, [roll, pitch, yaw]])
+
+
+@wrong(
+    "end_effector_delta",
+    fits=r"base frame|hand'?s (own )?(frame|axes)|order|R_target R_current|target_rotation @ rotation|turn.*frame|frame.*turn",
+)
+def turn_in_the_hand_frame(position, rotation, target_position, target_rotation):
+    """The turn is taken in the hand's frame: RᵀR_target."""
+    return np.concatenate([target_position - position, rpy_from_matrix(rotation.T @ target_rotation)])
+
+
+@wrong("end_effector_delta", fits=r"roll|pitch|yaw|rpy|large|small|rotation vector|sine|angles")
+def small_turns_only(position, rotation, target_position, target_rotation):
+    """Takes the skew part of the turn for its angles: right for small turns only."""
+    return np.concatenate([target_position - position, _sine_axis(target_rotation @ rotation.T)])
+
+
+@wrong(
+    "end_effector_delta",
+    fits=r"translation|position|first three|Δxyz|untouched|difference of points|already in the base",
+)
+def step_in_the_hand_frame(position, rotation, target_position, target_rotation):
+    """The translation is turned into the hand's frame."""
+    return np.concatenate(
+        [rotation.T @ (target_position - position), rpy_from_matrix(target_rotation @ rotation.T)]
+    )
+
+
+@right("end_effector_delta")
+def turn_by_solving(position, rotation, target_position, target_rotation):
+    """Solves D R = R_target for D, and fills an empty array."""
+    delta = np.empty(6)
+    np.subtract(target_position, position, out=delta[:3])
+    delta[3:] = rpy_from_matrix(np.linalg.solve(rotation.T, target_rotation.T).T)
+    return delta
+
+
+# --- neighbours of what got through
+
+
+@wrong("damped_least_squares", "as large as the error")
+def inverse_in_joint_space(jacobian, error, damping):
+    """(JᵀJ + λ² I)⁻¹ Jᵀ e by an explicit inverse."""
+    return np.linalg.inv(jacobian.T @ jacobian + damping**2 * np.eye(jacobian.shape[1])) @ jacobian.T @ error
+
+
+@wrong("damped_least_squares", "cut as a whole to a length of 0.1")
+def never_longer_than_a_tenth(jacobian, error, damping):
+    """The whole step shortened to 0.1 rad."""
+    step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping**2 * np.eye(len(error)), error)
+    return step * min(1.0, 0.1 / max(float(np.linalg.norm(step)), 1e-12))

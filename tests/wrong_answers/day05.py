@@ -806,3 +806,198 @@ def never_below_a_millionth(step, warmup, total, peak):
     if step < warmup:
         return peak * (step + 1) / warmup
     return max(1e-6, peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))))
+
+
+# --- written from the notebook alone, a second time
+
+
+@wrong("LoRALinear.forward", fits=r"dropout|eval|random|twice|same answer")
+def drops_in_evaluation_too(self, x):
+    """F.dropout drops by default, also in evaluation."""
+    read = F.linear(F.dropout(x, self.dropout.p), self.lora_A.to(x.dtype))
+    return self.base_layer(x) + F.linear(read, self.lora_B.to(x.dtype)) * self.scale
+
+
+@wrong(
+    "LoRALinear.forward",
+    fits=r"gradient|no_grad|detach|backward|layers? (before|below)|earlier|through the frozen",
+)
+def no_gradient_through_the_frozen_layer(self, x):
+    """The frozen answer under no_grad: x gets no gradient through it, so that layers before it learn wrongly."""
+    with torch.no_grad():
+        answer = self.base_layer(x)
+    read = F.linear(self.dropout(x), self.lora_A.to(x.dtype))
+    return answer + F.linear(read, self.lora_B.to(x.dtype)) * self.scale
+
+
+@wrong("LoRALinear.forward", fits=r"gradient|learn|fresh|B is (still )?zero|zero|never|require")
+def a_fresh_adapter_is_skipped(self, x):
+    """Returns the frozen answer alone while B is zero: then B never gets a gradient, and never moves."""
+    answer = self.base_layer(x)
+    if not torch.any(self.lora_B):
+        return answer
+    read = F.linear(self.dropout(x), self.lora_A.to(x.dtype))
+    return answer + F.linear(read, self.lora_B.to(x.dtype)) * self.scale
+
+
+@wrong(
+    "LoRALinear.forward",
+    fits=r"axes|axis|dimension|shape|batch|matri|2-?D|tensor|one row|leading|\.\.\.|inputs\b",
+)
+def matrices_only(self, x):
+    """torch.mm takes two axes: right for (rows, inputs), a crash for (batch, places, inputs) and for one vector."""
+    read = torch.mm(self.dropout(x), self.lora_A.to(x.dtype).T)
+    return self.base_layer(x) + torch.mm(read, self.lora_B.to(x.dtype).T) * self.scale
+
+
+@right("LoRALinear.forward")
+def with_transposes(self, x):
+    """Two matrix products with transposes, the correction first, the frozen answer added last."""
+    down, up = (matrix.to(dtype=x.dtype).mT for matrix in (self.lora_A, self.lora_B))
+    correction = self.dropout(x) @ down @ up
+    return correction.mul(self.scale).add(self.base_layer(x))
+
+
+@wrong("LoRALinear.merged", fits=r"in place|frozen weight|copy|changed|changes|overwr|itself|stays|twice")
+def merges_into_the_frozen_weight(self):
+    """Adds the change to the frozen weight in place; a second call adds it once more."""
+    weight = dense_weight(self.base_layer)
+    with torch.no_grad():
+        weight += (self.lora_B @ self.lora_A * self.scale).to(weight.dtype)
+    return weight
+
+
+@wrong(
+    "LoRALinear.merged",
+    fits=r"shape|transpos|outputs × inputs|outputs|square|order|size|B @ A|lora_B @ lora_A|B writes",
+)
+def right_for_square_shapes_only(self):
+    """(BA)ᵀ in place of BA: it fits a square layer only, and is wrong there, too."""
+    weight = dense_weight(self.base_layer)
+    return (weight + self.lora_A.T @ self.lora_B.T * self.scale).to(weight.dtype)
+
+
+@wrong("LoRALinear.merged", fits=r"dense_weight|packed|quanti|form|four bits|4.?bit|size|shape|unpack")
+def the_weight_as_it_lies_there(self):
+    """Takes base_layer.weight as it is, which for a packed layer is no matrix."""
+    weight = self.base_layer.weight
+    return (weight + self.lora_B @ self.lora_A * self.scale).to(weight.dtype)
+
+
+@wrong("LoRALinear.merged", fits=r"dtype|number type|bfloat16|float16|float32|\.to\(|type")
+def always_float32_once_more(self):
+    """Comes out as float32, whatever the frozen weight is."""
+    return dense_weight(self.base_layer).float() + self.scale * (self.lora_B @ self.lora_A)
+
+
+@right("LoRALinear.merged")
+def with_addmm_once_more(self):
+    """torch.addmm in float32, then the weight's own number type."""
+    weight = dense_weight(self.base_layer)
+    whole = torch.addmm(weight.to(self.lora_A.dtype), self.lora_B, self.lora_A, alpha=self.scale)
+    return whole.type_as(weight)
+
+
+@wrong("lora_parameter_count", fits=r"one pixel|kernel|convolution|\bB\b|1 × 1")
+def b_has_the_kernel_too(shapes, rank):
+    """A convolution's B gets the kernel as well."""
+    return sum(rank * math.prod(shape[1:]) + shape[0] * rank * math.prod(shape[2:]) for shape in shapes)
+
+
+@wrong(
+    "lora_parameter_count",
+    fits=r"once|generator|iterator|iterable|twice|second (time|pass|loop)|exhaust|used up",
+)
+def goes_through_them_twice(shapes, rank):
+    """One pass for linear layers, another for convolutions: a generator is used up after the first."""
+    linear = sum(rank * (shape[0] + shape[1]) for shape in shapes if len(shape) == 2)
+    convolutions = sum(
+        rank * (shape[0] + shape[1] * shape[2] * shape[3]) for shape in shapes if len(shape) == 4
+    )
+    return linear + convolutions
+
+
+@wrong(
+    "lora_parameter_count",
+    fits=r"\brank\b.*(as (it is )?given|larger|small|min|layer|cut|narrow|all)|\bmin|larger than|smaller than|capp?ed|narrow",
+)
+def no_rank_above_the_side(shapes, rank):
+    """Cuts the rank to the smaller side of each weight, which LoRA does not."""
+    total = 0
+    for shape in shapes:
+        inputs = math.prod(shape[1:])
+        r = min(rank, shape[0], inputs)
+        total += r * (inputs + shape[0])
+    return total
+
+
+@wrong(
+    "lora_parameter_count",
+    fits=r"same shape|equal shape|twice|each (weight|layer)|every (weight|layer)|\bset\b|repeat|duplicate|own|all (weights|layers)",
+)
+def each_shape_once_once_more(shapes, rank):
+    """Collects shapes in a set, so that layers of one shape count once."""
+    different = {tuple(shape) for shape in shapes}
+    return sum(rank * (math.prod(shape[1:]) + shape[0]) for shape in different)
+
+
+@right("lora_parameter_count")
+def with_empty_tensors(shapes, rank):
+    """Makes A and B without memory and asks how many numbers they hold."""
+    total = 0
+    for outputs, *rest in shapes:
+        a = torch.empty((rank, *rest), device="meta")
+        b = torch.empty((outputs, rank, *(1 for _ in rest[1:])), device="meta")
+        total += a.numel() + b.numel()
+    return total
+
+
+@wrong("warmup_cosine", fits=r"warmup.{0,12}\b0\b|no warm-?up|without (a )?warm|division|divide|zero")
+def divides_by_no_warmup(step, warmup, total, peak):
+    """Divides by `warmup` at every step: a crash without a warm-up."""
+    climb = min(1.0, (step + 1) / warmup)
+    share = max(0.0, (step - warmup) / (total - warmup))
+    return peak * climb * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@wrong(
+    "warmup_cosine",
+    fits=r"right after|share|too early|one step|first (step )?(after|of the fall)|off by one|step `?total|step - warmup|\+ 1",
+)
+def falls_one_step_early_once_more(step, warmup, total, peak):
+    """Counts the fall from its first step as 1, so that 0 is reached at the last step that is taken."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = (step - warmup + 1) / (total - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@wrong(
+    "warmup_cosine",
+    fits=r"half (a |of )?(a )?cosine|half a|lift|halve|quarter|from its top to its bottom|bottom|1 \+ cos|π",
+)
+def a_quarter_of_a_cosine_once_more(step, warmup, total, peak):
+    """cos(π/2 · share): it reaches 0 at `total`, too, but not along half a cosine."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * math.cos(math.pi / 2 * (step - warmup) / (total - warmup))
+
+
+@wrong(
+    "warmup_cosine",
+    fits=r"peak|above|more than|higher|exceed|last (step )?of the warm|step < warmup|boundary|right after|first step after|`?warmup`?.*step",
+)
+def climbs_one_step_too_far_once_more(step, warmup, total, peak):
+    """`<=` for `<`: the step after the warm-up gets more than the peak."""
+    if warmup and step <= warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+@right("warmup_cosine")
+def squared_cosine_of_half_the_angle(step, warmup, total, peak):
+    """cos² of half the angle, and np.interp for the climb and for the share."""
+    if step < warmup:
+        return float(np.interp(step, [-1, warmup - 1], [0.0, peak]))
+    angle = float(np.interp(step, [warmup, total], [0.0, np.pi / 2]))
+    return float(peak * np.cos(angle) ** 2)

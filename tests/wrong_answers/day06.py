@@ -1427,3 +1427,240 @@ def divides_before_float(weights, block=64):
 def whole_bytes_for_trained_weights(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
     """int() of what a trained weight brings."""
     return (frozen * frozen_bytes + trainable * int(weight_bytes + gradient_bytes + 8)) / 1e9
+
+
+# --- written from the notebook alone, a second time
+
+
+@wrong("nf4_codebook", fits=r"eight|seven|positive|negative|halves|half|how many|mirror|swap|sign")
+def seven_positive_eight_negative():
+    """Eight negative levels and seven positive ones: the halves are exchanged."""
+    quantile = NormalDist().inv_cdf
+    negative = [-quantile(s) for s in torch.linspace(OUTERMOST, 0.5, 9)[:-1].tolist()]
+    positive = [quantile(s) for s in torch.linspace(OUTERMOST, 0.5, 8)[:-1].tolist()]
+    levels = torch.tensor(sorted([*negative, 0.0, *positive]))
+    return levels / levels.abs().max()
+
+
+@wrong("nf4_codebook", fits=r"largest|divide|\b1\b|scale|end|outermost level|\[-1, 1\]")
+def not_divided():
+    """The quantiles themselves, not divided by the largest."""
+    quantile = NormalDist().inv_cdf
+    positive = [quantile(s) for s in np.linspace(OUTERMOST, 0.5, 9)[:-1]]
+    negative = [-quantile(s) for s in np.linspace(OUTERMOST, 0.5, 8)[:-1]]
+    return torch.tensor(sorted([*negative, 0.0, *positive]), dtype=torch.float32)
+
+
+@wrong(
+    "nf4_codebook",
+    fits=r"quantile|share|even steps|inv_cdf|normal|probab|steps of the share|spacing|distribut",
+)
+def even_steps_of_the_quantile():
+    """Even steps between the outermost quantile and 0, where the *shares* should be evenly spaced."""
+    outer = NormalDist().inv_cdf(OUTERMOST)
+    positive = torch.linspace(outer, 0, 9)[:-1]
+    negative = -torch.linspace(outer, 0, 8)[:-1]
+    levels = torch.cat([negative, torch.zeros(1), positive.flip(0)])
+    return levels / outer
+
+
+@wrong("nf4_codebook", fits=r"float32|float64|dtype|double|kind|single")
+def in_double_precision_once_more():
+    """float64, by way of NumPy, in place of float32."""
+    quantile = NormalDist().inv_cdf
+    positive = [quantile(s) for s in np.linspace(OUTERMOST, 0.5, 9)[:-1]]
+    negative = [-quantile(s) for s in np.linspace(OUTERMOST, 0.5, 8)[:-1]]
+    levels = np.sort([*negative, 0.0, *positive])
+    return torch.from_numpy(levels / levels.max())
+
+
+@right("nf4_codebook")
+def with_erfinv_once_more():
+    """torch.erfinv in double precision in place of NormalDist, built in order, without sorting."""
+
+    def above(count):
+        shares = torch.arange(1, count + 1, dtype=torch.float64) * (OUTERMOST - 0.5) / count
+        return math.sqrt(2) * torch.erfinv(2 * shares)
+
+    up, down = above(8), above(7)
+    levels = torch.cat([-down.flip(0), torch.zeros(1, dtype=torch.float64), up])
+    return (levels / up[-1]).to(torch.float32)
+
+
+@wrong("quantize_nf4", fits=r"absmax|abs|largest size|negative|sign|magnitude")
+def largest_without_abs(weights, block=64):
+    """The largest weight of a block, not the largest *size*: wrong where the extreme one is negative."""
+    blocks = weights.reshape(-1, block).float()
+    absmax = blocks.amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-38)[:, None]
+    codes = torch.bucketize(scaled, (LEVELS[:-1] + LEVELS[1:]) / 2)
+    return codes.to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"nearest|middle|halfway|below|between|searchsorted|bucketize|level at")
+def level_at_or_below_once_more(weights, block=64):
+    """Searches among the levels themselves: the level at or below, not the nearest."""
+    blocks = weights.reshape(-1, block).float()
+    absmax = blocks.abs().amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-38)[:, None]
+    codes = (torch.searchsorted(LEVELS, scaled, right=True) - 1).clamp(0, 15)
+    return codes.to(torch.uint8), absmax
+
+
+@wrong("quantize_nf4", fits=r"small|tiny|1e-8|however|epsilon|added|clamp|underflow|1e-38")
+def an_epsilon_below_the_line(weights, block=64):
+    """Adds 1e-8 to the absmax it divides by: a block of very small weights collapses to the middle levels."""
+    blocks = weights.reshape(-1, block).float()
+    absmax = blocks.abs().amax(dim=1)
+    scaled = blocks / (absmax[:, None] + 1e-8)
+    codes = (scaled[..., None] - LEVELS).abs().argmin(-1)
+    return codes.to(torch.uint8), absmax
+
+
+@wrong(
+    "quantize_nf4",
+    fits=r"block|row|follow|axes|across|reshape|numel|shape|chunk|last axis|unflatten|size of dim",
+)
+def blocks_never_cross_rows(weights, block=64):
+    """Cuts each row of the last axis for itself: stops where a row is no multiple of the block."""
+    rows = weights.float().unflatten(-1, (-1, block))
+    absmax = rows.abs().amax(dim=-1)
+    scaled = rows / absmax.clamp(min=1e-38)[..., None]
+    codes = torch.bucketize(scaled, (LEVELS[:-1] + LEVELS[1:]) / 2)
+    return codes.reshape(-1, block).to(torch.uint8), absmax.reshape(-1)
+
+
+@right("quantize_nf4")
+def argmin_over_the_levels(weights, block=64):
+    """The nearest level by argmin of distances in float64."""
+    blocks = weights.detach().flatten().view(-1, block).to(torch.float64)
+    absmax = blocks.abs().max(dim=1).values
+    scaled = blocks / torch.where(absmax > 0, absmax, torch.ones_like(absmax)).unsqueeze(1)
+    codes = (scaled.unsqueeze(-1) - LEVELS.double()).abs().argmin(dim=-1)
+    return codes.to(torch.uint8), absmax.float()
+
+
+@wrong("dequantize_nf4", fits=r"row|each|column|block|None|broadcast|shape|absmax|size of tensor")
+def scale_along_the_row(codes, absmax):
+    """Multiplies without the new axis: each *column* gets an absmax, or it stops where the numbers differ."""
+    return LEVELS[codes.int()] * absmax
+
+
+@wrong("dequantize_nf4", fits=r"level|even|code|LEVELS|quantile|table|look")
+def even_levels_once_more(codes, absmax):
+    """Reads a code as one of sixteen even steps from -1 to 1, not as a level of NF4."""
+    return (codes.float() / 7.5 - 1.0) * absmax.unsqueeze(1)
+
+
+@wrong("dequantize_nf4", fits=r"flat|shape|block|rows|two axes|blocks block|vector|1-D|axes")
+def returns_a_flat_vector(codes, absmax):
+    """Gives the weights as one flat vector rather than in blocks."""
+    return LEVELS[codes.long()].flatten() * absmax.repeat_interleave(codes.shape[1])
+
+
+@wrong("dequantize_nf4", fits=r"dtype|float16|half|float32|precision|rounded|16|kind")
+def in_half_precision(codes, absmax):
+    """Computes in bfloat16, as a layer would, so the weights are rounded once more."""
+    return LEVELS.to(torch.bfloat16)[codes.int()] * absmax.to(torch.bfloat16)[:, None]
+
+
+@right("dequantize_nf4")
+def with_take_and_einsum(codes, absmax):
+    """index_select and einsum."""
+    levels = LEVELS.index_select(0, codes.reshape(-1).to(torch.int64)).reshape(codes.shape)
+    return torch.einsum("bk,b->bk", levels, absmax.to(levels.dtype))
+
+
+@wrong(
+    "bits_per_parameter", fits=r"second_block|second|scales|how many weights|block \*|shared|product|times"
+)
+def second_scale_shared_by_weights_once_more(block=64, second_block=None):
+    """The second scale is shared by `second_block` weights, not by as many scales."""
+    if second_block is None:
+        return 4 + 32 / block
+    return 4 + 8 / block + 32 / second_block
+
+
+@wrong(
+    "bits_per_parameter",
+    fits=r"8 bits|8-bit|8-bit codes|8 / block|replace|instead|in place of|no longer|also 32",
+)
+def keeps_the_first_scales_in_32_bits(block=64, second_block=None):
+    """Double quantisation adds its bits to the 32-bit scales instead of replacing them."""
+    bits = 4 + 32 / block
+    if second_block is not None:
+        bits += 32 / (block * second_block)
+    return bits
+
+
+@wrong(
+    "bits_per_parameter", fits=r"default|None|without|no double|second_block|256|single|not asked|only where"
+)
+def always_double(block=64, second_block=None):
+    """None means the authors' 256: double quantisation is always on."""
+    second_block = second_block or 256
+    return 4 + 8 / block + 32 / (block * second_block)
+
+
+@wrong("bits_per_parameter", fits=r"block|64|argument|ignore|hard|fixed|constant|other")
+def block_of_64_is_written_in(block=64, second_block=None):
+    """Half a bit for the scales (and 0.125 + 1/512 with double quantisation), right for blocks of 64 only."""
+    if second_block is None:
+        return 4.5
+    return 4 + 0.125 + 32 / (64 * second_block)
+
+
+@right("bits_per_parameter")
+def counts_a_group_of_weights(block=64, second_block=None):
+    """Counts the bits of a whole group in exact fractions and divides by its weights."""
+    if second_block is None:
+        return float(Fraction(4 * block + 32, block))
+    return float(Fraction(second_block * (4 * block + 8) + 32, block * second_block))
+
+
+@wrong("training_state_gb", fits=r"moment|two|\b8\b|Adam|32-bit|4 bytes")
+def one_moment_once_more(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Counts one of Adam's moments instead of two."""
+    return (frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 4)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"moment|32-bit|4 bytes|\b8\b|Adam")
+def moments_as_wide_as_the_weights(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """The moments have the weights' bytes in place of 4 each."""
+    return (frozen * frozen_bytes + trainable * (3 * weight_bytes + gradient_bytes)) / 1e9
+
+
+@wrong("training_state_gb", fits=r"10.?⁹|10\*\*9|1e9|2.?³⁰|2\*\*30|1024|GB|GiB|billion")
+def gibibytes_once_more(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Divides by 2**30."""
+    return (frozen * frozen_bytes + trainable * (weight_bytes + gradient_bytes + 8)) / 1024**3
+
+
+@wrong(
+    "training_state_gb", fits=r"frozen_bytes|fraction|whole|half a byte|4 bits|int|round|0\.5|float|below 1"
+)
+def whole_bytes_only_once_more(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Uses whole bytes for each frozen weight: 0.516 of four bits becomes 0."""
+    total = frozen * int(frozen_bytes) + trainable * (int(weight_bytes) + int(gradient_bytes) + 8)
+    return total / 1e9
+
+
+@right("training_state_gb")
+def part_by_part_once_more(frozen, trainable, frozen_bytes, weight_bytes, gradient_bytes):
+    """Adds up the four parts in GB with fsum."""
+    parts = {
+        "frozen": frozen * frozen_bytes,
+        "weights": trainable * weight_bytes,
+        "gradients": trainable * gradient_bytes,
+        "moments": 2 * trainable * 32 / 8,
+    }
+    return math.fsum(part * 1e-9 for part in parts.values())
+
+
+# --- neighbours of what got through
+
+
+@wrong("dequantize_nf4", r"mask.*\.int\(\)")
+def codes_as_a_mask(codes, absmax):
+    """torch takes uint8 for a mask."""
+    return LEVELS[codes] * absmax[:, None]

@@ -1186,3 +1186,225 @@ def within_three_bins(logits, labels, vocabulary_size=32000):
 def the_last_seven_and_the_stop(logits, labels, vocabulary_size=32000):
     """The last seven labels, whatever they are."""
     return float((logits[:, -8:-1].argmax(-1) == labels[:, -7:]).double().mean())
+
+
+# --- written from the notebook alone, a second time
+
+
+@wrong("paired_bootstrap", fits=r"−1|-1|lost|negative|minus|unsigned|overflow|255|wrap|astype|float")
+def gains_without_a_sign(before, after, seed):
+    """Gains as uint8: a lost start counts +255 instead of −1."""
+    gain = after.astype(np.uint8) - before.astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(gain), size=(RESAMPLES, len(gain)))
+    low, high = np.quantile(gain[drawn].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+@wrong(
+    "paired_bootstrap",
+    fits=r"nothing changed|unchanged|all starts|every start|as many starts|differ|ties|did not change|left out|same outcome|gain (is|of) 0",
+)
+def only_starts_that_differ_once_more(before, after, seed):
+    """Leaves out the starts at which both did alike, as McNemar's test does: the gain is far too large."""
+    gain = after.astype(float) - before.astype(float)
+    gain = gain[gain != 0]
+    if len(gain) == 0:
+        return 0.0, 0.0
+    drawn = np.random.default_rng(seed).integers(len(gain), size=(RESAMPLES, len(gain)))
+    low, high = np.quantile(gain[drawn].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+@wrong("paired_bootstrap", fits=r"as many starts|axis|narrow|RESAMPLES|10.?000|size|shape|repetition|swapped")
+def few_repetitions_of_many_starts(before, after, seed):
+    """Shape (N, RESAMPLES) with the mean over axis 1: N repetitions of 10 000 starts each, much too narrow."""
+    gain = after.astype(float) - before.astype(float)
+    drawn = np.random.default_rng(seed).integers(len(gain), size=(len(gain), RESAMPLES))
+    low, high = np.quantile(gain[drawn].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+@wrong("paired_bootstrap", fits=r"quantile|middle 95|percentile|mirror|reflect|turned round|skew|basic|pivot")
+def mirrored_at_the_mean(before, after, seed):
+    """The basic bootstrap: quantiles mirrored at the observed gain, not the middle of the repetitions itself."""
+    gain = after.astype(float) - before.astype(float)
+    drawn = np.random.default_rng(seed).integers(len(gain), size=(RESAMPLES, len(gain)))
+    low, high = np.quantile(gain[drawn].mean(axis=1), [0.025, 0.975])
+    return float(2 * gain.mean() - high), float(2 * gain.mean() - low)
+
+
+@right("paired_bootstrap")
+def counts_of_three_outcomes(before, after, seed):
+    """Draws how many starts are won, lost and unchanged (multinomial): the same distribution, without any places."""
+    count = len(before)
+    won, lost = np.sum(after & ~before), np.sum(before & ~after)
+    shares = np.array([won, lost, count - won - lost]) / count
+    drawn = np.random.default_rng(seed).multinomial(count, shares, size=RESAMPLES)
+    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / count, (2.5, 97.5))
+    return float(low), float(high)
+
+
+@wrong(
+    "episodes_needed",
+    fits=r"correct|normal approximation|margins?|variance|too many|formula|uncorrected|continuity",
+)
+def with_fleiss_correction(rate_a, rate_b, power=0.8):
+    """With the continuity correction of the same chapter, a few per cent too many."""
+    margin = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(power)
+    gap = abs(rate_a - rate_b)
+    plain = margin**2 * (rate_a * (1 - rate_a) + rate_b * (1 - rate_b)) / gap**2
+    if plain == 0:
+        return 0
+    return math.ceil(plain / 4 * (1 + math.sqrt(1 + 4 / (plain * gap))) ** 2)
+
+
+@wrong("episodes_needed", fits=r"power|miss|0\.84|sign|more episodes|strong|second margin|add")
+def the_other_end_of_the_power(rate_a, rate_b, power=0.8):
+    """inv_cdf(1 − power) is negative: the more power is wanted, the fewer episodes."""
+    sure, strong = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(1 - power)
+    variance = rate_a * (1 - rate_a) + rate_b * (1 - rate_b)
+    return math.ceil((sure + strong) ** 2 * variance / (rate_a - rate_b) ** 2)
+
+
+@wrong("episodes_needed", fits=r"\bint\b|integer|whole number|float|kind|type|math\.ceil")
+def a_float_rounded_up(rate_a, rate_b, power=0.8):
+    """np.ceil gives a float, not an int."""
+    margin = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(power)
+    variance = rate_a * (1 - rate_a) + rate_b * (1 - rate_b)
+    return np.ceil(margin**2 * variance / (rate_a - rate_b) ** 2)
+
+
+@wrong("episodes_needed", fits=r"each|both|together|twice|total|double|of one|per policy|half|variance|sum")
+def episodes_of_both_together(rate_a, rate_b, power=0.8):
+    """The episodes of both policies together, not of each."""
+    margin = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(power)
+    variance = rate_a * (1 - rate_a) + rate_b * (1 - rate_b)
+    return 2 * math.ceil(margin**2 * variance / (rate_a - rate_b) ** 2)
+
+
+@right("episodes_needed")
+def by_the_margins_in_deviations(rate_a, rate_b, power=0.8):
+    """Quantiles from the upper end, rates in a loop, and the ceiling as a negative floor."""
+    normal = NormalDist()
+    margins = -normal.inv_cdf(0.025) - normal.inv_cdf(1 - power)
+    deviation = np.sqrt(sum(rate - rate**2 for rate in (rate_a, rate_b)))
+    return -int(-((margins * float(deviation) / (rate_b - rate_a)) ** 2) // 1)
+
+
+@wrong(
+    "wrong_instructions",
+    fits=r"\bend(s|less)?\b|\btime|seconds|loop|shuffl|permut|more than half|majority|most episodes|for ever|forever|too long",
+)
+def shuffles_until_nobody_has_its_own(instructions, rng):
+    """Shuffles until no text stands at its place: endless where one text is more than half of them, and not drawn one by one."""
+    texts = list(instructions)
+    while any(text == own for text, own in zip(texts, instructions, strict=True)):
+        rng.shuffle(texts)
+    return [str(text) for text in texts]
+
+
+@wrong(
+    "wrong_instructions",
+    fits=r"anew|each|every episode|once for every|one draw|single|same text|all episodes",
+)
+def one_draw_for_each_text_once_more(instructions, rng):
+    """Draws once for each different text: all episodes with the same words are told the same."""
+    swap = {}
+    for own in instructions:
+        if own not in swap:
+            swap[own] = str(rng.choice([text for text in instructions if text != own]))
+    return [swap[own] for own in instructions]
+
+
+@wrong("wrong_instructions", fits=r"\brng\b|generator|same seed|repeat|np\.random|global|reproduc")
+def with_the_global_generator(instructions, rng):
+    """Draws with numpy's global generator; `rng` is ignored, so the same seed says other words."""
+    return [str(np.random.choice([text for text in instructions if text != own])) for own in instructions]
+
+
+@wrong(
+    "wrong_instructions",
+    fits=r"empty|substring|part of|contain|inside|equal|!=|begin|shorter|not in|longer|other texts|all that",
+)
+def no_text_that_is_part_of_its_own(instructions, rng):
+    """`text not in own` compares letters, not texts: a shorter text that stands inside one's own is never drawn."""
+    return [str(rng.choice([text for text in instructions if text not in own])) for own in instructions]
+
+
+@right("wrong_instructions")
+def draws_until_it_differs_once_more(instructions, rng):
+    """Draws a place among all episodes, again while it says one's own words."""
+    if len(set(instructions)) == 1:
+        raise ValueError("all say the same")
+    told = []
+    for own in instructions:
+        text = own
+        while text == own:
+            text = instructions[int(rng.integers(0, len(instructions)))]
+        told.append(text)
+    return told
+
+
+@wrong(
+    "action_token_accuracy",
+    fits=r"whole vocabulary|all columns|other tokens?|restrict|argmax|among|any token|only the (last|action)|not an action|no action token|exactly|prediction.*action",
+)
+def the_best_action_token_once_more(logits, labels, vocabulary_size=32000):
+    """Looks for the largest logit among action tokens only: an answer that is no action counts as right."""
+    first = vocabulary_size - BINS
+    predicted, wanted = logits[:, :-1, first:vocabulary_size].argmax(-1) + first, labels[:, 1:]
+    action = (wanted >= first) & (wanted < vocabulary_size)
+    return (predicted == wanted)[action].double().mean().item()
+
+
+@wrong("action_token_accuracy", fits=r"label|wanted|mask|by the prediction|what (is|was) predicted|predicted")
+def counts_where_an_action_was_predicted(logits, labels, vocabulary_size=32000):
+    """The mask comes from the predictions, so that an action token answered by a word does not count (precision, not accuracy)."""
+    predicted, wanted = logits[:, :-1].argmax(-1), labels[:, 1:]
+    action = (predicted >= vocabulary_size - BINS) & (predicted < vocabulary_size)
+    return float((predicted == wanted)[action].double().mean()) if action.any() else 0.0
+
+
+@wrong("action_token_accuracy", fits=r"in place|changes|changed|input|argument|copy|overwr|clone")
+def marks_the_others_in_the_labels(logits, labels, vocabulary_size=32000):
+    """Writes -100 over all other labels of the caller's tensor."""
+    labels[(labels < vocabulary_size - BINS) | (labels >= vocabulary_size)] = -100
+    predicted, wanted = logits[:, :-1].argmax(-1), labels[:, 1:]
+    action = wanted != -100
+    return float((predicted == wanted)[action].double().mean())
+
+
+@wrong(
+    "action_token_accuracy",
+    fits=r"precis|bfloat16|half|round|number type|dtype|float32|float64|exact share|digits",
+)
+def mean_in_the_type_of_the_logits(logits, labels, vocabulary_size=32000):
+    """The mean is taken in the logits' number type: in bfloat16 it has three digits."""
+    predicted, wanted = logits[:, :-1].argmax(-1), labels[:, 1:]
+    action = (wanted >= vocabulary_size - BINS) & (wanted < vocabulary_size)
+    return (predicted == wanted)[action].to(logits.dtype).mean().item()
+
+
+@right("action_token_accuracy")
+def one_position_after_the_other(logits, labels, vocabulary_size=32000):
+    """Plain loops and counts."""
+    said, counted, correct = torch.argmax(logits, dim=2).tolist(), 0, 0
+    for guesses, texts in zip(said, labels.tolist(), strict=True):
+        for guess, token in zip(guesses, texts[1:], strict=False):
+            if token in range(vocabulary_size - 256, vocabulary_size):
+                counted += 1
+                correct += guess == token
+    return correct / counted
+
+
+# --- neighbours of what got through
+
+
+@wrong("paired_bootstrap", "make floats of both")
+def subtracts_truth_values(before, after, seed):
+    """NumPy subtracts no booleans."""
+    gain = after - before
+    drawn = np.random.default_rng(seed).integers(len(gain), size=(10_000, len(gain)))
+    low, high = np.quantile(gain[drawn].mean(1), [0.025, 0.975])
+    return float(low), float(high)

@@ -1,12 +1,38 @@
 """One claim about the learner's code: words, the value it gave, the hand-worked value, and where to look if they differ."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from vla_course.checks.kinds import is_array, is_number, is_tensor, kind_problem, numpy_of
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An error that a known mistake raises, in place of a value: a claim prints it, and gives its hint."""
+
+    error: Exception
+    hint: str
+
+    def __repr__(self) -> str:
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+def value_or_raised(
+    compute: Callable[[], Any],
+    errors: type[Exception] | tuple[type[Exception], ...],
+    hint: str,
+    words: tuple[str, ...] = (),
+) -> Any:
+    """What `compute` returns, or `Raised` where it stops with one of `errors` whose text contains one of `words` (all, if none)."""
+    try:
+        return compute()
+    except errors as error:
+        if words and not any(word in str(error) for word in words):
+            raise
+        return Raised(error, hint)
 
 
 @dataclass(frozen=True)
@@ -33,6 +59,8 @@ class Claim:
     @property
     def problem(self) -> str | None:
         """The hint that fits, or None where the claim holds."""
+        if isinstance(self.got, Raised):
+            return self.got.hint
         kind = kind_problem(self.got, self.expected)
         if kind is not None:
             return kind

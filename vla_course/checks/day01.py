@@ -155,6 +155,18 @@ def check_build_prompt(build_prompt: Callable[[str], str]) -> Iterator[Claim]:
         expected=sentence.format(other.lower()),
         hint="the instruction that is handed in stands in the sentence, whatever it says, all of it in lower case",
     )
+    ends = "Stop at the line. Then wait for Ada."
+    yield Claim(
+        "an instruction that ends in a full stop keeps it, and the question mark follows",
+        got=build_prompt(ends),
+        expected=sentence.format(ends.lower()),
+        hint="the whole instruction stands in the sentence as it is, only in lower case: nothing of it is cut off, left out or replaced",
+        mistakes={
+            "the full stop at the end of the instruction is cut off: the whole of it stands in the sentence": sentence.format(
+                ends.lower().rstrip(".")
+            ),
+        },
+    )
 
 
 @lesson.exercise(
@@ -308,6 +320,16 @@ def check_run_episode(run_episode: Callable[..., tuple[bool, int]]) -> Iterator[
         got=run_episode(CountingEnv(length=20, success_at=5), TensPolicy(), SAID, 5),
         expected=(True, 5),
         hint='info["is_success"] of the last step, also where neither terminated nor truncated came',
+    )
+    yield Claim(
+        "where time is up (truncated) the last step may be a success as well: (True, 3)",
+        got=run_episode(CountingEnv(success=True, truncates=True), TensPolicy(), SAID, 9),
+        expected=(True, 3),
+        hint='info["is_success"] of the last step, also where truncated ends the episode',
+        mistakes={
+            "that time is up (truncated) is no failure by itself: whether the episode succeeded is in "
+            'info["is_success"] of the last step': (False, 3),
+        },
     )
     yield Claim(
         "the environment chooses the start: reset is given no seed",

@@ -7,7 +7,7 @@ import torch
 
 from vla_course.action_tokens import CENTRES, EDGES, tokenize_actions
 from vla_course.checks.calls import Rules
-from vla_course.checks.claims import Claim
+from vla_course.checks.claims import Claim, value_or_raised
 from vla_course.checks.report import Lesson, WorkedCase
 
 lesson = Lesson("day02")
@@ -138,9 +138,10 @@ def check_tokenize_actions(tokenize_actions: Callable[..., np.ndarray]) -> Itera
 )
 def check_detokenize_actions(detokenize_actions: Callable[..., np.ndarray]) -> Iterator[Claim]:
     """One end and the middle, the two ids that mean the same, there and back, another vocabulary, ids of no action."""
+    no_such_bin = "which bin does the id stand for, counted from the end of the vocabulary? There are 255 CENTRES, numbered 0 to 254"
     yield Claim(
         "31999 and 31872 are the centres −254/255 and 0",
-        got=_nan_where_out_of_range(detokenize_actions, np.array([31999, 31872])),
+        got=value_or_raised(lambda: detokenize_actions(np.array([31999, 31872])), IndexError, no_such_bin),
         expected=np.array([-254 / 255, 0.0]),
         hint="which bin does the id stand for, counted from the end of the vocabulary? CENTRES holds the middle of each",
         mistakes={
@@ -159,11 +160,10 @@ def check_detokenize_actions(detokenize_actions: Callable[..., np.ndarray]) -> I
     )
     yield Claim(
         "31745 and 31744 mean the same: the highest centre, 254/255",
-        got=_nan_where_out_of_range(detokenize_actions, np.array([31745, 31744])),
+        got=value_or_raised(lambda: detokenize_actions(np.array([31745, 31744])), IndexError, behind),
         expected=np.array([254 / 255, 254 / 255]),
         hint="256 ids, 255 centres: the two lowest ids share one",
         mistakes={
-            behind: np.full(2, np.nan),
             "the lowest id wraps round to the other end of CENTRES, where a negative index counts from, too: cut the number of the "
             "bin to 0 … 254": np.array([254 / 255, -254 / 255]),
             "the highest centre is never reached: bins are cut one too early, the last of them is number 254": np.full(
@@ -176,14 +176,18 @@ def check_detokenize_actions(detokenize_actions: Callable[..., np.ndarray]) -> I
     ids = tokenize_actions(numbers).astype(np.int32)
     yield Claim(
         "there and back, no number moves by more than half a bin, 1/255: 2 × 3 × 4 numbers, each the centre of its own bin",
-        got=_nan_where_out_of_range(detokenize_actions, ids),
+        got=value_or_raised(lambda: detokenize_actions(ids), IndexError, no_such_bin),
         expected=(2 * (31999 - ids) + 1) / 255 - 1,
         hint="each id must come back as the centre of its own bin, in the place where the id stands",
         tolerance=1e-6,
     )
     yield Claim(
         "with 1024 words 1023, 896 and 769 are −254/255, 0 and 254/255",
-        got=_nan_where_out_of_range(detokenize_actions, np.array([1023, 896, 769]), vocabulary_size=1024),
+        got=value_or_raised(
+            lambda: detokenize_actions(np.array([1023, 896, 769]), vocabulary_size=1024),
+            IndexError,
+            no_such_bin,
+        ),
         expected=np.array([-254 / 255, 0.0, 254 / 255]),
         hint="count from vocabulary_size; 32000 is only Llama's",
         tolerance=1e-6,
@@ -206,16 +210,6 @@ def check_detokenize_actions(detokenize_actions: Callable[..., np.ndarray]) -> I
         },
         tolerance=1e-6,
     )
-
-
-def _nan_where_out_of_range(
-    function: Callable[..., np.ndarray], token_ids: np.ndarray, **options: int
-) -> np.ndarray:
-    """What the function gives, or NaN where it reaches behind the last centre: that is a mistake with a hint of its own."""
-    try:
-        return function(token_ids, **options)
-    except IndexError:
-        return np.full(token_ids.shape, np.nan)
 
 
 def _error(function: Callable[..., np.ndarray], token_ids: np.ndarray) -> str:
@@ -461,6 +455,27 @@ def check_insert_patches(
         expected="for both",
         hint="part of the sequence is cut off from what made it (detach, .data, torch.no_grad, a new tensor of the numbers): no "
         "gradient goes back, so the projector could never learn",
+    )
+    _, left = insert_patches(
+        two_tokens, two_patches[:, :2], torch.tensor([[0, 1, 1], [1, 1, 0]], dtype=torch.long)
+    )
+    yield Claim(
+        "padding may stand at the left as well: 0 1 1 becomes 0 1 1 1 1, beside 1 1 0, which becomes 1 1 1 1 0",
+        got=left,
+        expected=torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 0]]),
+        hint="each position keeps the mask that it had, also the first where it is padding, and every patch is real: the ones stand "
+        "where the patches stand, after the first position",
+        mistakes={
+            "the ones stand at the front of the mask: the patches come after the first position, and it may be padding": torch.tensor(
+                [[1, 1, 0, 1, 1], [1, 1, 1, 1, 0]]
+            ),
+            "the patches got the mask of the first position, which is padding here: every patch is real": torch.tensor(
+                [[0, 0, 0, 1, 1], [1, 1, 1, 1, 0]]
+            ),
+            "the first position became real: where it is padding its mask stays 0": torch.tensor(
+                [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]]
+            ),
+        },
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from vla_course.checks.calls import Rules
-from vla_course.checks.claims import Claim, roundings
+from vla_course.checks.claims import Claim, roundings, value_or_raised
 from vla_course.checks.report import Lesson, WorkedCase
 from vla_course.control.actions import decode_residual
 from vla_course.control.rotations import rotation_error as library_rotation_error
@@ -358,6 +358,16 @@ def check_rotation_error(rotation_error: Callable[..., np.ndarray]) -> Iterator[
         expected=turns,
         hint="axis × angle of target @ current.T, in radians, for any axis",
     )
+    # Its length alone: the axis of an eigenvector is rounding here, and is accepted.
+    tiny = np.linalg.norm(rotation_error(pose, turn_about(5e-8 * SLANTED) @ pose)) / 5e-8
+    yield Claim(
+        "a tiny turn is a turn: 0.00000005 rad, the length of what comes back as a share of it",
+        got=float(tiny),
+        expected=1.0,
+        hint="a tiny turn vanishes: its cosine is 1 but for rounding, so arccos of the trace alone says 0, or a threshold is too large. "
+        "Take the angle from sine and cosine together (atan2)",
+        tolerance=1e-4,
+    )
 
 
 def _nan_where_undefined(
@@ -409,6 +419,12 @@ def check_damped_least_squares(damped_least_squares: Callable[..., np.ndarray]) 
         "it stand on the diagonal, and before the solving?",
         mistakes={
             "λ enters squared": np.array([2 / 4.5, 1 / 1.5, 0.0]),
+            "that step was cut joint by joint to ±0.1 rad: damping bounds it, nothing else is asked for": np.array(
+                [0.1, 0.1, 0.0]
+            ),
+            "that step was cut as a whole to a length of 0.1 rad: damping bounds it, nothing else is asked for": (
+                0.1 * _direction(np.array([2 / 4.25, 0.8, 0.0]))
+            ),
             "Jᵀ e points downhill but has the wrong length: (J Jᵀ + λ² I)⁻¹ is missing": np.array(
                 [2.0, 1.0, 0.0]
             ),
@@ -511,6 +527,25 @@ def check_damped_least_squares(damped_least_squares: Callable[..., np.ndarray]) 
         expected=_least(jacobian, error, 0.2),
         hint="is a number of the cases above left in your function? The shapes are those of jacobian and error, λ is `damping`",
     )
+    jacobian, error = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]), np.array([3.0, 0.0])
+    singular = "with damping 0 and more joints than errors JᵀJ is singular, J Jᵀ is not: the matrix to solve with is as large as the error"
+    yield Claim(
+        "without damping, more joints than errors: of all steps that remove the whole error the shortest, (2, 1, −1)",
+        got=value_or_raised(
+            lambda: damped_least_squares(jacobian, error, 0.0),
+            (np.linalg.LinAlgError, RuntimeError),
+            singular,
+        ),
+        expected=np.array([2.0, 1.0, -1.0]),
+        hint=singular,
+        tolerance=1e-6,
+    )
+
+
+def _direction(step: np.ndarray) -> np.ndarray:
+    """The same step with length 1."""
+    unit: np.ndarray = step / np.linalg.norm(step)
+    return unit
 
 
 def _least(jacobian: np.ndarray, error: np.ndarray, damping: float) -> np.ndarray:

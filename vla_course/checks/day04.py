@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vla_course.action_tokens import unnormalize_actions
-from vla_course.checks.calls import Rules
+from vla_course.checks.calls import Rules, last_call
 from vla_course.checks.claims import Claim
 from vla_course.checks.report import Lesson, WorkedCase
 
@@ -315,6 +315,20 @@ def check_normalize_actions(normalize_actions: Callable[..., np.ndarray]) -> Ite
         expected=np.clip(np.where(chosen, (share - 0.5) * 2, share), -1, 1),
         hint="dimensions are the last axis, however many axes stand before it, and the mask says which of them are scaled",
     )
+    rest = np.array([0.25, -1.0])
+    yield Claim(
+        "a range of a billionth is rounding, not a range: the dimension becomes 0",
+        got=normalize_actions(
+            np.array([[0.25, 0.5], [0.25 + 1e-9, -0.5]]),
+            rest,
+            rest + np.array([1e-9, 2.0]),
+            np.array([True, True]),
+        ),
+        expected=np.array([[0.0, 0.5], [0.0, -0.5]]),
+        hint="a dimension never changes where q99 - q01 is below 1e-6, not only where both are exactly equal: what remains is rounding, "
+        "and stretched to [-1, 1] it would fill the whole range",
+        tolerance=1e-6,
+    )
 
 
 @lesson.exercise(
@@ -383,25 +397,39 @@ def check_split_by_episode(split_by_episode: Callable[..., np.ndarray]) -> Itera
         mistakes={
             "turned round: True is for validation, and 8 of 10 episodes are trained on": 8,
             "you assumed that episodes are counted from 0; np.unique(episode_index) says what they are called": 0,
+            "one is missing, or one was drawn twice: in episode_index an episode stands once for each of its frames, in "
+            "np.unique(episode_index) once": 1,
+            "all were drawn, or the share was taken of the frames: in episode_index an episode stands once for each of its frames, in "
+            "np.unique(episode_index) once": 10,
         },
     )
-    left = [set(NAMES) - set(index[split_by_episode(index, 0.9, seed)].tolist()) for seed in range(11, 16)]
+    left, nine_calls = [], []
+    for seed in range(11, 16):
+        left.append(set(NAMES) - set(index[split_by_episode(index, 0.9, seed)].tolist()))
+        nine_calls.append(last_call(split_by_episode))
+    drawn_twice = all(len(names) > 1 for names in left) and len({len(names) for names in left}) > 1
     yield Claim(
         "a share of .9 leaves out one episode of 10, with each of five seeds",
         got=[len(names) for names in left],
         expected=[1] * 5,
-        hint="the number of episodes follows from the share alone: draw exactly that many, each at most once (choice(…, replace=False) "
+        hint="with every seed too few different episodes were drawn, so some came twice. Draw from np.unique(episode_index), where each "
+        "episode stands once (in episode_index it stands once for each of its frames); choice(…, replace=False) puts none back"
+        if drawn_twice
+        else "the number of episodes follows from the share alone: draw exactly that many, each at most once (choice(…, replace=False) "
         "puts none back). A coin thrown for each episode keeps the share on average only",
+        call=_first_wrong_call([len(names) for names in left], [1] * 5, nine_calls),
     )
+    near, near_calls = _drawn_with(split_by_episode, index, (0.28, 0.32))
     yield Claim(
         "shares of .28 and .32 of 10 episodes are 3 of them",
-        got=[_drawn(index, split_by_episode(index, share, 0)) for share in (0.28, 0.32)],
+        got=near,
         expected=[3, 3],
         hint="the number of episodes is the share rounded to the nearest whole number",
         mistakes={
             "2.8 became 2: int(…) and // cut off. Round to the nearest whole number": [2, 3],
             "3.2 became 4: that is always rounded up. Round to the nearest whole number": [3, 4],
         },
+        call=_first_wrong_call(near, [3, 3], near_calls),
     )
     mixed_names, mixed_lengths = np.arange(100, 340, 4), np.tile([1, 40], 30)
     mixed = np.random.default_rng(6).permutation(np.repeat(mixed_names, mixed_lengths))
@@ -440,9 +468,10 @@ def check_split_by_episode(split_by_episode: Callable[..., np.ndarray]) -> Itera
         hint="always the same ones: the seed is not used. Recordings are often in an order (easy ones first, another day's light "
         "last), so the last ones are no fair sample",
     )
+    few, few_calls = _drawn_with(split_by_episode, index, (0.01, 0.0))
     yield Claim(
         "a share of .01 is still one episode, and a share of 0 is none",
-        got=[_drawn(index, split_by_episode(index, share, 0)) for share in (0.01, 0.0)],
+        got=few,
         expected=[1, 0],
         hint="round, then at least 1, but only where the share is above 0",
         mistakes={
@@ -452,6 +481,7 @@ def check_split_by_episode(split_by_episode: Callable[..., np.ndarray]) -> Itera
             ],
             "a share of 0 asks for no validation at all": [1, 1],
         },
+        call=_first_wrong_call(few, [1, 0], few_calls),
     )
 
 
@@ -466,6 +496,23 @@ def _container(chosen: Any) -> str:
 def _cut(index: np.ndarray, chosen: np.ndarray) -> int:
     """How many episodes have frames on both sides."""
     return len(set(index[chosen].tolist()) & set(index[~chosen].tolist()))
+
+
+def _drawn_with(
+    split_by_episode: Callable[..., np.ndarray], index: np.ndarray, shares: tuple[float, ...]
+) -> tuple[list[int], list[str]]:
+    """How many episodes each share draws, and the calls."""
+    counts, calls = [], []
+    for share in shares:
+        counts.append(_drawn(index, split_by_episode(index, share, 0)))
+        calls.append(last_call(split_by_episode))
+    return counts, calls
+
+
+def _first_wrong_call(counts: list[int], expected: list[int], calls: list[str]) -> str:
+    """The call that gave the first wrong count, or the last call."""
+    wrong = (call for got, want, call in zip(counts, expected, calls, strict=True) if got != want)
+    return next(wrong, calls[-1])
 
 
 def _drawn(index: np.ndarray, chosen: np.ndarray) -> int:

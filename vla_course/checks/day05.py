@@ -1,16 +1,20 @@
 """Checks of Day 05: a layer that learns beside frozen weights, the same in one weight, what it costs, and how fast to learn."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import product
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
 
 from vla_course.adapters.lora import LoRAConfig
 from vla_course.checks.calls import Rules
-from vla_course.checks.claims import Claim
+from vla_course.checks.claims import Claim, value_or_raised
 from vla_course.checks.report import Lesson, WorkedCase
 from vla_course.openvla.published import published_lora_shapes
 
@@ -89,7 +93,11 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
     """By hand; a fresh adapter; a bias once; many rows; half precision; dropout in training only; another size; gradients."""
     yield Claim(
         "(1, 1, 2) becomes (15, 11): the frozen layer's (3, 3), and (12, 8) beside it",
-        got=_nan_where_shapes_differ(lambda: small_layer(layer)(X), (1, 2)),
+        got=_or_shapes_differ(
+            lambda: small_layer(layer)(X),
+            "the shapes do not fit: A reads x and comes first, B writes. Either A and B are swapped, or a transpose is missing, or A "
+            "reads the frozen layer's answer",
+        ),
         expected=torch.tensor([[15.0, 11.0]]),
         hint="the frozen layer's answer, plus scale times what A and then B make of x",
         mistakes={
@@ -98,8 +106,6 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
             "that is the correction alone: add the frozen layer's answer": torch.tensor([[12.0, 8.0]]),
             "that is the frozen layer's answer alone: add the correction": torch.tensor([[3.0, 3.0]]),
             "the scale α / r is missing": torch.tensor([[9.0, 7.0]]),
-            "the shapes do not fit: A reads x and comes first, B writes. Either A and B are swapped, or a transpose is missing, or A "
-            "reads the frozen layer's answer": torch.full((1, 2), torch.nan),
             "B is not transposed: F.linear(read, B) is read Bᵀ, and where B is square, no error tells": torch.tensor(
                 [[17.0, 5.0]]
             ),
@@ -110,14 +116,12 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
     x = torch.randn(4, 5, 3)
     yield Claim(
         "a fresh adapter changes nothing, for any number of rows",
-        got=_nan_where_shapes_differ(lambda: layer(base, LoRAConfig(rank=2, alpha=4))(x), (4, 5, 2)),
+        got=_or_shapes_differ(
+            lambda: layer(base, LoRAConfig(rank=2, alpha=4))(x),
+            "any number of axes may stand before the last: F.linear and @ work on the last axis alone",
+        ),
         expected=base(x),
         hint="B begins at zero, so the correction is zero: what is left is the frozen layer's answer",
-        mistakes={
-            "any number of axes may stand before the last: F.linear and @ work on the last axis alone": torch.full(
-                (4, 5, 2), torch.nan
-            ),
-        },
     )
     yield Claim(
         "a bias of (100, 10) is added once: (115, 21)",
@@ -172,7 +176,10 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
     base_answer = torch.einsum("nti,oi->nto", x, weight)
     yield Claim(
         "four inputs, three outputs, rank 2, α = 6, three axes of random numbers",
-        got=_nan_where_shapes_differ(lambda: adapted(x), (2, 5, 3)),
+        got=_or_shapes_differ(
+            lambda: adapted(x),
+            "shapes do not fit: F.linear(x, A), then F.linear(…, B), for any number of axes before the last",
+        ),
         expected=base_answer + torch.einsum("nti,oi->nto", x, change),
         hint="sizes, rank and α are others than before: α / r is 3 here, as self.scale says",
         mistakes={
@@ -180,9 +187,6 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
             + torch.einsum("nti,oi->nto", x, change * 2 / 3),
             "rank × rank for α / r: the scale is in self.scale": base_answer
             + torch.einsum("nti,oi->nto", x, change * 4 / 3),
-            "shapes do not fit: F.linear(x, A), then F.linear(…, B), for any number of axes before the last": torch.full(
-                (2, 5, 3), torch.nan
-            ),
         },
     )
     learner = small_layer(layer)
@@ -214,6 +218,15 @@ def check_lora_forward(layer: Layer) -> Iterator[Claim]:
             ),
         },
     )
+    fresh = small_layer(layer)
+    with torch.no_grad():
+        fresh.lora_B.zero_()
+    yield Claim(
+        "where B is still zero, in a fresh adapter, B gets its gradient all the same: ((6, 2), (6, 2))",
+        got=_gradients(fresh(X), [fresh.lora_B])[0],
+        expected=torch.tensor([[6.0, 2], [6, 2]]),
+        hint="the correction is computed also while B is zero: left out there, B never gets a gradient, and never learns",
+    )
 
 
 def _gradients(answer: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -226,16 +239,10 @@ def _gradients(answer: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.T
     ]
 
 
-def _nan_where_shapes_differ(compute: Callable[[], Any], shape: tuple[int, ...]) -> Any:
-    """What comes out, or NaN where torch says that matrices do not fit: a mistake with a hint of its own."""
-    try:
-        return compute()
-    except RuntimeError as error:
-        if any(
-            word in str(error) for word in ("shape", "size", "matrix", "dimension", "matrices", "2D", "2-D")
-        ):
-            return torch.full(shape, torch.nan)
-        raise
+def _or_shapes_differ(compute: Callable[[], Any], hint: str) -> Any:
+    """What comes out, or the error where torch says that matrices do not fit: a mistake with a hint of its own."""
+    words = ("shape", "size", "matrix", "dimension", "matrices", "2D", "2-D")
+    return value_or_raised(compute, RuntimeError, hint, words)
 
 
 def _dtype(compute: Callable[[], Any]) -> str:
@@ -275,7 +282,7 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
     transposed = "that product is transposed: B times A has the shape of W, outputs × inputs"
     yield Claim(
         "W, 2 × 3, becomes ((5, 2, 4), (2, 3, 3))",
-        got=_nan_where_shapes_differ(lambda: small_layer(layer).merged(), (2, 3)),
+        got=_or_shapes_differ(lambda: small_layer(layer).merged(), transposed),
         expected=whole,
         hint="two parts: the frozen weight as it is, and the change with its scale. Here the change is ((4, 0, 4), (2, 2, 2))",
         mistakes={
@@ -287,7 +294,6 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
             "that is the frozen weight alone: add the change": WEIGHT,
             "the change is subtracted: add it": torch.tensor([[-3.0, 2, -4], [-2, -1, -1]]),
             "the frozen weight is scaled too: only the change is": torch.tensor([[6.0, 4, 4], [2, 4, 4]]),
-            transposed: torch.full((2, 3), torch.nan),
         },
     )
     yield Claim(
@@ -337,7 +343,7 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
     adapted, weight, change = wide_layer(layer)
     yield Claim(
         "three outputs, four inputs, rank 2, α = 6, random numbers",
-        got=_nan_where_shapes_differ(adapted.merged, (3, 4)),
+        got=_or_shapes_differ(adapted.merged, transposed),
         expected=weight + change,
         hint="sizes, rank and α are others than before: α / r is 3 here, as self.scale says",
         mistakes={
@@ -345,6 +351,44 @@ def check_lora_merged(layer: Layer) -> Iterator[Claim]:
             "rank × rank for α / r: the scale is in self.scale": weight + change * 4 / 3,
         },
     )
+    packed = small_layer(layer)
+    packed.base_layer.weight = Params4bit(WEIGHT)
+    unpack = "a layer may keep its weight packed, two numbers of four bits in a byte: dense_weight(self.base_layer) is the weight unpacked"
+    with _unpacks_four_bits():
+        found = value_or_raised(packed.merged, (RuntimeError, TypeError, ValueError), unpack)
+    yield Claim(
+        "a weight packed in four bits, 3 bytes for 2 × 3 numbers, is unpacked first",
+        got=found,
+        expected=whole,
+        hint=unpack,
+    )
+
+
+class Params4bit(nn.Parameter):
+    """A small weight of whole numbers from 0 to 15, packed as bitsandbytes packs one: two in a byte, in one column."""
+
+    quant_state: torch.Size
+
+    def __new__(cls, weight: torch.Tensor) -> "Params4bit":
+        """The weight, packed; its shape in `quant_state`."""
+        codes = weight.flatten().to(torch.uint8)
+        found = super().__new__(cls, (16 * codes[::2] + codes[1::2])[:, None], requires_grad=False)
+        found.quant_state = weight.shape
+        return found
+
+
+@contextmanager
+def _unpacks_four_bits() -> Iterator[None]:
+    """bitsandbytes, installed or not, unpacks `Params4bit` meanwhile."""
+
+    def dequantize_4bit(packed: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        return torch.stack([packed // 16, packed % 16], dim=-1).reshape(shape).float()
+
+    functional = ModuleType("bitsandbytes.functional")
+    vars(functional)["dequantize_4bit"] = dequantize_4bit
+    stand_in = {"bitsandbytes": ModuleType("bitsandbytes"), "bitsandbytes.functional": functional}
+    with patch.dict(sys.modules, stand_in):
+        yield
 
 
 @lesson.exercise(
@@ -425,10 +469,14 @@ def check_lora_parameter_count(lora_parameter_count: Callable[..., int]) -> Iter
         hint="every shape counts, linear and convolution alike",
     )
     yield Claim(
-        "shapes may come one by one, and the rank may be another: 8 for one block is 624,640",
-        got=lora_parameter_count(iter(LLAMA_BLOCK), 8),
-        expected=624_640,
+        "shapes may come from a generator, and the rank may be another: 8 for one block and the convolution is 637,536",
+        got=lora_parameter_count(iter([*LLAMA_BLOCK, PATCHES]), 8),
+        expected=637_536,
         hint="go through `shapes` once, and use `rank`, not 32",
+        mistakes={
+            "the convolution is missing, or `shapes` is gone through twice: a generator is used up after the first time": 624_640,
+            "`shapes` is gone through twice, and the linear layers are missing: a generator is used up after the first time": 12_896,
+        },
     )
     odd = [(7, 5), (4, 3, 2, 9), (6, 11), (2, 13, 5, 1)]
     yield Claim(
@@ -504,7 +552,7 @@ def check_warmup_cosine(warmup_cosine: Callable[..., float]) -> Iterator[Claim]:
         hint="which share of the fall is done? At step 10 the share is 0, at step 35 ¼, at step 60 ½; then half a cosine of it, from "
         "1 down to 0",
         mistakes={
-            "step 10 is the first of the fall: the climb has ten steps, 0 to 9, and 9 is the last of them": torch.tensor(
+            "step 10 has more than the peak: it is the first step of the fall, and the climb has ten steps, 0 to 9": torch.tensor(
                 [1.1, 0.8535534, 0.5]
             ),
             "that counts to the last step: 0 would be reached at step `total`, which is not taken any more": 0.5

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from vla_course.checks.calls import Rules
-from vla_course.checks.claims import Claim
+from vla_course.checks.claims import Claim, value_or_raised
 from vla_course.checks.report import Lesson, WorkedCase
 
 lesson = Lesson("day06")
@@ -372,7 +372,12 @@ def check_dequantize_nf4(dequantize_nf4: Callable[..., torch.Tensor]) -> Iterato
     shifted = torch.tensor([[PUBLISHED_LEVELS[code] for code in (14, 15, 6, 8)]]) * 0.4
     yield Claim(
         "codes 15 0 7 9 with absmax .4 are .4, −.4, 0 and .0644",
-        got=dequantize_nf4(one, torch.tensor([0.4])),
+        got=value_or_raised(
+            lambda: dequantize_nf4(one, torch.tensor([0.4])),
+            IndexError,
+            "torch takes an index of dtype uint8 for a mask, not for numbers: `.int()` first, then look up",
+            ("mask",),
+        ),
         expected=shown,
         hint="the level of each code, stretched back to the size of its block",
         mistakes={
@@ -474,6 +479,9 @@ def check_bits_per_parameter(bits_per_parameter: Callable[..., float]) -> Iterat
             "a fraction of a bit counts: 32 shared by 20 is 1.6, no whole number. Divide with /, not with //, and round nothing": 5.0,
             "a fraction of a bit counts: round nothing": 6.0,
             "that is in bytes: bits are wanted, eight times as many": 0.7,
+            "that is with double quantisation: without `second_block` (None, the default) the scales stay 32-bit numbers": 4
+            + 8 / 20
+            + 32 / (20 * 256),
         },
         tolerance=1e-6,
     )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vla_course.checks.calls import Rules, last_call
-from vla_course.checks.claims import Claim
+from vla_course.checks.claims import Claim, value_or_raised
 from vla_course.checks.report import Lesson, WorkedCase
 
 lesson = Lesson("day07")
@@ -53,7 +53,12 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
     """By hand; five starts; with losses; few gains; the seed."""
     yield Claim(
         "100 starts, 12 newly won and none lost: about +6 to +19 points",
-        got=paired_bootstrap(BEFORE, AFTER, 0),
+        got=value_or_raised(
+            lambda: paired_bootstrap(BEFORE, AFTER, 0),
+            TypeError,
+            "a gain has a sign, and True and False cannot be subtracted (`^` would lose the sign): make floats of both first",
+            ("boolean subtract",),
+        ),
         expected=(0.06, 0.19),
         tolerance=0.011,
         hint="compare your parts: the gain of each start, that as many starts as there were are drawn with replacement, and which two "
