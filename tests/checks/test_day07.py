@@ -1,5 +1,6 @@
 """Plausible wrong answers for Day 07, each with a fragment of the hint that it must get."""
 
+import itertools
 import math
 from statistics import NormalDist
 
@@ -61,8 +62,13 @@ def losses_are_gains(before, after, seed):
     return middle(means((after ^ before).astype(float), seed))
 
 
+CALLS = itertools.count(1000)
+
+
 def no_seed(before, after, seed):
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(
+        next(CALLS)
+    )  # another one at each call, as without a seed, and yet the same in each test
     values = gain(before, after)
     return middle(values[rng.integers(len(values), size=(10_000, len(values)))].mean(axis=1))
 

@@ -164,16 +164,16 @@ def check_paired_bootstrap(paired_bootstrap: Callable[..., tuple[float, float]])
     )
     # Half of what is drawn lies at or beyond either end, so that each end is one of two with a probability of one half: the seed shows.
     before, after = np.zeros(32, bool), np.arange(32) < 16
-    same = {tuple(paired_bootstrap(before, after, 7)) for _ in range(3)}
+    same = {tuple(paired_bootstrap(before, after, 7)) for _ in range(5)}
     yield Claim(
-        "the same seed gives the same interval, three times",
+        "the same seed gives the same interval, five times",
         got=len(same),
         expected=1,
         hint="make the generator inside, from the seed: np.random.default_rng(seed)",
     )
     yield Claim(
-        "another seed draws other starts: five seeds do not all give the same",
-        got=len({tuple(paired_bootstrap(before, after, seed)) for seed in range(8, 12)} | same) > 1,
+        "another seed draws other starts: four seeds do not all give the same",
+        got=len({tuple(paired_bootstrap(before, after, seed)) for seed in range(8, 11)} | same) > 1,
         expected=True,
         hint="use the seed that you are given: np.random.default_rng(seed)",
     )
