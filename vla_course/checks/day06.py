@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from vla_course.checks.calls import Rules
-from vla_course.checks.claims import Claim, value_or_raised
+from vla_course.checks.claims import Claim, Raised, value_or_raised
 from vla_course.checks.report import Lesson, WorkedCase
 
 lesson = Lesson("day06")
@@ -372,12 +372,7 @@ def check_dequantize_nf4(dequantize_nf4: Callable[..., torch.Tensor]) -> Iterato
     shifted = torch.tensor([[PUBLISHED_LEVELS[code] for code in (14, 15, 6, 8)]]) * 0.4
     yield Claim(
         "codes 15 0 7 9 with absmax .4 are .4, −.4, 0 and .0644",
-        got=value_or_raised(
-            lambda: dequantize_nf4(one, torch.tensor([0.4])),
-            IndexError,
-            "torch takes an index of dtype uint8 for a mask, not for numbers: `.int()` first, then look up",
-            ("mask",),
-        ),
+        got=_or_taken_for_a_mask(dequantize_nf4, one, torch.tensor([0.4])),
         expected=shown,
         hint="the level of each code, stretched back to the size of its block",
         mistakes={
@@ -438,6 +433,21 @@ def check_dequantize_nf4(dequantize_nf4: Callable[..., torch.Tensor]) -> Iterato
         hint="the shape of codes stays, whatever the block's length; a row with absmax 0 is all zeros",
         tolerance=1e-6,
     )
+
+
+def _or_taken_for_a_mask(
+    dequantize_nf4: Callable[..., torch.Tensor], codes: torch.Tensor, absmax: torch.Tensor
+) -> Any:
+    """What comes out, or the error where only codes of dtype uint8, which torch takes for a mask, raise one."""
+    hint = "torch takes an index of dtype uint8 for a mask, not for places: make the codes `.int()` first, then look up"
+    found = value_or_raised(lambda: dequantize_nf4(codes, absmax), IndexError, hint)
+    if isinstance(found, Raised):
+        try:
+            dequantize_nf4(codes.int(), absmax)
+        except Exception:
+            raise found.error from None
+        return found
+    return found
 
 
 @lesson.exercise(
